@@ -1,0 +1,25 @@
+"""Data sets that come with RoIBench, one file each."""
+
+from roibench.hookspecs import hookimpl
+from roibench.tasks import DatasetSpec
+
+
+@hookimpl
+def register_datasets(register):
+    register(
+        DatasetSpec(
+            "scenes",
+            open="roibench.datasets.scenes:open_scenes",
+            fields=("boxes", "labels", "areas", "masks", "main", "image_label", "semantic_map"),
+            description="embedded 128x128 scenes: 12 classes of shapes and figures on photographs, 500 val images",
+        )
+    )
+    register(
+        DatasetSpec(
+            "voc",
+            open="roibench.datasets.voc:open_voc",
+            fields=("boxes", "labels", "ignored", "areas"),
+            description="Pascal VOC XML: voc:PATH, a folder with Annotations, JPEGImages and ImageSets/Main",
+            takes_path=True,
+        )
+    )

@@ -1,0 +1,25 @@
+"""The hooks that a plugin may implement. Nothing else lives here: loading and validation are registry.py's business."""
+
+from collections.abc import Callable
+
+import pluggy
+
+from roibench.tasks import DatasetSpec, MetricSpec, ModelSpec
+
+hookspec = pluggy.HookspecMarker("roibench")
+hookimpl = pluggy.HookimplMarker("roibench")
+
+
+@hookspec
+def register_models(register: Callable[[ModelSpec], None]) -> None:
+    """Call register(ModelSpec) once for every model that this plugin offers."""
+
+
+@hookspec
+def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
+    """Call register(DatasetSpec) once for every data set, or kind of data set, that this plugin can open."""
+
+
+@hookspec
+def register_metrics(register: Callable[[MetricSpec], None]) -> None:
+    """Call register(MetricSpec) once for every metric that scores a task's predictions."""

@@ -1,0 +1,9 @@
+"""Metrics, one file per task: pure functions of predictions and targets."""
+
+from roibench.hookspecs import hookimpl
+from roibench.tasks import MetricSpec, Task
+
+
+@hookimpl
+def register_metrics(register):
+    register(MetricSpec("coco_ap", Task.DETECTION, "roibench.metrics.detection:coco_ap"))

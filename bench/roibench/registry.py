@@ -1,0 +1,189 @@
+"""Loads plugins, checks what they register, answers "which models?".
+
+Every plugin, built in or not, is an entry point of the group `roibench`. Each is loaded and asked on its own: one that
+fails is remembered with its error in `Registry.failures`, and the others stand.
+"""
+
+import difflib
+import fnmatch
+import importlib
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from roibench import hookspecs
+from roibench.structures import Target
+from roibench.tasks import RULES, DatasetSpec, MetricSpec, ModelSpec, Paper, Recipe, Task
+
+GROUP = "roibench"
+Spec = ModelSpec | DatasetSpec | MetricSpec
+
+
+class RegistrationError(ValueError):
+    """What a plugin registered is not right; the message names the plugin and the attribute."""
+
+
+class UnknownNameError(ValueError):
+    """Nothing is registered under this name; the message says what comes close."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A plugin that could not be used, whole or in part."""
+
+    plugin: str
+    error: str
+
+
+@dataclass
+class Registry:
+    """What is registered, by name, and what failed. origin: (kind, name) -> plugin; modules: plugin -> module."""
+
+    models: dict[str, ModelSpec] = field(default_factory=dict)
+    datasets: dict[str, DatasetSpec] = field(default_factory=dict)
+    metrics: dict[str, MetricSpec] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    origin: dict[tuple[str, str], str] = field(default_factory=dict)
+    modules: dict[str, ModuleType] = field(default_factory=dict)
+
+    def select_models(self, patterns: Iterable[str]) -> list[ModelSpec]:
+        """Models whose names match any of the wildcard patterns, in order of registration.
+
+        Raises UnknownNameError for a pattern that matches nothing.
+        """
+        chosen: set[str] = set()
+        for pattern in patterns:
+            hits = fnmatch.filter(self.models, pattern)
+            if not hits:
+                raise UnknownNameError(unknown("model", pattern, self.models))
+            chosen.update(hits)
+        return [spec for name, spec in self.models.items() if name in chosen]
+
+    def metrics_for(self, task: Task) -> list[MetricSpec]:
+        return [metric for metric in self.metrics.values() if metric.task == task]
+
+    def add(self, plugin: str, kind: type[Spec], spec: object) -> None:
+        """Checks one spec and files it. Raises RegistrationError, naming plugin and attribute."""
+        if not isinstance(spec, kind):
+            raise RegistrationError(f"plugin {plugin!r}: register() wants a {kind.__name__}, got {type(spec).__name__}")
+        shelf, check = {
+            ModelSpec: (self.models, _model_problem),
+            DatasetSpec: (self.datasets, _dataset_problem),
+            MetricSpec: (self.metrics, _metric_problem),
+        }[kind]
+        if problem := _name_problem(spec) or check(spec):
+            raise RegistrationError(f"plugin {plugin!r}, {kind.__name__} {spec.name!r}: {problem}")
+        if spec.name in shelf:
+            first = self.origin[kind.__name__, spec.name]
+            raise RegistrationError(
+                f"plugin {plugin!r}, {kind.__name__} {spec.name!r}: name: already registered by plugin {first!r}"
+            )
+        shelf[spec.name] = spec
+        self.origin[kind.__name__, spec.name] = plugin
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """A sentence for a name that nothing matches: what was asked for, what comes close, what there is."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name.strip("*?"), known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"known: {', '.join(known) or 'none'}"
+    return f"no {kind} matches {name!r}; {hint}"
+
+
+def resolve(path: str) -> Callable[..., Any]:
+    """Imports what a spec's "module:function" names."""
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def load(entries: Iterable[EntryPoint]) -> Registry:
+    """Loads plugins one by one and collects what they register. Never raises for a plugin's fault."""
+    registry = Registry()
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    for entry in sorted(entries, key=lambda entry: entry.name):
+        try:
+            module = entry.load()
+            manager.register(module, entry.name)
+            manager.check_pending()
+        except Exception as error:
+            if manager.has_plugin(entry.name):
+                manager.unregister(name=entry.name)
+            registry.failures.append(Failure(entry.name, f"{type(error).__name__}: {error}"))
+            continue
+        registry.modules[entry.name] = module
+        for hook, kind in _HOOKS:
+            _ask(registry, manager, entry.name, hook, kind)
+    return registry
+
+
+@cache
+def installed() -> Registry:
+    """The registry of every plugin installed in this environment, loaded once."""
+    return load(entry_points(group=GROUP))
+
+
+_HOOKS = (("register_models", ModelSpec), ("register_datasets", DatasetSpec), ("register_metrics", MetricSpec))
+
+
+def _ask(registry: Registry, manager: pluggy.PluginManager, plugin: str, hook: str, kind: type[Spec]) -> None:
+    """Calls one hook of one plugin. A refused spec doesn't stop the plugin's other specs."""
+
+    def register(spec: object) -> None:
+        try:
+            registry.add(plugin, kind, spec)
+        except RegistrationError as error:
+            registry.failures.append(Failure(plugin, str(error)))
+
+    others = [module for name, module in manager.list_name_plugin() if name != plugin]
+    try:
+        manager.subset_hook_caller(hook, remove_plugins=others)(register=register)
+    except Exception as error:
+        registry.failures.append(Failure(plugin, f"{hook}: {type(error).__name__}: {error}"))
+
+
+def _name_problem(spec: Spec) -> str | None:
+    if not isinstance(spec.name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", spec.name):
+        return f"name: want lower_case letters, digits and underscores, got {spec.name!r}"
+    return None
+
+
+def _path_problem(attribute: str, path: object) -> str | None:
+    if not isinstance(path, str) or not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", path):
+        return f'{attribute}: want "module:function", got {path!r}'
+    return None
+
+
+def _fields_problem(attribute: str, fields: object) -> str | None:
+    known = set(Target.__dataclass_fields__)
+    if not isinstance(fields, tuple) or not known.issuperset(fields):
+        return f"{attribute}: want a tuple of Target's fields ({', '.join(sorted(known))}), got {fields!r}"
+    return None
+
+
+def _model_problem(spec: ModelSpec) -> str | None:
+    if not isinstance(spec.tasks, tuple) or not spec.tasks or not all(task in RULES for task in spec.tasks):
+        return f"tasks: want a tuple of roibench.tasks.Task with at least one, got {spec.tasks!r}"
+    if not isinstance(spec.paper, Paper):
+        return f"paper: want a Paper, got {spec.paper!r}"
+    if spec.recipe is not None and not isinstance(spec.recipe, Recipe):
+        return f"recipe: want a Recipe or None, got {spec.recipe!r}"
+    if not all(isinstance(file, str) and file.endswith(".safetensors") for file in spec.weights.values()):
+        return f"weights: want data set name -> file.safetensors, got {dict(spec.weights)!r}"
+    return _path_problem("build", spec.build) or _fields_problem("trained_on", spec.trained_on)
+
+
+def _dataset_problem(spec: DatasetSpec) -> str | None:
+    return _path_problem("open", spec.open) or _fields_problem("fields", spec.fields)
+
+
+def _metric_problem(spec: MetricSpec) -> str | None:
+    if spec.task not in RULES:
+        return f"task: want a roibench.tasks.Task, got {spec.task!r}"
+    return _path_problem("compute", spec.compute)

@@ -1,0 +1,193 @@
+"""What can be registered: models, data sets, metrics; and the tasks that tie them together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from roibench.structures import Sample
+
+
+class Task(StrEnum):
+    CLASSIFICATION = "classification"
+    LOCALIZATION = "localization"
+    PROPOSALS = "proposals"
+    DETECTION = "detection"
+    INSTANCE_SEGMENTATION = "instance_segmentation"
+    KEYPOINTS = "keypoints"
+    SEMANTIC_SEGMENTATION = "semantic_segmentation"
+    DENSE_CAPTIONING = "dense_captioning"
+    ATTRIBUTION = "attribution"
+    REPRESENTATION = "representation"
+    GENERATION = "generation"
+
+
+@dataclass(frozen=True)
+class TaskRules:
+    """What a task needs of its data and of its models, the same for everyone.
+
+    target_fields and prediction_fields name attributes of Target and Prediction. query says what Input.query holds.
+    primary is the metric value that ranks models, in the unit interval, higher is better. score_threshold and
+    max_detections cut every model's list of boxes alike before it is scored.
+    """
+
+    target_fields: tuple[str, ...]
+    prediction_fields: tuple[str, ...]
+    primary: str
+    query: str | None = None
+    score_threshold: float | None = None
+    max_detections: int | None = None
+
+
+_BOXES = {"score_threshold": 0.05, "max_detections": 100}
+RULES: Mapping[Task, TaskRules] = {
+    Task.CLASSIFICATION: TaskRules(("image_label",), ("class_scores",), "top1"),
+    Task.LOCALIZATION: TaskRules(("boxes", "labels", "main"), ("boxes", "class_scores"), "accuracy50"),
+    Task.PROPOSALS: TaskRules(("boxes",), ("boxes", "scores"), "recall50", max_detections=1000),
+    Task.DETECTION: TaskRules(("boxes", "labels"), ("boxes", "scores", "labels"), "AP", **_BOXES),
+    Task.INSTANCE_SEGMENTATION: TaskRules(("masks", "labels"), ("masks", "scores", "labels"), "AP", **_BOXES),
+    Task.KEYPOINTS: TaskRules(("keypoints", "boxes"), ("keypoints", "scores"), "AP", **_BOXES),
+    Task.SEMANTIC_SEGMENTATION: TaskRules(("semantic_map",), ("semantic_map",), "mIoU"),
+    Task.DENSE_CAPTIONING: TaskRules(("boxes", "captions"), ("boxes", "scores", "captions"), "mAP", **_BOXES),
+    Task.ATTRIBUTION: TaskRules(("boxes", "labels"), ("attribution",), "pointing", query="the class to explain"),
+    Task.REPRESENTATION: TaskRules(("image_label",), ("features",), "neighbour_accuracy"),
+    Task.GENERATION: TaskRules((), ("generated",), "similarity", query="the latent to decode"),
+}
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What a model may know of a data set before it sees an image.
+
+    name: what it was opened as, e.g. `scenes` or `voc:PATH`. split: which part. classes: names, in label order,
+    background not counted. joints: names, in order. vocabulary: words of the captions. image_size: (height, width) in
+    pixels where all images share one, else None. fields: the attributes of Target that it fills.
+    """
+
+    name: str
+    split: str
+    classes: tuple[str, ...]
+    joints: tuple[str, ...] = ()
+    vocabulary: tuple[str, ...] = ()
+    image_size: tuple[int, int] | None = None
+    fields: frozenset[str] = frozenset()
+
+
+class Dataset(Protocol):
+    """A sequence of samples; `dataset[i]` decodes the i-th image and depends on nothing but i.
+
+    hash: SHA-256 (hex) of everything that the samples depend on: two data sets with one hash hold the same samples.
+    An unbounded data set (Scenes' train split) accepts any i >= 0 and reports the length of one epoch; `unbounded` says so.
+    """
+
+    info: DatasetInfo
+    hash: str
+    unbounded: bool
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Sample: ...
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where a model comes from, and what was published of it: figures keep their conditions."""
+
+    title: str
+    year: int
+    url: str
+    published: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a gradient-trained model is trained by roibench.train. Epochs count, never the clock.
+
+    epochs: passes over the training split. batch_size: images per step. learning_rate: its peak; linear warm-up over
+    warmup_steps, then half a cosine down to zero. optimizer: "sgd" (momentum 0.9) or "adamw". weight_decay: not applied
+    to biases and normalisation. clip_norm: largest norm of the gradient, None to leave it. augment: names of functions
+    in roibench.nn.augment, applied in order. average: decay of the exponential moving average of the weights that is
+    evaluated and saved, None for the weights themselves.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    optimizer: str = "sgd"
+    weight_decay: float = 1e-4
+    warmup_steps: int = 200
+    clip_norm: float | None = 10.0
+    augment: tuple[str, ...] = ()
+    average: float | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model as a plugin declares it. Registering one imports no model code.
+
+    name: lower_case, unique. family: the plugin folder's name. tasks: what its one timed output is scored under.
+    build: "module:function", called as build(info, config) -> Model. config: the keyword settings that make this model
+    this model. trained_on: fields of Target that training needs. explains: the registered model that this one wraps
+    (Grad-CAM does). weights: data set name -> file, relative to the plugin's package, that the recipe produced.
+    """
+
+    name: str
+    family: str
+    tasks: tuple[Task, ...]
+    build: str
+    paper: Paper
+    trained_on: tuple[str, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    explains: str | None = None
+    recipe: Recipe | None = None
+    weights: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """A data set, or a kind of data set that is opened at a path.
+
+    open: "module:function", called as open(path, split) -> Dataset, path being None unless takes_path.
+    eval_split: the split that a model is scored on unless the caller names one (`scenes@train`).
+    """
+
+    name: str
+    open: str
+    fields: tuple[str, ...]
+    description: str
+    takes_path: bool = False
+    eval_split: str = "val"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % bootstrap confidence interval over images."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a metric returns: named values, one number per image where the definition has one, and things to look at."""
+
+    values: Mapping[str, Estimate]
+    per_image: Mapping[str, Tensor] = field(default_factory=dict)
+    artefacts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """A metric of a task. compute: "module:function", called as compute(predictions, targets, probe=None) -> Result.
+
+    probe is the model again, outside the timed span, for definitions that ask it (insertion, parameter randomisation);
+    it is passed only where needs_probe says so.
+    """
+
+    name: str
+    task: Task
+    compute: str
+    needs_probe: bool = False
