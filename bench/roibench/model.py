@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 import torch
@@ -79,7 +78,9 @@ class stage:  # noqa: N801 - reads as a statement: `with stage("backbone"): ...`
             self._told.enter(self.name)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._told is not None:
             self._told.exit(self.name)
 

@@ -79,7 +79,7 @@ class Dataset(Protocol):
     """A sequence of samples; `dataset[i]` decodes the i-th image and depends on nothing but i.
 
     hash: SHA-256 (hex) of everything that the samples depend on: two data sets with one hash hold the same samples.
-    An unbounded data set (Scenes' train split) accepts any i >= 0 and reports the length of one epoch; `unbounded` says so.
+    unbounded: any i >= 0 is accepted, and the length is that of one epoch (Scenes' train split).
     """
 
     info: DatasetInfo

@@ -1,0 +1,147 @@
+"""A cell's specification and its record: plain data, made in one place, read everywhere. Both are JSON on disk."""
+
+import hashlib
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+
+class CellSpec(_Data):
+    """One cell: model x data set x device x precision x batch size x threads, and how it is measured.
+
+    dataset: a source such as `scenes` or `voc:PATH@test`; dataset_hash pins its content. weights: path of a safetensors
+    file, None for those that the model ships for this data set. images: how many, from the first one on; None for all.
+    rounds: timed passes over the images. budget_s: seconds that the timed rounds may take; a slower model is run on a
+    prefix of the images. timeout_s: seconds after which the cell is given up.
+    """
+
+    model: str
+    dataset: str
+    dataset_hash: str
+    device: str = "cpu"
+    precision: Precision = "float32"
+    batch_size: int = Field(1, ge=1)
+    threads: int = Field(ge=1)
+    images: int | None = Field(None, ge=1)
+    rounds: int = Field(1, ge=1)
+    weights: str | None = None
+    weights_hash: str | None = None
+    on_bad_data: Literal["fail", "skip"] = "fail"
+    seed: int = 0
+    budget_s: float = 120.0
+    timeout_s: float = 900.0
+
+    @property
+    def id(self) -> str:
+        """Short, stable name of the cell: what it is, and a digest of everything that it depends on."""
+        digest = hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
+        return f"{self.model}-{self.dataset.partition(':')[0]}-{self.device.replace(':', '')}-{self.precision}-{digest}"
+
+
+class Interval(_Data):
+    """A value and its 95 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Score(_Data):
+    """One task's accuracy: values by name (AP, AP50, ...), and which of them ranks models."""
+
+    primary: str
+    values: dict[str, Interval]
+
+
+class Latency(_Data):
+    """Milliseconds per image: decoded image on the host -> final predictions on the host.
+
+    One sample per timed call, divided by the batch size. The interval of the median resamples images with all their
+    rounds. throughput: images per second over the whole timed span.
+    """
+
+    p50: Interval
+    p90: float
+    p99: float
+    mean: float
+    throughput: float
+    samples: list[float]
+
+
+class Stage(_Data):
+    """A part of predict, from passes of their own: median milliseconds per image, and its share of their sum."""
+
+    name: str
+    milliseconds: float
+    share: float
+
+
+class Memory(_Data):
+    """Mebibytes. On the CPU: resident memory of the cell's process before and at the peak of the timed rounds; on a
+    GPU: what torch's allocator held."""
+
+    before: float
+    peak: float
+
+
+class Cost(_Data):
+    """parameters: learned numbers. flops: floating-point operations per image, a multiply-add being two, averaged over
+    counted_images; uncounted: operators that no formula covers."""
+
+    parameters: int
+    flops: float
+    counted_images: int
+    uncounted: list[str] = []
+
+
+class Provenance(_Data):
+    """Where and with what a record was made."""
+
+    roibench: str
+    torch: str
+    torchvision: str
+    python: str
+    commit: str | None
+    dirty: bool | None
+    platform: str
+    cpu: str
+    cores: int
+    simd_level: str
+    gpu: str | None
+    driver: str | None
+    cuda: str | None
+
+
+class Record(_Data):
+    """What running one cell gave. status `failed` carries the error and nothing that was measured."""
+
+    schema_version: int = SCHEMA_VERSION
+    cell: CellSpec
+    cell_id: str
+    status: Literal["ok", "failed"]
+    error: str | None = None
+    started: datetime
+    finished: datetime
+    family: str | None = None
+    images: int | None = None
+    rounds: int | None = None
+    score_threshold: float | None = None
+    max_detections: int | None = None
+    weights_sha256: str | None = None
+    scores: dict[str, Score] = {}
+    latency: Latency | None = None
+    stages: list[Stage] = []
+    memory: Memory | None = None
+    cost: Cost | None = None
+    predictions: str | None = None
+    predictions_sha256: str | None = None
+    provenance: Provenance
