@@ -1,0 +1,105 @@
+"""Scenes: the embedded data set. Shapes and figures on photographs, rendered on the spot, the same everywhere.
+
+`scenes[split][i]` depends on (split, i) and the image size alone: the same bytes on every platform, numpy version and
+SIMD level. So nothing here computes a pixel, a place or a choice in floating point.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from roibench.datasets.scenes import cache
+from roibench.datasets.scenes.backgrounds import PHOTOGRAPHS
+from roibench.datasets.scenes.compose import SPLITS, Scene, compose
+from roibench.datasets.scenes.shapes import CLASSES
+from roibench.structures import Input, Sample, Target
+from roibench.tasks import DatasetInfo
+
+GENERATOR = 1  # to be raised whenever a scene changes: hashes, caches and published figures hang on it
+LENGTHS = {"train": 4_000, "val": 500}
+FIELDS = frozenset({"boxes", "labels", "areas", "masks", "main", "image_label", "semantic_map"})
+
+
+def open_scenes(path: None, split: str) -> "Scenes":
+    """Opens a split, `train` or `val`; there is no path to give."""
+    return Scenes(split)
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """One split: a Dataset. Cheap to make and to pickle; scenes are rendered when asked for.
+
+    size: height and width of the images in pixels; objects grow with it. Rendered scenes are kept on disk: all of val
+    (33 MB) and the first epoch of train (260 MB), 64 KiB each; a train scene beyond it is rendered whenever asked for.
+    """
+
+    split: str
+    size: int = 128
+    info: DatasetInfo = field(init=False, repr=False)
+    hash: str = field(init=False, repr=False)
+    unbounded: bool = field(init=False, repr=False)
+
+    def __post_init__(self):
+        if self.split not in SPLITS:
+            raise ValueError(f"scenes has the splits {' and '.join(SPLITS)}, not {self.split!r}")
+        if self.size < 32:
+            raise ValueError(f"scenes: size: want at least 32 pixels, got {self.size}")
+        info = DatasetInfo("scenes", self.split, CLASSES, image_size=(self.size, self.size), fields=FIELDS)
+        origin = json.dumps([GENERATOR, self.split, self.size, PHOTOGRAPHS])
+        object.__setattr__(self, "info", info)
+        object.__setattr__(self, "hash", hashlib.sha256(origin.encode()).hexdigest())
+        object.__setattr__(self, "unbounded", self.split == "train")
+
+    def __len__(self) -> int:
+        return LENGTHS[self.split]
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: int) -> Sample:
+        if index < 0 or (index >= len(self) and not self.unbounded):
+            raise IndexError(f"scenes@{self.split} has no image {index}")
+        return _sample(f"scenes-{self.split}-{index:06d}", self._scene(int(index)))
+
+    def _scene(self, index: int) -> Scene:
+        if index >= len(self):
+            return compose(self.split, index, self.size)
+        file = self._folder() / f"{index:06d}.scene"
+        scene = cache.load(file, self.size)
+        if scene is None:
+            scene = compose(self.split, index, self.size)
+            cache.save(file, scene)
+        return scene
+
+    def _folder(self) -> Path:
+        return cache.cache_root() / "scenes" / self.hash[:16]
+
+
+def _sample(name: str, scene: Scene) -> Sample:
+    numbers = np.arange(1, len(scene.labels) + 1, dtype=np.uint8)
+    masks = scene.instances == numbers[:, None, None]
+    areas = masks.sum(axis=(1, 2))
+    main = int(areas.argmax())
+    classes = np.array((0, *(label + 1 for label in scene.labels)), np.uint8)
+    target = Target(
+        boxes=torch.from_numpy(_boxes(masks)),
+        labels=torch.tensor(scene.labels, dtype=torch.int64),
+        areas=torch.from_numpy(areas.astype(np.float32)),
+        masks=torch.from_numpy(masks),
+        main=main,
+        image_label=scene.labels[main],
+        semantic_map=torch.from_numpy(classes[scene.instances]),
+    )
+    return Sample(Input(name, torch.from_numpy(scene.image)), target)
+
+
+def _boxes(masks: np.ndarray) -> np.ndarray:
+    """The tight boxes of masks none of which is empty: bool [N, H, W] -> float32 [N, 4]."""
+    columns, rows = masks.any(axis=1), masks.any(axis=2)
+    right, bottom = (seen.shape[1] - seen[:, ::-1].argmax(axis=1) for seen in (columns, rows))
+    return np.stack((columns.argmax(axis=1), rows.argmax(axis=1), right, bottom), axis=1).astype(np.float32)
