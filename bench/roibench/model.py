@@ -43,6 +43,9 @@ class TrainableModel(nn.Module):
         """Where the parameters are; predict moves its inputs there."""
         return next(self.parameters()).device
 
+    def initialize(self) -> None:
+        """Called once before training from scratch: fills in pretrained weights, where the model starts from some."""
+
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         raise NotImplementedError(f"{type(self).__name__} must implement predict(inputs)")
 
@@ -78,9 +81,7 @@ class stage:  # noqa: N801 - reads as a statement: `with stage("backbone"): ...`
             self._told.enter(self.name)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._told is not None:
             self._told.exit(self.name)
 

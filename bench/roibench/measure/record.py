@@ -19,9 +19,9 @@ class CellSpec(_Data):
     """One cell: model x data set x device x precision x batch size x threads, and how it is measured.
 
     dataset: a source such as `scenes` or `voc:PATH@test`; dataset_hash pins its content. weights: path of a safetensors
-    file, None for those that the model ships for this data set. images: how many, from the first one on; None for all.
-    rounds: timed passes over the images. budget_s: seconds that the timed rounds may take; a slower model is run on a
-    prefix of the images. timeout_s: seconds after which the cell is given up.
+    file, None for those that the model ships for this data set; weights_hash pins either. images: how many, from the
+    first one on; None for all. rounds: timed passes over the images. budget_s: seconds that the timed rounds may take;
+    a slower model is run on a prefix of the images. timeout_s: seconds after which the cell is given up.
     """
 
     model: str
@@ -95,12 +95,11 @@ class Memory(_Data):
 
 class Cost(_Data):
     """parameters: learned numbers. flops: floating-point operations per image, a multiply-add being two, averaged over
-    counted_images; uncounted: operators that no formula covers."""
+    counted_images."""
 
     parameters: int
     flops: float
     counted_images: int
-    uncounted: list[str] = []
 
 
 class Provenance(_Data):
@@ -136,7 +135,6 @@ class Record(_Data):
     rounds: int | None = None
     score_threshold: float | None = None
     max_detections: int | None = None
-    weights_sha256: str | None = None
     scores: dict[str, Score] = {}
     latency: Latency | None = None
     stages: list[Stage] = []

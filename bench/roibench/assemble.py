@@ -1,0 +1,46 @@
+"""From a registered name to a model that can predict: build it for a data set, load its weights, place it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from roibench.model import Model
+from roibench.registry import Registry, resolve
+from roibench.tasks import DatasetInfo, ModelSpec
+from roibench.weights import load_weights, shipped_weights
+
+
+class NoWeightsError(LookupError):
+    """A model that must be trained has no weights for a data set; the message says how to get them."""
+
+
+def build_model(spec: ModelSpec, info: DatasetInfo, overrides: Mapping[str, Any] | None = None) -> Model:
+    """An untrained model, configured as registered, with `overrides` on top."""
+    return resolve(spec.build)(info, {**spec.config, **(overrides or {})})
+
+
+def find_weights(spec: ModelSpec, dataset: str, weights: Path | None, registry: Registry) -> Path | None:
+    """The file to load: the given one, else what the plugin ships for this data set (its bare name), else None for a
+    model that learns nothing. Raises NoWeightsError, saying how to get some, for a model that does.
+    """
+    path = weights or shipped_weights(spec, dataset.partition(":")[0], registry)
+    if path is None and spec.recipe is not None:
+        raise NoWeightsError(
+            f"model {spec.name!r} has no weights for data set {dataset!r}; "
+            f"train some with `roibench train {spec.name} --dataset {dataset}` and pass them by --weights FILE"
+        )
+    if path is not None and not path.is_file():
+        raise NoWeightsError(f"model {spec.name!r}: no file of weights at {path}")
+    return path
+
+
+def ready_model(spec: ModelSpec, info: DatasetInfo, weights: Path | None, device: torch.device) -> Model:
+    """Builds, loads, places: in eval mode and channels-last, as every network here is measured."""
+    model = build_model(spec, info)
+    if weights is not None:
+        load_weights(weights, model, spec, info.classes)
+    if isinstance(model, torch.nn.Module):
+        model.eval().to(device, memory_format=torch.channels_last)
+    return model

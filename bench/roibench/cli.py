@@ -1,0 +1,170 @@
+"""The command line: a thin layer that reads what a person typed, calls the library and prints what it says."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="RoIBench: which vision model should I use, and what does its accuracy cost in milliseconds?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+# What a person's mistake raises: one line, not a traceback.
+MISTAKES = (ValueError, LookupError, OSError, RuntimeError)
+
+DatasetOption = Annotated[str, typer.Option("--dataset", help="scenes, voc:PATH; with @SPLIT where another is meant")]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1")]
+WeightsOption = Annotated[Path | None, typer.Option("--weights", help="a file that `roibench train` wrote")]
+BadDataOption = Annotated[str, typer.Option("--on-bad-data", help="fail, listing all of it, or skip")]
+
+
+@app.callback()
+def options(debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False) -> None:
+    """--debug is read by main(), which sees the error."""
+
+
+@app.command("list")
+def list_() -> None:
+    """List the registered models, data sets and metrics, and the plugins that failed."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from roibench.registry import installed
+
+    registry = installed()
+    console = Console()
+    models = Table("model", "family", "tasks", "weights for", "paper", title="Models", title_justify="left")
+    for spec in registry.models.values():
+        tasks = ", ".join(spec.tasks)
+        models.add_row(spec.name, spec.family, tasks, ", ".join(spec.weights) or "-", f"{spec.paper.year}")
+    datasets = Table("data set", "description", "targets", title="Data sets", title_justify="left")
+    for spec in registry.datasets.values():
+        datasets.add_row(spec.name, spec.description, ", ".join(spec.fields))
+    metrics = Table("metric", "task", title="Metrics", title_justify="left")
+    for spec in registry.metrics.values():
+        metrics.add_row(spec.name, spec.task.value)
+    for table in (models, datasets, metrics):
+        console.print(table)
+    for failure in registry.failures:
+        console.print(f"[red]plugin {failure.plugin!r} failed:[/red] {failure.error}")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def run(context: typer.Context) -> None:
+    """Measure models: takes the options of `pytest bench` (--model, --dataset, --device, --precision, --batch-size,
+    --images, --rounds, --threads, --weights, --on-bad-data, --out) and pytest's own.
+    """
+    import pytest
+
+    import roibench.suites
+
+    suite = Path(roibench.suites.__file__).parent / "bench_models.py"
+    arguments = ["-p", "roibench.pytest_plugin", "--import-mode=importlib", "-o", "addopts=", "-p", "no:cacheprovider"]
+    code = pytest.main([*arguments, "-q", "--benchmark-only", str(suite), *context.args])
+    raise typer.Exit(int(code))
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="a registered model")],
+    dataset: DatasetOption = "scenes",
+    device: DeviceOption = "cpu",
+    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16 (default: the faster one here)")] = None,
+    epochs: Annotated[int | None, typer.Option(help="instead of the recipe's")] = None,
+    seed: Annotated[int, typer.Option(help="of everything random")] = 0,
+    workers: Annotated[int, typer.Option(help="processes that load images")] = 1,
+    on_bad_data: BadDataOption = "fail",
+    out: Annotated[Path | None, typer.Option(help="folder (default: results/runs/train-MODEL-DATASET)")] = None,
+) -> None:
+    """Train a model by its recipe; an interrupted training goes on where its last epoch ended."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from roibench.train import train_model
+
+    folder = out or Path("results/runs") / f"train-{model}-{dataset.partition(':')[0]}"
+    columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.description}")) as bar:
+        job = bar.add_task("", total=None, epoch=1)
+
+        def progress(epoch: int, step: int, steps: int, losses: dict[str, float]) -> None:
+            total = f"loss {sum(losses.values()):.3f}  " + "  ".join(f"{k} {v:.3f}" for k, v in losses.items())
+            if step == steps:
+                bar.console.print(f"epoch {epoch + 1}: {total}")
+            bar.update(job, completed=epoch * steps + step, epoch=epoch + 1, description=total)
+
+        def begin(recipe_epochs: int, steps: int) -> Callable[[int, int, int, dict[str, float]], None]:
+            bar.update(job, total=recipe_epochs * steps)
+            return progress
+
+        path = train_model(
+            model,
+            dataset,
+            folder,
+            device,
+            precision=precision,
+            epochs=epochs,
+            seed=seed,
+            workers=workers,
+            on_bad_data=on_bad_data,
+            begin=begin,
+        )
+    typer.echo(f"wrote {path}")
+    typer.echo(f"measure it: roibench run --model {model} --dataset {dataset} --weights {path}")
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="a registered model")],
+    images: Annotated[list[Path], typer.Argument(help="image files")],
+    out: Annotated[Path, typer.Option(help="folder for the drawings and predictions.jsonl")],
+    dataset: Annotated[str, typer.Option(help="the data set whose shipped weights are used")] = "scenes",
+    weights: WeightsOption = None,
+    score_threshold: Annotated[float, typer.Option(help="what is drawn")] = 0.5,
+    device: DeviceOption = "cpu",
+) -> None:
+    """Run a model on images; draw boxes, labels and scores, and write them as JSON lines."""
+    from roibench.predict import predict_files
+
+    for source, drawing, count in predict_files(model, images, out, dataset, weights, score_threshold, device):
+        typer.echo(f"{source}: {count} objects -> {drawing}")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what was built, which SIMD level runs, whether CUDA works or why not, which data and weights are found."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from roibench.doctor import examine
+
+    table = Table("what", "state", show_header=False, box=None)
+    for what, state in examine():
+        table.add_row(f"[bold]{what}[/bold]", state)
+    Console().print(table)
+
+
+def main() -> None:
+    """The console script: a mistake is one line on standard error and exit code 2; --debug shows its traceback."""
+    debug = "--debug" in sys.argv
+    try:
+        app()
+    except KeyboardInterrupt:
+        typer.echo("interrupted; what was finished is safe", err=True)
+        raise SystemExit(130) from None
+    except MISTAKES as error:
+        if debug:
+            raise
+        typer.echo(f"roibench: {error}", err=True)
+        raise SystemExit(2) from None

@@ -1,0 +1,171 @@
+"""One cell, measured: build, warm up, time, score what was timed, and only then look at stages, memory and FLOPs."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+
+import torch
+
+from roibench.assemble import find_weights, ready_model
+from roibench.datasets.sources import open_dataset
+from roibench.measure.cost import count_cost, memory_now, memory_peak
+from roibench.measure.predictions import cut, save_predictions
+from roibench.measure.provenance import provenance
+from roibench.measure.record import CellSpec, Interval, Memory, Record, Score
+from roibench.measure.timing import Timed, summarise, time_predictions, time_stages
+from roibench.model import Model
+from roibench.registry import Registry, resolve
+from roibench.structures import Input, Prediction, Target
+from roibench.tasks import RULES, Dataset, ModelSpec, Task
+from roibench.weights import file_hash
+
+WARMUP_CALLS = 8
+STAGE_IMAGES = 64
+COST_IMAGES = 8
+
+
+class CellError(RuntimeError):
+    """The cell can't be measured as specified; the message says why."""
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The first `images` inputs of a data set in batches, decoded when asked for."""
+
+    data: Dataset
+    images: int
+    size: int
+
+    def __iter__(self) -> Iterator[list[Input]]:
+        for first in range(0, self.images, self.size):
+            yield [self.data[i].input for i in range(first, min(first + self.size, self.images))]
+
+    def __len__(self) -> int:
+        return -(-self.images // self.size)
+
+
+def measure_cell(spec: CellSpec, folder: Path, registry: Registry, tell: Callable[[str], None]) -> Record:
+    """Measures a cell in this process; run_cell (measure.isolate) gives it a process of its own.
+
+    folder: of the run; predictions go to folder/predictions/CELL.npz. tell: is told what begins, for the error message
+    of a cell that dies. Raises whatever the model raises, and CellError where spec and world disagree.
+    """
+    started = datetime.now(UTC)
+    torch.set_num_threads(spec.threads)
+    torch.manual_seed(spec.seed)
+    device = torch.device(spec.device)
+    model_spec = registry.models[spec.model]
+    tell("opening the data set")
+    data = open_dataset(spec.dataset, registry, on_bad_data=spec.on_bad_data)
+    if data.hash != spec.dataset_hash:
+        raise CellError(f"data set {spec.dataset!r} has changed: hash {data.hash[:12]}, want {spec.dataset_hash[:12]}")
+    tell("building the model")
+    weights = find_weights(model_spec, spec.dataset, Path(spec.weights) if spec.weights else None, registry)
+    if weights is not None and (found := file_hash(weights)) != spec.weights_hash:
+        raise CellError(f"weights {weights} have changed: SHA-256 {found[:12]}, want {(spec.weights_hash or '')[:12]}")
+    model = ready_model(model_spec, data.info, weights, device)
+
+    tell("warming up")
+    precision = _precision(spec)
+    images = _images_within_budget(model, spec, data, precision)
+    batches = Batches(data, images, spec.batch_size)
+    tell("timing")
+    before = memory_now(device)
+    rounds = [time_predictions(model, batches, precision) for _ in range(spec.rounds)]
+    memory = Memory(before=before, peak=memory_peak(device))
+    predictions = rounds[0].predictions
+    _check(predictions, rounds[0], images)
+
+    tell("scoring")
+    path = folder / "predictions" / f"{spec.id}.npz"
+    save_predictions(path, [data[i].input.id for i in range(images)], predictions)
+    targets = [data[i].target for i in range(images)]
+    scores = {
+        task.value: _score(task, predictions, targets, model, registry) for task in scored_tasks(model_spec, data)
+    }
+    tell("stage times")
+    stages = time_stages(model, Batches(data, min(images, STAGE_IMAGES), spec.batch_size), precision, device)
+    tell("counting FLOPs")
+    with precision():
+        cost = count_cost(model, list(Batches(data, min(images, COST_IMAGES), spec.batch_size)))
+    rules = RULES[model_spec.tasks[0]]
+    return Record(
+        cell=spec,
+        cell_id=spec.id,
+        status="ok",
+        started=started,
+        finished=datetime.now(UTC),
+        family=model_spec.family,
+        images=images,
+        rounds=spec.rounds,
+        score_threshold=rules.score_threshold,
+        max_detections=rules.max_detections,
+        scores=scores,
+        latency=summarise(rounds),
+        stages=stages,
+        memory=memory,
+        cost=cost,
+        predictions=str(path.relative_to(folder)),
+        predictions_sha256=file_hash(path),
+        provenance=provenance(),
+    )
+
+
+def scored_tasks(spec: ModelSpec, data: Dataset) -> list[Task]:
+    """Those of the model's tasks for which the data set has the truth."""
+    return [task for task in spec.tasks if set(RULES[task].target_fields) <= data.info.fields]
+
+
+def _precision(spec: CellSpec) -> Callable[[], AbstractContextManager]:
+    if spec.precision == "float32":
+        return nullcontext
+    return lambda: torch.autocast(torch.device(spec.device).type, getattr(torch, spec.precision))
+
+
+def _images_within_budget(
+    model: Model, spec: CellSpec, data: Dataset, precision: Callable[[], AbstractContextManager]
+) -> int:
+    """Warms up, and from the last warm calls' speed says how many images all rounds can take within the budget."""
+    images = min(len(data), spec.images or len(data))
+    if images == 0:
+        raise CellError(f"data set {spec.dataset!r} is empty")
+    begun = perf_counter()
+    warm = time_predictions(
+        model, Batches(data, min(images, WARMUP_CALLS * spec.batch_size), spec.batch_size), precision
+    )
+    while perf_counter() - begun < 1.0 and len(warm.seconds) < 10 * WARMUP_CALLS:
+        again = time_predictions(model, Batches(data, min(images, spec.batch_size), spec.batch_size), precision)
+        warm.seconds += again.seconds
+    per_image = min(warm.seconds) / spec.batch_size
+    affordable = int(spec.budget_s / (per_image * spec.rounds))
+    return min(images, max(affordable, spec.batch_size))
+
+
+def _check(predictions: Sequence[Prediction], timed: Timed, images: int) -> None:
+    if len(predictions) != images or not all(isinstance(one, Prediction) for one in predictions):
+        raise CellError(
+            f"predict returned {len(predictions)} predictions for {images} images; want one Prediction per Input"
+        )
+
+
+def _score(
+    task: Task, predictions: Sequence[Prediction], targets: Sequence[Target], model: Model, registry: Registry
+) -> Score:
+    rules = RULES[task]
+    for index, prediction in enumerate(predictions):
+        if missing := [name for name in rules.prediction_fields if getattr(prediction, name) is None]:
+            raise CellError(f"prediction {index} lacks {missing}, which task {task.value} scores")
+    kept = [cut(prediction, rules) for prediction in predictions]
+    values: dict[str, Interval] = {}
+    for metric in registry.metrics_for(task):
+        result = resolve(metric.compute)(kept, targets, probe=model if metric.needs_probe else None)
+        for name, estimate in result.values.items():
+            values[name] = Interval(value=estimate.value, low=estimate.low, high=estimate.high)
+    if rules.primary not in values:
+        raise CellError(
+            f"no metric of task {task.value} gave its primary value {rules.primary!r}; got {sorted(values)}"
+        )
+    return Score(primary=rules.primary, values=values)

@@ -1,0 +1,60 @@
+"""What a model costs beside time: memory, learned numbers, floating-point operations."""
+
+import resource
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from roibench.measure.record import Cost
+from roibench.model import Model
+from roibench.structures import Input
+from roibench.weights import learned_parameters
+
+MIB = 2**20
+
+
+def memory_now(device: torch.device) -> float:
+    """MiB in use: resident memory of this process, or on a GPU what torch's allocator holds."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device) / MIB
+    return psutil.Process().memory_info().rss / MIB
+
+
+def memory_peak(device: torch.device) -> float:
+    """The largest memory_now of this process so far."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / MIB
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Not ru_maxrss: on Linux a spawned process inherits its parent's.
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MIB
+
+
+def count_cost(model: Model, batches: Sequence[Sequence[Input]]) -> Cost:
+    """FLOPs of predict per image, averaged over the batches, by torch's counter and our operators' formulas.
+
+    torch counts matrix products, convolutions and attention, a multiply-add as two; attention only where it runs as
+    plain matrix products, hence the switches. Element-wise work is not counted.
+    """
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            for batch in batches:
+                model.predict(batch)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+    images = sum(len(batch) for batch in batches)
+    return Cost(
+        parameters=learned_parameters(model.state_dict()),
+        flops=counter.get_total_flops() / images,
+        counted_images=images,
+    )

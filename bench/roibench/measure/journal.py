@@ -1,0 +1,101 @@
+"""A run's journal, records.jsonl: appended and synced line by line, so that whatever was finished is safe.
+
+Lines are {"event": "run", "key": ...}, {"event": "started", "cell_id": ...}, {"event": "record", "record": {...}} and,
+at last, {"event": "finished"}. A line torn by a crash is the last one, and is left out when reading.
+"""
+
+import json
+import os
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from roibench.measure.record import Record
+
+FILE = "records.jsonl"
+# A cell that was started this often and never finished takes the run down with it.
+MAX_STARTS = 2
+
+
+class Journal:
+    """One run: its folder, what it has finished, and how often each cell was started."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.records: dict[str, Record] = {}
+        self.starts: Counter[str] = Counter()
+        self.key: str | None = None
+        self.finished = False
+        for line in read_lines(folder / FILE):
+            self._take(line)
+
+    @classmethod
+    def open(cls, root: Path, key: str) -> Self:
+        """Goes on with root's latest run if that has this key and wasn't finished; begins a new one else.
+
+        key: stands for all that must be equal: cells, commit, hashes, machine.
+        """
+        runs = sorted(path.parent for path in root.glob(f"*/{FILE}"))
+        if runs:
+            latest = cls(runs[-1])
+            if latest.key == key and not latest.finished:
+                return latest
+        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        folder = root / stamp
+        for suffix in range(1, 1000):
+            try:
+                folder.mkdir(parents=True)
+                break
+            except FileExistsError:
+                folder = root / f"{stamp}-{suffix}"
+        journal = cls(folder)
+        journal._append({"event": "run", "key": key, "time": stamp})
+        return journal
+
+    def start(self, cell_id: str) -> None:
+        self._append({"event": "started", "cell_id": cell_id})
+
+    def add(self, record: Record) -> None:
+        self._append({"event": "record", "record": record.model_dump(mode="json")})
+
+    def finish(self) -> None:
+        self._append({"event": "finished"})
+
+    def _append(self, line: dict[str, Any]) -> None:
+        path = self.folder / FILE
+        torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
+        with path.open("a") as file:
+            file.write(("\n" if torn else "") + json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._take(line)
+
+    def _take(self, line: dict[str, Any]) -> None:
+        match line["event"]:
+            case "run":
+                self.key = line["key"]
+            case "started":
+                self.starts[line["cell_id"]] += 1
+            case "record":
+                record = Record.model_validate(line["record"])
+                self.records[record.cell_id] = record
+            case "finished":
+                self.finished = True
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The journal's lines, without any that a crash tore."""
+    lines = []
+    if path.exists():
+        for text in path.read_text().splitlines():
+            try:
+                lines.append(json.loads(text))
+            except json.JSONDecodeError:
+                continue
+    return lines
+
+
+def read_records(path: Path) -> list[Record]:
+    """The records of a records.jsonl, in order, the last one of each cell."""
+    return list(Journal(path.parent if path.name == FILE else path).records.values())

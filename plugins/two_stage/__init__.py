@@ -1,0 +1,67 @@
+"""Two-stage detectors: find regions first, then say what each is."""
+
+from roibench.hookspecs import hookimpl
+from roibench.tasks import ModelSpec, Paper, Recipe, Task
+
+FASTER_RCNN = Paper(
+    "Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks",
+    2015,
+    "https://arxiv.org/abs/1506.01497",
+    published={
+        "VOC07 mAP": "69.9 (73.2 with 07+12), VGG16, 198 ms on a K40: 141 convolution + 10 proposals + 47 region"
+    },
+)
+
+
+@hookimpl
+def register_models(register):
+    register(
+        ModelSpec(
+            "faster_rcnn",
+            family="two_stage",
+            tasks=(Task.DETECTION,),
+            build="roibench.plugins.two_stage.faster_rcnn:build",
+            paper=FASTER_RCNN,
+            trained_on=("boxes", "labels"),
+            recipe=Recipe(
+                epochs=16,
+                batch_size=16,
+                learning_rate=1e-3,
+                optimizer="adamw",
+                weight_decay=0.02,
+                augment=("horizontal_flip",),
+                average=0.998,
+            ),
+            weights={"scenes": "weights/faster_rcnn-scenes.safetensors"},
+        )
+    )
+    register(
+        ModelSpec(
+            "faster_rcnn_mobilenet",
+            family="two_stage",
+            tasks=(Task.DETECTION,),
+            build="roibench.plugins.two_stage.faster_rcnn:build",
+            paper=FASTER_RCNN,
+            trained_on=("boxes", "labels"),
+            config={
+                "backbone": "mobilenet_v2",
+                "strides": (8, 16, 32),
+                "channels": 128,
+                "hidden": 512,
+                "short_side": 480,
+                "long_side": 800,
+                "anchor_sizes": ((24, 38), (60, 95), (151, 240)),
+                "roi_cells": 7.0,
+                "roi_samples": 128,
+            },
+            recipe=Recipe(
+                epochs=20,
+                batch_size=4,
+                learning_rate=3e-4,
+                optimizer="adamw",
+                weight_decay=0.02,
+                augment=("horizontal_flip", "vertical_flip", "transpose", "colour_jitter"),
+                average=0.995,
+            ),
+        )
+    )

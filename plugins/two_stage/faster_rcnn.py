@@ -1,0 +1,263 @@
+"""Faster R-CNN (Ren et al. 2015, arXiv 1506.01497) on a feature pyramid (Lin et al. 2017, arXiv 1612.03144).
+
+A region proposal network scores anchors at every position and moves them onto objects; RoI align cuts the best
+proposals out of the same features; a box head classifies each and moves it once more. Both stages learn together, by
+four losses.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from roibench import ops
+from roibench.model import TrainableModel, stage
+from roibench.nn.anchors import AnchorGenerator
+from roibench.nn.backbones import MobileNetV2, SmallResNet
+from roibench.nn.box_coder import BoxCoder, clip_boxes
+from roibench.nn.images import ImageBatch, batch_images
+from roibench.nn.matcher import match, sample
+from roibench.nn.pyramid import FeaturePyramid, PyramidRoIAlign
+from roibench.structures import Input, Prediction, Target
+from roibench.tasks import RULES, DatasetInfo, Task
+
+RULE = RULES[Task.DETECTION]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Hyperparameters, with the paper's values in brackets where small images want others. Lengths are pixels."""
+
+    backbone: Literal["small_resnet", "mobilenet_v2"] = "small_resnet"
+    widths: tuple[int, ...] = (32, 48, 96, 128)  # small_resnet: stem, then one per stride
+    blocks: tuple[int, ...] = (2, 2, 2)
+    strides: tuple[int, ...] = (4, 8, 16)
+    channels: int = 64  # of the pyramid [256]
+    hidden: int = 128  # of the box head [1024]
+    short_side: int | None = None  # images are resized to it [600]
+    long_side: int = 1333
+    anchor_sizes: tuple[tuple[float, ...], ...] = ((9, 14), (21, 32), (48, 70))  # per level
+    aspect_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+
+    rpn_positive_iou: float = 0.7
+    rpn_negative_iou: float = 0.3
+    rpn_samples: int = 256  # anchors per image that the loss looks at, at most half of them positive
+    rpn_nms_iou: float = 0.7
+    rpn_before_nms: int = 500  # per level [6000]
+    proposals: int = 150  # per image, after suppression [300]
+    training_proposals: int = 300  # [2000]
+
+    roi_size: int = 7
+    roi_cells: float = 7.0
+    roi_positive_iou: float = 0.5
+    roi_samples: int = 64  # per image, at most a quarter of them positive [128]
+    nms_iou: float = 0.5
+    score_threshold: float = RULE.score_threshold
+    max_detections: int = RULE.max_detections
+
+
+class RegionProposals(nn.Module):
+    """The RPN's head (section 3.1), shared by the levels: a 3x3 convolution, then objectness and offsets per anchor."""
+
+    def __init__(self, channels: int, anchors_per_cell: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.objectness = nn.Conv2d(channels, anchors_per_cell, 1)
+        self.offsets = nn.Conv2d(channels, anchors_per_cell * 4, 1)
+        for layer in (self.conv, self.objectness, self.offsets):
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, pyramid: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """Maps [B, C, h, w] -> per level, objectness logits [B, h*w*A] and offsets [B, h*w*A, 4], in anchor order."""
+        logits, offsets = [], []
+        for feature in pyramid:
+            hidden = torch.relu(self.conv(feature))
+            logits.append(self.objectness(hidden).float().permute(0, 2, 3, 1).flatten(1))
+            offsets.append(self.offsets(hidden).float().permute(0, 2, 3, 1).reshape(len(feature), -1, 4))
+        return logits, offsets
+
+
+class BoxHead(nn.Module):
+    """Fast R-CNN's head (Girshick 2015): two hidden layers, then C + 1 class logits (0 is background) and C boxes."""
+
+    def __init__(self, channels: int, size: int, hidden: int, classes: int) -> None:
+        super().__init__()
+        self.hidden1 = nn.Linear(channels * size * size, hidden)
+        self.hidden2 = nn.Linear(hidden, hidden)
+        self.logits = nn.Linear(hidden, classes + 1)
+        self.offsets = nn.Linear(hidden, classes * 4)
+        nn.init.normal_(self.logits.weight, std=0.01)
+        nn.init.normal_(self.offsets.weight, std=0.001)
+        for layer in (self.logits, self.offsets):
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """[K, channels, size, size] -> logits [K, C + 1], offsets [K, C, 4]."""
+        x = torch.relu(self.hidden1(pooled.flatten(1)))
+        x = torch.relu(self.hidden2(x))
+        return self.logits(x).float(), self.offsets(x).float().unflatten(1, (-1, 4))
+
+
+class FasterRCNN(TrainableModel):
+    stages = ("preprocess", "backbone", "rpn", "proposals", "roi_align", "box_head", "postprocess")
+
+    def __init__(self, classes: int, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        if config.backbone == "mobilenet_v2":
+            self.backbone: nn.Module = MobileNetV2(config.strides)
+        else:
+            self.backbone = SmallResNet(config.widths, config.blocks)
+        self.pyramid = FeaturePyramid(self.backbone.channels, config.channels)
+        self.anchors = AnchorGenerator(config.anchor_sizes, config.aspect_ratios, config.strides)
+        self.rpn = RegionProposals(config.channels, self.anchors.per_cell)
+        self.roi_align = PyramidRoIAlign(config.roi_size, config.strides, config.roi_cells)
+        self.box_head = BoxHead(config.channels, config.roi_size, config.hidden, classes)
+        self.anchor_coder = BoxCoder()
+        self.roi_coder = BoxCoder(weights=(10.0, 10.0, 5.0, 5.0))
+
+    def initialize(self) -> None:
+        if isinstance(self.backbone, MobileNetV2):
+            self.backbone.load_imagenet()
+
+    @torch.inference_mode()
+    def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
+        with stage("preprocess"):
+            batch = self._batch(inputs)
+        with stage("backbone"):
+            pyramid = self.pyramid(self.backbone(batch.pixels))
+        with stage("rpn"):
+            logits, offsets = self.rpn(pyramid)
+        with stage("proposals"):
+            proposals = self._propose(self.anchors(pyramid), logits, offsets, batch, self.config.proposals)
+        with stage("roi_align"):
+            pooled = self.roi_align(pyramid, proposals)
+        with stage("box_head"):
+            class_logits, box_offsets = self.box_head(pooled)
+        with stage("postprocess"):
+            return self._detect(class_logits, box_offsets, proposals, batch)
+
+    def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
+        """The paper's four: objectness and box of the RPN, class and box of the head."""
+        batch = self._batch(inputs)
+        truths = [self._truth(target, index, batch) for index, target in enumerate(targets)]
+        pyramid = self.pyramid(self.backbone(batch.pixels))
+        logits, offsets = self.rpn(pyramid)
+        anchors = self.anchors(pyramid)
+        proposals = self._propose(anchors, logits, offsets, batch, self.config.training_proposals)
+        rpn = self._rpn_losses(torch.cat(anchors), torch.cat(logits, 1), torch.cat(offsets, 1), truths)
+        return rpn | self._head_losses(pyramid, proposals, truths)
+
+    def _batch(self, inputs: Sequence[Input]) -> ImageBatch:
+        config = self.config
+        return batch_images(inputs, self.device, config.short_side, config.long_side, config.strides[-1])
+
+    def _truth(self, target: Target, index: int, batch: ImageBatch) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Boxes in pixels of the batch, labels, and which boxes must not be learned."""
+        boxes = batch.to_batch(index, target.boxes.to(self.device))
+        flags = [flag.to(self.device) for flag in (target.crowd, target.ignored) if flag is not None]
+        return boxes, target.labels.to(self.device), torch.stack(flags).any(0) if flags else None
+
+    @torch.no_grad()
+    def _propose(
+        self, anchors: list[Tensor], logits: list[Tensor], offsets: list[Tensor], batch: ImageBatch, count: int
+    ) -> list[Tensor]:
+        """Per image, the best `count` boxes after suppression on each level: xyxy [<= count, 4], best first."""
+        proposals = []
+        for index, size in enumerate(batch.sizes):
+            boxes, scores, levels = [], [], []
+            for level, (anchor, logit, offset) in enumerate(zip(anchors, logits, offsets, strict=True)):
+                top = logit[index].topk(min(self.config.rpn_before_nms, len(anchor)))
+                boxes.append(self.anchor_coder.decode(offset[index, top.indices], anchor[top.indices]))
+                scores.append(top.values)
+                levels.append(torch.full_like(top.indices, level))
+            box, score, level = clip_boxes(torch.cat(boxes), size), torch.cat(scores), torch.cat(levels)
+            real = ((box[:, 2:] - box[:, :2]) >= 1).all(1)
+            box, score, level = box[real], score[real], level[real]
+            keep = ops.batched_nms(box, score, level, self.config.rpn_nms_iou)
+            proposals.append(box[keep[:count]])
+        return proposals
+
+    def _rpn_losses(
+        self, anchors: Tensor, logits: Tensor, offsets: Tensor, truths: list[tuple[Tensor, Tensor, Tensor | None]]
+    ) -> dict[str, Tensor]:
+        """Equation 1: log loss over sampled anchors, smooth L1 over the positive ones."""
+        config = self.config
+        wanted, objectness, moved, moves = [], [], [], []
+        for index, (boxes, _, ignored) in enumerate(truths):
+            iou = ops.box_iou(boxes, anchors)
+            matched = match(iou, config.rpn_positive_iou, config.rpn_negative_iou, keep_best=True, ignored=ignored)
+            chosen = sample(matched, config.rpn_samples, positive_fraction=0.5)
+            positive = chosen[matched[chosen] >= 0]
+            objectness.append(logits[index, chosen])
+            wanted.append((matched[chosen] >= 0).float())
+            moved.append(offsets[index, positive])
+            moves.append(self.anchor_coder.encode(boxes[matched[positive]], anchors[positive]))
+        sampled = max(1, sum(map(len, wanted)))
+        return {
+            "rpn_objectness": F.binary_cross_entropy_with_logits(
+                torch.cat(objectness), torch.cat(wanted), reduction="sum"
+            )
+            / sampled,
+            "rpn_box": F.smooth_l1_loss(torch.cat(moved), torch.cat(moves), beta=1 / 9, reduction="sum") / sampled,
+        }
+
+    def _head_losses(
+        self, pyramid: list[Tensor], proposals: list[Tensor], truths: list[tuple[Tensor, Tensor, Tensor | None]]
+    ) -> dict[str, Tensor]:
+        """Fast R-CNN's multi-task loss over sampled proposals; the ground truth is proposed too."""
+        config = self.config
+        rois, classes, moves = [], [], []
+        for proposed, (boxes, labels, ignored) in zip(proposals, truths, strict=True):
+            own = boxes if ignored is None else boxes[~ignored]
+            candidates = torch.cat([proposed, own])
+            matched = match(
+                ops.box_iou(boxes, candidates),
+                config.roi_positive_iou,
+                config.roi_positive_iou,
+                keep_best=False,
+                ignored=ignored,
+            )
+            chosen = sample(matched, config.roi_samples, positive_fraction=0.25)
+            index = matched[chosen]
+            positive = index >= 0
+            rois.append(candidates[chosen])
+            classes.append(torch.where(positive, _take(labels, index) + 1, 0))
+            moves.append(self.roi_coder.encode(boxes[index[positive]], candidates[chosen][positive]))
+        wanted = torch.cat(classes)
+        logits, offsets = self.box_head(self.roi_align(pyramid, rois))
+        positive = torch.where(wanted > 0)[0]
+        moved = offsets[positive, wanted[positive] - 1]
+        count = max(1, len(wanted))
+        return {
+            "head_class": F.cross_entropy(logits, wanted, reduction="sum") / count,
+            "head_box": F.smooth_l1_loss(moved, torch.cat(moves), beta=1 / 9, reduction="sum") / count,
+        }
+
+    def _detect(self, logits: Tensor, offsets: Tensor, proposals: list[Tensor], batch: ImageBatch) -> list[Prediction]:
+        """Each proposal may become one detection per class; suppression is per class."""
+        config = self.config
+        counts = [len(one) for one in proposals]
+        scores = logits.softmax(-1)[:, 1:].split(counts)
+        boxes = self.roi_coder.decode(offsets, torch.cat(proposals)[:, None]).split(counts)
+        predictions = []
+        for index, (score, box) in enumerate(zip(scores, boxes, strict=True)):
+            row, label = torch.where(score > config.score_threshold)
+            box, score = batch.to_image(index, box[row, label]), score[row, label]
+            keep = ops.batched_nms(box, score, label, config.nms_iou)[: config.max_detections]
+            predictions.append(Prediction(boxes=box[keep].cpu(), scores=score[keep].cpu(), labels=label[keep].cpu()))
+        return predictions
+
+
+def build(info: DatasetInfo, config: Mapping[str, Any]) -> FasterRCNN:
+    return FasterRCNN(len(info.classes), Config(**config))
+
+
+def _take(values: Tensor, index: Tensor) -> Tensor:
+    """values[index] where index >= 0, and 0 elsewhere; `values` may be empty."""
+    padded = torch.cat([values, values.new_zeros(1)])
+    return padded[torch.where(index >= 0, index, len(values))]
