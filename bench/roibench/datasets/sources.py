@@ -29,10 +29,11 @@ class Source:
         return self.name + path + (f"@{self.split}" if self.split else "")
 
 
-def open_dataset(text: str, registry: Registry, split: str | None = None) -> Dataset:
+def open_dataset(text: str, registry: Registry, split: str | None = None, on_bad_data: str = "fail") -> Dataset:
     """Opens what `text` names; a split in the text wins over `split`, which wins over the kind's eval_split.
 
-    Raises UnknownNameError for a name that nothing registered and ValueError for a missing or superfluous path.
+    on_bad_data: "fail" or "skip", for kinds that are read from a path. Raises UnknownNameError for a name that nothing
+    registered and ValueError for a missing or superfluous path.
     """
     source = Source.parse(text)
     spec = registry.datasets.get(source.name)
@@ -41,4 +42,5 @@ def open_dataset(text: str, registry: Registry, split: str | None = None) -> Dat
     if spec.takes_path != (source.path is not None):
         want = f"{spec.name}:PATH" if spec.takes_path else spec.name
         raise ValueError(f"data set {text!r}: want {want}")
-    return resolve(spec.open)(source.path, source.split or split or spec.eval_split)
+    options = {"on_bad_data": on_bad_data} if spec.takes_path else {}
+    return resolve(spec.open)(source.path, source.split or split or spec.eval_split, **options)
