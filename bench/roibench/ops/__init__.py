@@ -1,0 +1,32 @@
+"""Operators on boxes and regions of interest: compiled, differentiable, with torchvision's signatures.
+
+    >>> import torch
+    >>> from roibench import ops
+    >>> boxes = torch.tensor([[0.0, 0.0, 4.0, 4.0], [1.0, 0.0, 5.0, 4.0], [9.0, 9.0, 12.0, 12.0]])
+    >>> ops.nms(boxes, torch.tensor([0.8, 0.9, 0.7]), iou_threshold=0.5)
+    tensor([1, 2])
+
+Boxes are ``(x1, y1, x2, y2)`` with ``x1 <= x2`` and ``y1 <= y2``, in any unit. Every operator is also
+``torch.ops.roibench.*``, works under ``torch.compile(fullgraph=True)`` and autocast, takes float32, float64, float16 and
+bfloat16, and computes in float32 or better. NaN and infinite boxes never raise.
+"""
+
+import torch  # noqa: F401 - the extension needs torch's libraries loaded
+
+try:
+    from roibench import _C
+except ImportError as error:
+    raise ImportError(
+        "roibench's compiled operators are missing or were built for another torch "
+        f"({error}). In a checkout: pip install -r requirements-build.txt && "
+        "pip install --no-build-isolation -e . (ROIBENCH_CUDA=0 leaves CUDA out)"
+    ) from error
+
+from roibench.ops import _fake, _flops  # noqa: F401 - they register themselves
+from roibench.ops.boxes import batched_nms, box_iou, nms
+from roibench.ops.roi import roi_align
+
+build_info = _C.build_info
+simd_level = _C.simd_level
+
+__all__ = ["batched_nms", "box_iou", "build_info", "nms", "roi_align", "simd_level"]

@@ -1,0 +1,84 @@
+"""Overlap of boxes, and the suppression of boxes that overlap."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+IouKind = Literal["iou", "giou", "diou", "ciou"]
+
+
+def box_iou(boxes1: Tensor, boxes2: Tensor, kind: IouKind = "iou", elementwise: bool = False) -> Tensor:
+    r"""How well boxes overlap: intersection over union, or one of its relatives.
+
+    With I the shared and U the joined area, C and d the area and the diagonal of the smallest box around both, r the
+    distance of their centres:
+
+    - ``iou``: I / U
+    - ``giou``: IoU - (C - U) / C, which also tells apart boxes that do not touch (Rezatofighi et al. 2019,
+      arXiv 1902.09630)
+    - ``diou``: IoU - r² / d² (Zheng et al. 2020, arXiv 1911.08287)
+    - ``ciou``: DIoU - v² / (1 - IoU + v), v = 4/π² (arctan w₁/h₁ - arctan w₂/h₂)² (the same paper)
+
+    Boxes without an area, or with a NaN or infinite side, overlap nothing: their IoU is 0, and no kind is ever NaN.
+
+    Args:
+        boxes1: [N, 4], ``(x1, y1, x2, y2)``.
+        boxes2: [M, 4].
+        kind: which overlap.
+        elementwise: compare ``boxes1[i]`` with ``boxes2[i]`` only; N must be M.
+
+    Returns:
+        [N, M], or [N] where elementwise. float64 where an argument is, else float32, as in torchvision.
+
+    Differentiable once by both sets. The weight v / (1 - IoU + v) of CIoU is differentiated too; torchvision holds it
+    constant.
+
+    Raises:
+        ValueError: a wrong shape, device or kind.
+        TypeError: boxes that are no floating-point numbers.
+    """
+    return torch.ops.roibench.box_iou(boxes1, boxes2, kind, elementwise)
+
+
+def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    """Greedy non-maximum suppression: keep the best box, drop all that overlap it by more, go on with the next best.
+
+    Exactly the textbook's algorithm: a box is dropped where its IoU with a box kept before, computed in the boxes'
+    precision (float32 for half types), is greater than the threshold. Equal scores go by index; NaN scores come last.
+
+    Args:
+        boxes: [N, 4], ``(x1, y1, x2, y2)``.
+        scores: [N].
+        iou_threshold: overlap above which a box is dropped.
+
+    Returns:
+        int64 indices of the boxes kept, best first.
+
+    Raises:
+        ValueError: a wrong shape or device.
+        TypeError: boxes or scores that are no floating-point numbers.
+    """
+    return torch.ops.roibench.nms(boxes, scores, iou_threshold)
+
+
+def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
+    """:func:`nms` within each class: boxes of different classes never suppress each other.
+
+    Classes are kept apart as such, not by moving their boxes to different places, so that the result is exact for any
+    coordinates.
+
+    Args:
+        boxes: [N, 4], ``(x1, y1, x2, y2)``.
+        scores: [N].
+        idxs: [N], integers: each box's class, or image, or feature level.
+        iou_threshold: overlap above which a box is dropped.
+
+    Returns:
+        int64 indices of the boxes kept, best first over all classes.
+
+    Raises:
+        ValueError: a wrong shape or device.
+        TypeError: a wrong dtype.
+    """
+    return torch.ops.roibench.batched_nms(boxes, scores, idxs, iou_threshold)

@@ -1,0 +1,60 @@
+"""Features of regions: what a box covers on a feature map, as a grid of fixed size."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def as_rois(boxes: Tensor | Sequence[Tensor]) -> Tensor:
+    """[K, 5] RoIs ``(batch index, x1, y1, x2, y2)`` from such a tensor, or from one [L, 4] tensor of boxes per image."""
+    if isinstance(boxes, Tensor):
+        return boxes
+    for i, b in enumerate(boxes):
+        if b.dim() != 2 or b.size(1) != 4:
+            raise ValueError(f"boxes[{i}] must have the shape [L, 4], got {list(b.shape)}")
+    if not boxes:
+        raise ValueError("boxes must hold a tensor for each image of the batch, got none")
+    return torch.cat([torch.cat([b.new_full((b.size(0), 1), i), b], dim=1) for i, b in enumerate(boxes)])
+
+
+def pair(name: str, value: int | Sequence[int]) -> tuple[int, int]:
+    """(height, width) from one or two integers."""
+    if isinstance(value, Sequence):
+        if len(value) != 2:
+            raise ValueError(f"{name} must be an integer or (height, width), got {value}")
+        return value[0], value[1]
+    return value, value
+
+
+def roi_align(
+    input: Tensor,
+    boxes: Tensor | Sequence[Tensor],
+    output_size: int | Sequence[int],
+    spatial_scale: float = 1.0,
+    sampling_ratio: int = -1,
+    aligned: bool = False,
+) -> Tensor:
+    """RoI align (He et al. 2017, arXiv 1703.06870): the mean of bilinear samples in each bin of a grid over each box.
+
+    A sample up to one pixel outside the map takes the border's value, one beyond takes 0; so do NaN and infinite boxes.
+
+    Args:
+        input: [N, C, H, W]; fastest in channels-last memory.
+        boxes: [K, 5], ``(batch index, x1, y1, x2, y2)``, or a list of N tensors [L, 4]; any floating dtype.
+        output_size: bins per axis, as an integer or (height, width).
+        spatial_scale: from the boxes' coordinates to the map's: 1/16 for boxes in image pixels and a map of stride 16.
+        sampling_ratio: samples per bin and axis; at most 0: ceil(box size / bins), which is about one per pixel.
+        aligned: coordinate 0 is a pixel's edge (the map moves by half a pixel, boxes may be smaller than 1), and not
+            its centre.
+
+    Returns:
+        [K, C, height, width] in the dtype and the memory format of ``input``. Differentiable by ``input``, twice.
+
+    Raises:
+        ValueError: a wrong shape, size or device.
+        TypeError: input or boxes that are no floating-point numbers.
+        IndexError: a batch index that is none of 0 ... N-1 (on the CPU).
+    """
+    height, width = pair("output_size", output_size)
+    return torch.ops.roibench.roi_align(input, as_rois(boxes), spatial_scale, height, width, sampling_ratio, aligned)

@@ -1,0 +1,145 @@
+// Which backward belongs to which forward.
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+#include <string>
+#include <tuple>
+
+namespace roibench {
+namespace {
+
+using at::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::Function;
+using torch::autograd::variable_list;
+
+// ---- box_iou: smooth almost everywhere; its second derivative is nobody's loss
+// -----------------------------------------
+
+struct BoxIouBackward : Function<BoxIouBackward> {
+  static variable_list forward(AutogradContext*, const Tensor& grad, const Tensor& boxes1, const Tensor& boxes2,
+                               const std::string& kind, bool elementwise) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    static const auto op =
+        c10::Dispatcher::singleton()
+            .findSchemaOrThrow("roibench::box_iou_backward", "")
+            .typed<std::tuple<Tensor, Tensor>(const Tensor&, const Tensor&, const Tensor&, c10::string_view, bool)>();
+    auto [grad1, grad2] = op.call(grad, boxes1, boxes2, kind, elementwise);
+    return {grad1, grad2};
+  }
+  static variable_list backward(AutogradContext*, const variable_list&) {
+    TORCH_CHECK_NOT_IMPLEMENTED(false, "box_iou has a first derivative only");
+  }
+};
+
+std::tuple<Tensor, Tensor> box_iou_backward(const Tensor& grad, const Tensor& boxes1, const Tensor& boxes2,
+                                            c10::string_view kind, bool elementwise) {
+  const variable_list grads = BoxIouBackward::apply(grad, boxes1, boxes2, std::string(kind), elementwise);
+  return {grads[0], grads[1]};
+}
+
+struct BoxIou : Function<BoxIou> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& boxes1, const Tensor& boxes2, const std::string& kind,
+                        bool elementwise) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    ctx->save_for_backward({boxes1, boxes2});
+    ctx->saved_data["kind"] = kind;
+    ctx->saved_data["elementwise"] = elementwise;
+    static const auto op = c10::Dispatcher::singleton()
+                               .findSchemaOrThrow("roibench::box_iou", "")
+                               .typed<Tensor(const Tensor&, const Tensor&, c10::string_view, bool)>();
+    return op.call(boxes1, boxes2, kind, elementwise);
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    const auto [grad1, grad2] = box_iou_backward(grads[0], saved[0], saved[1], ctx->saved_data["kind"].toStringRef(),
+                                                 ctx->saved_data["elementwise"].toBool());
+    return {grad1, grad2, Tensor(), Tensor()};
+  }
+};
+
+Tensor box_iou(const Tensor& boxes1, const Tensor& boxes2, c10::string_view kind, bool elementwise) {
+  return BoxIou::apply(boxes1, boxes2, std::string(kind), elementwise);
+}
+
+// ---- roi_align: linear in its input, so that the derivative of its backward is its forward
+// ---------------------------
+
+Tensor roi_align(const Tensor& input, const Tensor& rois, double spatial_scale, c10::SymInt pooled_height,
+                 c10::SymInt pooled_width, int64_t sampling_ratio, bool aligned);
+Tensor roi_align_backward(const Tensor& grad, const Tensor& rois, c10::SymIntArrayRef input_size, double spatial_scale,
+                          int64_t sampling_ratio, bool aligned, bool channels_last);
+
+struct RoiAlign : Function<RoiAlign> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& input, const Tensor& rois, double spatial_scale,
+                        const c10::SymInt& pooled_height, const c10::SymInt& pooled_width, int64_t sampling_ratio,
+                        bool aligned) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    ctx->save_for_backward({rois});
+    ctx->saved_data["input_size"] = input.sym_sizes();
+    ctx->saved_data["spatial_scale"] = spatial_scale;
+    ctx->saved_data["sampling_ratio"] = sampling_ratio;
+    ctx->saved_data["aligned"] = aligned;
+    ctx->saved_data["channels_last"] = input.suggest_memory_format() == at::MemoryFormat::ChannelsLast;
+    static const auto op =
+        c10::Dispatcher::singleton()
+            .findSchemaOrThrow("roibench::roi_align", "")
+            .typed<Tensor(const Tensor&, const Tensor&, double, c10::SymInt, c10::SymInt, int64_t, bool)>();
+    return op.call(input, rois, spatial_scale, pooled_height, pooled_width, sampling_ratio, aligned);
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const Tensor rois = ctx->get_saved_variables()[0];
+    const Tensor grad =
+        roi_align_backward(grads[0], rois, ctx->saved_data["input_size"].toSymIntVector(),
+                           ctx->saved_data["spatial_scale"].toDouble(), ctx->saved_data["sampling_ratio"].toInt(),
+                           ctx->saved_data["aligned"].toBool(), ctx->saved_data["channels_last"].toBool());
+    return {grad, Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
+  }
+};
+
+struct RoiAlignBackward : Function<RoiAlignBackward> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& grad, const Tensor& rois, c10::SymIntArrayRef input_size,
+                        double spatial_scale, int64_t sampling_ratio, bool aligned, bool channels_last) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    ctx->save_for_backward({rois});
+    ctx->saved_data["pooled_height"] = grad.sym_size(2);
+    ctx->saved_data["pooled_width"] = grad.sym_size(3);
+    ctx->saved_data["spatial_scale"] = spatial_scale;
+    ctx->saved_data["sampling_ratio"] = sampling_ratio;
+    ctx->saved_data["aligned"] = aligned;
+    static const auto op =
+        c10::Dispatcher::singleton()
+            .findSchemaOrThrow("roibench::roi_align_backward", "")
+            .typed<Tensor(const Tensor&, const Tensor&, c10::SymIntArrayRef, double, int64_t, bool, bool)>();
+    return op.call(grad, rois, input_size, spatial_scale, sampling_ratio, aligned, channels_last);
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const Tensor rois = ctx->get_saved_variables()[0];
+    const Tensor grad =
+        roi_align(grads[0], rois, ctx->saved_data["spatial_scale"].toDouble(),
+                  ctx->saved_data["pooled_height"].toSymInt(), ctx->saved_data["pooled_width"].toSymInt(),
+                  ctx->saved_data["sampling_ratio"].toInt(), ctx->saved_data["aligned"].toBool());
+    return {grad, Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
+  }
+};
+
+Tensor roi_align(const Tensor& input, const Tensor& rois, double spatial_scale, c10::SymInt pooled_height,
+                 c10::SymInt pooled_width, int64_t sampling_ratio, bool aligned) {
+  return RoiAlign::apply(input, rois, spatial_scale, pooled_height, pooled_width, sampling_ratio, aligned);
+}
+
+Tensor roi_align_backward(const Tensor& grad, const Tensor& rois, c10::SymIntArrayRef input_size, double spatial_scale,
+                          int64_t sampling_ratio, bool aligned, bool channels_last) {
+  return RoiAlignBackward::apply(grad, rois, input_size, spatial_scale, sampling_ratio, aligned, channels_last);
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(roibench, Autograd, m) {
+  m.impl("box_iou", &box_iou);
+  m.impl("box_iou_backward", &box_iou_backward);
+  m.impl("roi_align", &roi_align);
+  m.impl("roi_align_backward", &roi_align_backward);
+}
+
+}  // namespace roibench

@@ -1,0 +1,23 @@
+// The kernels of one SIMD level, and their table. Included by cpu/simd_*.cpp after their target pragma, and only there:
+// ROIBENCH_LEVEL names the level, kVectorBytes its registers' width.
+// Standard headers are included above the pragma, and none of their templates is used below it: a template
+// instantiated here would be one symbol for all levels, and the linker could choose the one that this machine lacks.
+namespace roibench::ROIBENCH_LEVEL {
+
+constexpr int kVectorBytes = ROIBENCH_VECTOR_BYTES;
+
+#include "memory.h"
+#include "transpose.h"
+#include "vector.h"
+
+#include "box_iou.h"
+#include "nms.h"
+#include "roi_align.h"
+
+template <class T>
+constexpr Kernels<T> table = {
+    measure<T>, box_iou<T>,   box_iou_elementwise<T>, box_iou_backward<T>, box_iou_elementwise_backward<T>,
+    nms<T>,     roi_align<T>, roi_align_backward<T>,
+};
+
+}  // namespace roibench::ROIBENCH_LEVEL

@@ -1,0 +1,110 @@
+#include <ATen/ops/empty.h>
+#include <torch/library.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <numeric>
+#include <vector>
+
+#include "../checks.h"
+#include "kernels.h"
+#include "parallel.h"
+
+namespace roibench {
+namespace {
+
+// For a float r and a double t: r > t exactly when r > round_down(t). So the kernel needs no wider comparison.
+float round_down(double t) {
+  const float f = static_cast<float>(t);
+  return f > t ? std::nextafter(f, -std::numeric_limits<float>::infinity()) : f;
+}
+
+// Best first; equal scores by index; NaN last.
+template <class T>
+std::vector<int64_t> by_score(const T* scores, int64_t n) {
+  std::vector<int64_t> order(n);
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [scores](int64_t a, int64_t b) {
+    return scores[a] > scores[b] || (std::isnan(scores[b]) && !std::isnan(scores[a]));
+  });
+  return order;
+}
+
+// NMS on each class by itself: boxes of two classes never meet, so classes go to different threads.
+// idxs may be undefined: all boxes are of one class.
+template <class T>
+at::Tensor suppress(const at::Tensor& boxes, const at::Tensor& scores, const at::Tensor& idxs, T threshold) {
+  const int64_t n = boxes.size(0);
+  const T* const corners = boxes.const_data_ptr<T>();
+  const std::vector<int64_t> order = by_score(scores.const_data_ptr<T>(), n);
+
+  std::vector<int64_t> rank(n);  // places in `order`, class after class, best first within each
+  std::iota(rank.begin(), rank.end(), 0);
+  std::vector<int64_t> first = {0};  // where each class begins in `rank`
+  if (idxs.defined()) {
+    const int64_t* const classes = idxs.const_data_ptr<int64_t>();
+    const auto class_of = [&](int64_t r) { return classes[order[r]]; };
+    std::stable_sort(rank.begin(), rank.end(), [&](int64_t a, int64_t b) { return class_of(a) < class_of(b); });
+    for (int64_t i = 1; i < n; ++i) {
+      if (class_of(rank[i]) != class_of(rank[i - 1])) first.push_back(i);
+    }
+  }
+  first.push_back(n);
+
+  std::vector<int64_t> candidates(n);
+  for (int64_t i = 0; i < n; ++i) candidates[i] = order[rank[i]];
+  const auto kept = std::make_unique<bool[]>(n);
+  at::parallel_for(0, static_cast<int64_t>(first.size()) - 1, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t c = begin; c < end; ++c) {
+      kernels<T>().nms(corners, candidates.data() + first[c], first[c + 1] - first[c], threshold,
+                       kept.get() + first[c]);
+    }
+  });
+
+  std::vector<int64_t> survivors;  // ranks, to be put back in the order of scores
+  for (int64_t i = 0; i < n; ++i) {
+    if (kept[i]) survivors.push_back(rank[i]);
+  }
+  std::sort(survivors.begin(), survivors.end());
+  at::Tensor out = at::empty({static_cast<int64_t>(survivors.size())}, boxes.options().dtype(at::kLong));
+  std::transform(survivors.begin(), survivors.end(), out.mutable_data_ptr<int64_t>(),
+                 [&](int64_t r) { return order[r]; });
+  return out;
+}
+
+at::Tensor run(const at::Tensor& boxes, const at::Tensor& scores, const at::Tensor& idxs, double iou_threshold) {
+  if (boxes.size(0) == 0) return at::empty({0}, boxes.options().dtype(at::kLong));
+  const auto dtype = arithmetic(boxes, scores);
+  const at::Tensor corners = boxes.to(dtype).contiguous(), ranking = scores.to(dtype).contiguous();
+  return dtype == at::kDouble ? suppress<double>(corners, ranking, idxs, iou_threshold)
+                              : suppress<float>(corners, ranking, idxs, round_down(iou_threshold));
+}
+
+at::Tensor nms(const at::Tensor& boxes, const at::Tensor& scores, double iou_threshold) {
+  check_boxes("nms", "boxes", boxes);
+  check_floating("nms", "scores", scores);
+  check_per_box("nms", "scores", scores, boxes);
+  return run(boxes, scores, at::Tensor(), iou_threshold);
+}
+
+at::Tensor batched_nms(const at::Tensor& boxes, const at::Tensor& scores, const at::Tensor& idxs,
+                       double iou_threshold) {
+  check_boxes("batched_nms", "boxes", boxes);
+  check_floating("batched_nms", "scores", scores);
+  check_per_box("batched_nms", "scores", scores, boxes);
+  check_per_box("batched_nms", "idxs", idxs, boxes);
+  TORCH_CHECK_TYPE(c10::isIntegralType(idxs.scalar_type(), /*includeBool=*/false),
+                   "batched_nms: idxs must be integers, got ", idxs.scalar_type());
+  return run(boxes, scores, idxs.to(at::kLong).contiguous(), iou_threshold);
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(roibench, CPU, m) {
+  m.impl("nms", &nms);
+  m.impl("batched_nms", &batched_nms);
+}
+
+}  // namespace roibench

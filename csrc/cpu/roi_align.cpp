@@ -1,0 +1,145 @@
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
+#include <torch/library.h>
+
+#include "../checks.h"
+#include "kernels.h"
+#include "parallel.h"
+
+namespace roibench {
+namespace {
+
+using at::MemoryFormat;
+
+bool is_channels_last(const at::Tensor& t) {
+  return t.is_contiguous(MemoryFormat::ChannelsLast) && !t.is_contiguous();
+}
+
+// A tensor in the type and the order that the kernels read; itself where it has them already.
+at::Tensor as(const at::Tensor& t, at::ScalarType dtype, MemoryFormat format) {
+  return t.to(dtype, /*non_blocking=*/false, /*copy=*/false, format).contiguous(format);
+}
+
+template <class T>
+void check_batch_index(const char* op, const T* rois, int64_t n, int64_t batch) {
+  for (int64_t k = 0; k < n; ++k) {
+    TORCH_CHECK_INDEX(rois[5 * k] >= 0 && rois[5 * k] < T(batch), op, ": rois[", k, ", 0] must be a batch index below ",
+                      batch, ", got ", rois[5 * k]);
+  }
+}
+
+// Multiply-adds for one RoI and one channel, roughly.
+template <class T>
+int64_t cost(const RoiAlign<T>& shape) {
+  return shape.bins_y * shape.bins_x * 12;
+}
+
+template <class T>
+void forward(const RoiAlign<T>& shape, const at::Tensor& input, int64_t rois, at::Tensor& pooled) {
+  check_batch_index("roi_align", shape.rois, rois, shape.batch);
+  const T* const from = input.const_data_ptr<T>();
+  T* const to = pooled.mutable_data_ptr<T>();
+  at::parallel_for(0, rois, grain(cost(shape) * shape.channels),
+                   [&](int64_t begin, int64_t end) { kernels<T>().roi_align(shape, from, to, begin, end); });
+}
+
+at::Tensor roi_align(const at::Tensor& input, const at::Tensor& rois, double spatial_scale, int64_t pooled_height,
+                     int64_t pooled_width, int64_t sampling_ratio, bool aligned) {
+  TORCH_CHECK_VALUE(input.dim() == 4, "roi_align: input must have the shape [N, C, H, W], got ", input.sizes());
+  check_floating("roi_align", "input", input);
+  check_rois("roi_align", rois, input);
+  TORCH_CHECK_VALUE(pooled_height > 0 && pooled_width > 0, "roi_align: output_size must be positive, got ",
+                    pooled_height, " x ", pooled_width);
+
+  const bool channels_last = is_channels_last(input);
+  const MemoryFormat format = channels_last ? MemoryFormat::ChannelsLast : MemoryFormat::Contiguous;
+  const auto dtype = arithmetic(input, input);
+  const int64_t n = rois.size(0);
+  at::Tensor pooled =
+      at::empty({n, input.size(1), pooled_height, pooled_width}, input.options().dtype(dtype).memory_format(format));
+  const at::Tensor boxes = rois.to(dtype).contiguous();
+  const auto run = [&]<class T>(T) {
+    const RoiAlign<T> shape = {input.size(0),
+                               input.size(1),
+                               input.size(2),
+                               input.size(3),
+                               pooled_height,
+                               pooled_width,
+                               channels_last,
+                               aligned,
+                               sampling_ratio,
+                               T(spatial_scale),
+                               boxes.const_data_ptr<T>()};
+    if (pooled.numel() == 0) return;
+    if (input.numel() == 0) {
+      pooled.zero_();
+      return;
+    }
+    forward<T>(shape, as(input, dtype, MemoryFormat::ChannelsLast), n, pooled);
+  };
+  dtype == at::kDouble ? run(double()) : run(float());
+  return pooled.to(input.scalar_type());
+}
+
+// Channels that one thread takes at least: a cache line of floats, so that threads don't write to each other's lines.
+constexpr int64_t kChannelBlock = 16;
+
+template <class T>
+void backward(const RoiAlign<T>& shape, const at::Tensor& grad, int64_t rois, at::Tensor& input_grad) {
+  check_batch_index("roi_align_backward", shape.rois, rois, shape.batch);
+  const T* const from = grad.const_data_ptr<T>();
+  T* const to = input_grad.mutable_data_ptr<T>();
+  const int64_t blocks = at::divup(shape.channels, kChannelBlock);
+  const int64_t rois_per_image = at::divup(rois, shape.batch);
+  at::parallel_for(0, shape.batch * blocks, grain(cost(shape) * kChannelBlock * rois_per_image),
+                   [&](int64_t begin, int64_t end) {
+                     for (int64_t image = begin / blocks; image * blocks < end; ++image) {
+                       const int64_t first = std::max<int64_t>(begin - image * blocks, 0) * kChannelBlock;
+                       const int64_t last = std::min((end - image * blocks) * kChannelBlock, shape.channels);
+                       kernels<T>().roi_align_backward(shape, rois, from, to, image, first, last);
+                     }
+                   });
+}
+
+at::Tensor roi_align_backward(const at::Tensor& grad, const at::Tensor& rois, at::IntArrayRef input_size,
+                              double spatial_scale, int64_t sampling_ratio, bool aligned, bool channels_last) {
+  TORCH_CHECK_VALUE(input_size.size() == 4, "roi_align_backward: input_size must be (N, C, H, W), got ", input_size);
+  TORCH_CHECK_VALUE(grad.dim() == 4 && grad.size(0) == rois.size(0) && grad.size(1) == input_size[1],
+                    "roi_align_backward: grad must have the shape [K, C, height, width] with K = ", rois.size(0),
+                    " and C = ", input_size[1], ", got ", grad.sizes());
+  check_floating("roi_align_backward", "grad", grad);
+  check_rois("roi_align_backward", rois, grad);
+
+  const bool grad_channels_last = is_channels_last(grad);
+  const auto dtype = arithmetic(grad, grad);
+  const int64_t n = rois.size(0);
+  at::Tensor input_grad = at::zeros(input_size, grad.options().dtype(dtype)).contiguous(MemoryFormat::ChannelsLast);
+  const at::Tensor boxes = rois.to(dtype).contiguous();
+  const auto run = [&]<class T>(T) {
+    const RoiAlign<T> shape = {input_size[0],
+                               input_size[1],
+                               input_size[2],
+                               input_size[3],
+                               grad.size(2),
+                               grad.size(3),
+                               grad_channels_last,
+                               aligned,
+                               sampling_ratio,
+                               T(spatial_scale),
+                               boxes.const_data_ptr<T>()};
+    if (grad.numel() == 0 || input_grad.numel() == 0) return;
+    backward<T>(shape, as(grad, dtype, grad_channels_last ? MemoryFormat::ChannelsLast : MemoryFormat::Contiguous), n,
+                input_grad);
+  };
+  dtype == at::kDouble ? run(double()) : run(float());
+  return as(input_grad, grad.scalar_type(), channels_last ? MemoryFormat::ChannelsLast : MemoryFormat::Contiguous);
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(roibench, CPU, m) {
+  m.impl("roi_align", &roi_align);
+  m.impl("roi_align_backward", &roi_align_backward);
+}
+
+}  // namespace roibench

@@ -1,0 +1,15 @@
+// x86-64-v3: AVX2, Intel since 2013 and AMD since 2015.
+#include <new>
+
+#include "kernels.h"
+
+#if ROIBENCH_X86_LEVELS
+#pragma GCC target("avx2,fma,bmi,bmi2,lzcnt,movbe,f16c")
+#define ROIBENCH_LEVEL v3
+#define ROIBENCH_VECTOR_BYTES 32
+#include "kernels/level.h"
+
+namespace roibench {
+const SimdLevel simd_v3 = {"v3", v3::table<float>, v3::table<double>};
+}
+#endif

@@ -1,0 +1,333 @@
+// The geometry under every operator, for the host and for the device: boxes and their overlap, RoI bins, bilinear taps.
+// Written once: a CPU kernel, a CUDA kernel and their tests can only disagree about order of summation.
+//
+// Boxes are (x1, y1, x2, y2). A box whose sides are negative or NaN has area 0. No function returns NaN for any box.
+//
+// Every function is forced inline. Several SIMD levels compile this header (cpu/simd_*.cpp); an out-of-line copy would
+// be one symbol for all of them, and the linker could give a machine without AVX-512 the copy that was built with it.
+#pragma once
+
+#include <math.h>
+#include <stdint.h>
+
+#if defined(__CUDACC__)
+#define ROIBENCH_HD __host__ __device__ __forceinline__
+#else
+#define ROIBENCH_HD __attribute__((always_inline)) inline
+#endif
+
+namespace roibench {
+
+// ---- numbers
+// ---------------------------------------------------------------------------------------------------------
+
+// With a NaN argument both return the second one, as the machine instructions do.
+template <class T>
+ROIBENCH_HD T min_of(T a, T b) {
+  return a < b ? a : b;
+}
+template <class T>
+ROIBENCH_HD T max_of(T a, T b) {
+  return a > b ? a : b;
+}
+
+// max(x, 0), and 0 for NaN.
+template <class T>
+ROIBENCH_HD T positive(T x) {
+  return x > T(0) ? x : T(0);
+}
+
+// n / d where n is finite and d is finite and positive, else 0: overlaps of nothing with nothing are nothing.
+template <class T>
+ROIBENCH_HD T ratio(T n, T d) {
+  const T infinity = T(INFINITY);
+  return d > T(0) && d < infinity && n > -infinity && n < infinity ? n / d : T(0);
+}
+
+// The builtins, not std::, because std:: functions are symbols that SIMD levels would share.
+ROIBENCH_HD float ceil_of(float x) {
+  return __builtin_ceilf(x);
+}
+ROIBENCH_HD double ceil_of(double x) {
+  return __builtin_ceil(x);
+}
+#if defined(__CUDA_ARCH__)
+ROIBENCH_HD float arctan2(float y, float x) {
+  return ::atan2f(y, x);
+}
+ROIBENCH_HD double arctan2(double y, double x) {
+  return ::atan2(y, x);
+}
+#else
+ROIBENCH_HD float arctan2(float y, float x) {
+  return __builtin_atan2f(y, x);
+}
+ROIBENCH_HD double arctan2(double y, double x) {
+  return __builtin_atan2(y, x);
+}
+#endif
+
+// ---- boxes
+// -----------------------------------------------------------------------------------------------------------
+
+template <class T>
+struct Box {
+  T x1, y1, x2, y2;
+};
+
+template <class T>
+ROIBENCH_HD T width(const Box<T>& b) {
+  return positive(b.x2 - b.x1);
+}
+template <class T>
+ROIBENCH_HD T height(const Box<T>& b) {
+  return positive(b.y2 - b.y1);
+}
+template <class T>
+ROIBENCH_HD T area(const Box<T>& b) {
+  return width(b) * height(b);
+}
+// The angle of the diagonal, arctan(width / height): what CIoU compares. 0 for a point.
+template <class T>
+ROIBENCH_HD T aspect(const Box<T>& b) {
+  return arctan2(width(b), height(b));
+}
+
+// The common part of two boxes; its sides are negative where there is none.
+template <class T>
+ROIBENCH_HD Box<T> meet(const Box<T>& a, const Box<T>& b) {
+  return {max_of(a.x1, b.x1), max_of(a.y1, b.y1), min_of(a.x2, b.x2), min_of(a.y2, b.y2)};
+}
+// The smallest box that holds both.
+template <class T>
+ROIBENCH_HD Box<T> hull(const Box<T>& a, const Box<T>& b) {
+  return {min_of(a.x1, b.x1), min_of(a.y1, b.y1), max_of(a.x2, b.x2), max_of(a.y2, b.y2)};
+}
+
+// ---- the IoU family
+// --------------------------------------------------------------------------------------------------
+//
+//   IoU   I / U                      intersection over union
+//   GIoU  IoU - (C - U) / C          C: area of the hull                                  (Rezatofighi et al. 2019)
+//   DIoU  IoU - r^2 / d^2            r: distance of the centres, d: diagonal of the hull   (Zheng et al. 2020)
+//   CIoU  DIoU - v^2 / (1 - IoU + v) v = 4 / pi^2 * (difference of the aspect angles)^2    (Zheng et al. 2020)
+
+enum class IouKind : int { iou, giou, diou, ciou };
+
+// A box with what depends on it alone, so that N x M pairs share N + M areas and arctangents.
+// `aspect` is read for CIoU only.
+template <class T>
+struct Measured {
+  Box<T> box;
+  T area, aspect;
+};
+
+template <IouKind kind, class T>
+ROIBENCH_HD Measured<T> measured(const Box<T>& b) {
+  return {b, area(b), kind == IouKind::ciou ? aspect(b) : T(0)};
+}
+
+template <class T>
+ROIBENCH_HD T squared(T x) {
+  return x * x;
+}
+
+template <class T>
+ROIBENCH_HD T centre_distance2(const Box<T>& a, const Box<T>& b) {
+  return (squared(a.x1 + a.x2 - b.x1 - b.x2) + squared(a.y1 + a.y2 - b.y1 - b.y2)) / T(4);
+}
+template <class T>
+ROIBENCH_HD T diagonal2(const Box<T>& b) {
+  return squared(width(b)) + squared(height(b));
+}
+
+template <class T>
+constexpr T kAspectScale = T(0.40528473456935108577551785283891);  // 4 / pi^2
+
+template <IouKind kind, class T>
+ROIBENCH_HD T overlap(const Measured<T>& a, const Measured<T>& b) {
+  const T shared = area(meet(a.box, b.box));
+  const T joined = a.area + b.area - shared;
+  const T iou = ratio(shared, joined);
+  if constexpr (kind == IouKind::iou) return iou;
+
+  const Box<T> around = hull(a.box, b.box);
+  if constexpr (kind == IouKind::giou) return iou - ratio(area(around) - joined, area(around));
+
+  const T diou = iou - ratio(centre_distance2(a.box, b.box), diagonal2(around));
+  if constexpr (kind == IouKind::diou) return diou;
+
+  const T v = kAspectScale<T> * squared(a.aspect - b.aspect);
+  return diou - ratio(v * v, T(1) - iou + v);
+}
+
+// ---- derivatives: each adds to `grad` what `d`, the derivative of the loss by the value, means for the box
+// ------------
+
+template <class T>
+ROIBENCH_HD void width_backward(const Box<T>& b, T d, Box<T>& grad) {
+  if (b.x2 > b.x1) {
+    grad.x1 -= d;
+    grad.x2 += d;
+  }
+}
+template <class T>
+ROIBENCH_HD void height_backward(const Box<T>& b, T d, Box<T>& grad) {
+  if (b.y2 > b.y1) {
+    grad.y1 -= d;
+    grad.y2 += d;
+  }
+}
+template <class T>
+ROIBENCH_HD void area_backward(const Box<T>& b, T d, Box<T>& grad) {
+  width_backward(b, d * height(b), grad);
+  height_backward(b, d * width(b), grad);
+}
+template <class T>
+ROIBENCH_HD void aspect_backward(const Box<T>& b, T d, Box<T>& grad) {
+  const T scaled = ratio(d, diagonal2(b));
+  width_backward(b, scaled * height(b), grad);
+  height_backward(b, -scaled * width(b), grad);
+}
+
+// The share of the first argument in max(a, b); equal arguments share evenly, as torch.maximum has it.
+template <class T>
+ROIBENCH_HD T share_of_max(T a, T b) {
+  return a > b ? T(1) : a == b ? T(0.5) : T(0);
+}
+
+// d is the derivative by the corners of meet(a, b).
+template <class T>
+ROIBENCH_HD void meet_backward(const Box<T>& a, const Box<T>& b, const Box<T>& d, Box<T>& grad_a, Box<T>& grad_b) {
+  const Box<T> s = {share_of_max(a.x1, b.x1), share_of_max(a.y1, b.y1), share_of_max(b.x2, a.x2),
+                    share_of_max(b.y2, a.y2)};
+  grad_a.x1 += d.x1 * s.x1, grad_b.x1 += d.x1 * (T(1) - s.x1);
+  grad_a.y1 += d.y1 * s.y1, grad_b.y1 += d.y1 * (T(1) - s.y1);
+  grad_a.x2 += d.x2 * s.x2, grad_b.x2 += d.x2 * (T(1) - s.x2);
+  grad_a.y2 += d.y2 * s.y2, grad_b.y2 += d.y2 * (T(1) - s.y2);
+}
+// The hull takes min where the meet takes max: the boxes change places.
+template <class T>
+ROIBENCH_HD void hull_backward(const Box<T>& a, const Box<T>& b, const Box<T>& d, Box<T>& grad_a, Box<T>& grad_b) {
+  meet_backward(b, a, d, grad_a, grad_b);
+}
+
+// Derivatives of overlap<kind>(a, b), times d, added to grad_a and grad_b. The factor v / (1 - IoU + v) of CIoU is
+// differentiated like everything else.
+template <IouKind kind, class T>
+ROIBENCH_HD void overlap_backward(const Measured<T>& a, const Measured<T>& b, T d, Box<T>& grad_a, Box<T>& grad_b) {
+  const Box<T> common = meet(a.box, b.box);
+  const T shared = area(common);
+  const T joined = a.area + b.area - shared;
+  T d_iou = d;
+  T d_joined = 0;
+  Box<T> d_around = {0, 0, 0, 0};
+
+  if constexpr (kind == IouKind::giou) {  // IoU - 1 + U / C
+    const Box<T> around = hull(a.box, b.box);
+    const T c = area(around);
+    d_joined += ratio(d, c);
+    area_backward(around, -ratio(d * ratio(joined, c), c), d_around);
+  }
+  if constexpr (kind == IouKind::diou || kind == IouKind::ciou) {  // IoU - r^2 / d^2
+    const Box<T> around = hull(a.box, b.box);
+    const T diagonal = diagonal2(around);
+    const T by_distance = -ratio(d, diagonal);
+    const T by_diagonal = -by_distance * ratio(centre_distance2(a.box, b.box), diagonal);
+    const T dx = by_distance * (a.box.x1 + a.box.x2 - b.box.x1 - b.box.x2) / T(2);
+    const T dy = by_distance * (a.box.y1 + a.box.y2 - b.box.y1 - b.box.y2) / T(2);
+    grad_a.x1 += dx, grad_a.x2 += dx, grad_b.x1 -= dx, grad_b.x2 -= dx;
+    grad_a.y1 += dy, grad_a.y2 += dy, grad_b.y1 -= dy, grad_b.y2 -= dy;
+    width_backward(around, T(2) * by_diagonal * width(around), d_around);
+    height_backward(around, T(2) * by_diagonal * height(around), d_around);
+  }
+  if constexpr (kind == IouKind::ciou) {  // - v^2 / e, e = 1 - IoU + v
+    const T difference = a.aspect - b.aspect;
+    const T v = kAspectScale<T> * squared(difference);
+    const T e = T(1) - ratio(shared, joined) + v;
+    const T share = ratio(v, e);
+    const T by_v = -d * share * (T(2) - share);
+    const T by_angle = by_v * T(2) * kAspectScale<T> * difference;
+    d_iou -= d * squared(share);
+    aspect_backward(a.box, by_angle, grad_a);
+    aspect_backward(b.box, -by_angle, grad_b);
+  }
+  hull_backward(a.box, b.box, d_around, grad_a, grad_b);
+
+  const T d_shared = ratio(d_iou, joined);
+  d_joined -= d_shared * ratio(shared, joined);
+  Box<T> d_common = {0, 0, 0, 0};
+  area_backward(common, d_shared - d_joined, d_common);
+  meet_backward(a.box, b.box, d_common, grad_a, grad_b);
+  area_backward(a.box, d_joined, grad_a);
+  area_backward(b.box, d_joined, grad_b);
+}
+
+// ---- RoI bins
+// --------------------------------------------------------------------------------------------------------
+
+// More samples along one bin than any feature map has pixels, and few enough that a float counts them exactly.
+constexpr int64_t kMostSamples = 1 << 20;
+
+// One axis of a RoI that is cut into equal bins, each sampled at equal distances. The expressions, and their order, are
+// those of torchvision's roi_align: the number of samples jumps with the last bit of the RoI's length.
+template <class T>
+struct BinAxis {
+  T start, bin;     // where the first bin begins, and the length of one
+  int64_t samples;  // per bin; 0 for an empty adaptive RoI
+
+  ROIBENCH_HD T bin_start(int64_t index) const { return start + T(index) * bin; }
+  ROIBENCH_HD T sample(int64_t index, int64_t s) const { return bin_start(index) + (T(s) + T(0.5)) * bin / T(samples); }
+};
+
+// low, high: the RoI's ends in image coordinates. ratio: samples per bin, or <= 0 for one per pixel.
+template <class T>
+ROIBENCH_HD BinAxis<T> bin_axis(T low, T high, T scale, bool aligned, int64_t bins, int64_t ratio) {
+  const T offset = aligned ? T(0.5) : T(0);
+  const T start = low * scale - offset;
+  T length = high * scale - offset - start;
+  if (!aligned) length = max_of(length, T(1));
+  const T bin = length / T(bins);
+  if (ratio > 0) return {start, bin, ratio};
+  const T samples = ceil_of(bin);
+  return {start, bin, samples < T(kMostSamples) ? (samples > T(0) ? int64_t(samples) : 0) : kMostSamples};
+}
+
+struct SampleRange {
+  int64_t begin, end;
+};
+
+// The samples of a bin that may lie on a map of `size` pixels. A RoI much longer than the map has millions of samples
+// beside it; they count as zero, so they need not be visited. Errs outwards, by up to two samples.
+template <class T>
+ROIBENCH_HD SampleRange samples_on_map(const BinAxis<T>& axis, int64_t bin, int64_t size) {
+  if (axis.samples <= size) return {0, axis.samples};
+  const double first = double(axis.bin_start(bin));
+  const double step = double(axis.bin) / double(axis.samples);
+  const double from = (-1.0 - first) / step, to = (double(size) - first) / step;
+  const double begin = min_of(from, to) - 2.0, end = max_of(from, to) + 2.0;
+  const double last = double(axis.samples);
+  if (!(begin < last) || !(end > 0.0)) return {0, 0};  // also where a bound is NaN
+  return {begin > 0.0 ? int64_t(begin) : 0, end < last ? int64_t(end) : axis.samples};
+}
+
+// Linear interpolation between two neighbouring pixels. Points up to one pixel outside take the border's value; points
+// beyond, and NaN, take none.
+template <class T>
+struct Bilinear {
+  int64_t low, high;
+  T low_weight, high_weight;
+  bool inside;
+};
+
+template <class T>
+ROIBENCH_HD Bilinear<T> bilinear(T at, int64_t size) {
+  if (!(at >= T(-1) && at <= T(size))) return {0, 0, T(0), T(0), false};
+  at = positive(at);
+  const int64_t low = int64_t(at);
+  if (low >= size - 1) return {size - 1, size - 1, T(1), T(0), true};
+  const T high_weight = at - T(low);
+  return {low, low + 1, T(1) - high_weight, high_weight, true};
+}
+
+}  // namespace roibench

@@ -1,0 +1,19 @@
+// Every operator of torch.ops.roibench, in one table. Boxes are (x1, y1, x2, y2); RoIs are (batch index, x1, y1, x2,
+// y2). What the arguments mean stands with the Python functions (bench/roibench/ops).
+#include <torch/library.h>
+
+TORCH_LIBRARY(roibench, m) {
+  m.def("box_iou(Tensor boxes1, Tensor boxes2, str kind='iou', bool elementwise=False) -> Tensor");
+  m.def("box_iou_backward(Tensor grad, Tensor boxes1, Tensor boxes2, str kind, bool elementwise) -> (Tensor, Tensor)");
+
+  m.def("nms(Tensor boxes, Tensor scores, float iou_threshold) -> Tensor");
+  m.def("batched_nms(Tensor boxes, Tensor scores, Tensor idxs, float iou_threshold) -> Tensor");
+
+  m.def(
+      "roi_align(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width, "
+      "int sampling_ratio, bool aligned) -> Tensor");
+  // The gradient for an input of input_size, in channels-last memory if so asked.
+  m.def(
+      "roi_align_backward(Tensor grad, Tensor rois, SymInt[4] input_size, float spatial_scale, int sampling_ratio, "
+      "bool aligned, bool channels_last) -> Tensor");
+}
