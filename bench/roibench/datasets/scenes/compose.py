@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from roibench.datasets.scenes.backgrounds import add_noise, background
-from roibench.datasets.scenes.integers import TURN, Draws, cosine, geometric, sine
+from roibench.datasets.scenes.integers import SINE_BITS, TURN, Draws, cosine, geometric, sine
 from roibench.datasets.scenes.paint import Coat, choose_coat, lay
-from roibench.datasets.scenes.raster import PIXEL, SINE_BITS, Frame, Point, Window, count, rasterize
+from roibench.datasets.scenes.raster import PIXEL, Frame, Point, Window, count, rasterize
 from roibench.datasets.scenes.shapes import CLASSES, OUTLINES, PERSON, pose
 
 SPLITS = ("train", "val")
@@ -38,12 +38,11 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class _Object:
-    """label, where it is, what it looks like; joints in units, for persons; window and covered as rasterize's."""
+    """label, where it is, what it looks like; window and covered as rasterize's."""
 
     label: int
     frame: Frame
     coat: Coat
-    joints: tuple[Point, ...]
     window: Window
     covered: np.ndarray
 
@@ -95,13 +94,12 @@ def _beside(neighbour: Frame, draws: Draws) -> Point:
 def _make(label: int, x: int, y: int, half: int, draws: Draws) -> _Object:
     if label == PERSON:
         frame = Frame(x, y, half, draws.between(-20, 20))
-        outline, joints = pose(draws)
+        outline = pose(draws).outline
     else:
         frame = Frame(x, y, half, draws.below(TURN))
-        outline, joints = OUTLINES[CLASSES[label]], ()
+        outline = OUTLINES[CLASSES[label]]
     window, covered = rasterize(frame.place(outline))
-    joints = tuple(frame.point(joint) for joint in joints)
-    return _Object(label, frame, choose_coat(draws, half), joints, window, covered)
+    return _Object(label, frame, choose_coat(draws, half), window, covered)
 
 
 def _show(thing: _Object, instances: np.ndarray, number: int) -> bool:

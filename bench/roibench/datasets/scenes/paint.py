@@ -32,10 +32,14 @@ _DOT = 84  # radius of a dot, in 1/256 of the distance between dots
 
 @dataclass(frozen=True, slots=True)
 class Coat:
-    """How an object looks. names and colours: in the order of preference; pitch: the texture's period in units."""
+    """How an object looks.
+
+    colours: the palette in the order of preference: the first that stands out from what lies under the object becomes
+    its colour. second: how far behind it the search for the texture's other colour starts. pitch: the texture's period
+    in units.
+    """
 
     texture: str
-    names: tuple[str, ...]
     colours: tuple[Colour, ...]
     second: int
     pitch: int
@@ -43,22 +47,20 @@ class Coat:
 
 def choose_coat(draws: Draws, half: int) -> Coat:
     """A random coat for an object of a given half size, in units."""
-    start = draws.below(len(PALETTE))
-    names = (*PALETTE,)[start:] + (*PALETTE,)[:start]
+    palette, start = (*PALETTE.values(),), draws.below(len(PALETTE))
     jitter = [draws.between(-_JITTER, _JITTER) for _ in range(3)]
     colours = tuple(
-        tuple(min(255, max(0, value + shift)) for value, shift in zip(PALETTE[name], jitter, strict=True))
-        for name in names
+        tuple(min(255, max(0, value + shift)) for value, shift in zip(colour, jitter, strict=True))
+        for colour in palette[start:] + palette[:start]
     )
     texture = TEXTURES[draws.below(len(TEXTURES))]
     second = draws.between(1, len(PALETTE) - 1)
     pitch = max(_LEAST_PITCH, 2 * half // draws.between(3, 7))
-    readable = pitch <= half
-    return Coat(texture if readable else "solid", names, colours, second, pitch)
+    return Coat(texture if pitch <= half else "solid", colours, second, pitch)
 
 
-def lay(picture: np.ndarray, window: Window, covered: np.ndarray, frame: Frame, coat: Coat) -> str:
-    """Paints an object onto the picture (uint8 [3, H, W], changed) and returns the name of its colour.
+def lay(picture: np.ndarray, window: Window, covered: np.ndarray, frame: Frame, coat: Coat) -> None:
+    """Paints an object onto the picture (uint8 [3, H, W], changed).
 
     window and covered are rasterize's; what lies outside of the picture is dropped.
     """
@@ -77,7 +79,6 @@ def lay(picture: np.ndarray, window: Window, covered: np.ndarray, frame: Frame, 
         pattern = count(covered & _pattern(coat, frame, seen)).astype(np.int16)
         paint += (_column(second) - _column(coat.colours[first])) * pattern
     here[:] = (under * (16 - alpha) + paint + 8) >> 4
-    return coat.names[first]
 
 
 def _column(colour: Colour) -> np.ndarray:

@@ -57,6 +57,7 @@ class Body(NamedTuple):
 
 
 _TORSO = _polygon((-300, -670), (300, -670), (200, 130), (-200, 130))
+_UP = 128  # angles of the body count from straight down, clockwise as seen
 _NECK = (0, -640)
 _SHOULDERS = {-1: (-230, -590), 1: (230, -590)}  # -1 is the image's left: the person's right, for it faces us
 _HIPS = {-1: (-120, 60), 1: (120, 60)}
@@ -67,8 +68,8 @@ def pose(draws: Draws) -> Body:
     """A person who faces us, with limbs and head at random angles."""
     head = draws.between(-12, 12)
     parts = list(_TORSO)
-    parts.append(Part(Disc(_reach(_NECK, TURN_UP + head, 190), 200)))
-    joints: dict[str, Point] = {"neck": _NECK, "head top": _reach(_NECK, TURN_UP + head, 384)}
+    parts.append(Part(Disc(_reach(_NECK, _UP + head, 190), 200)))
+    joints: dict[str, Point] = {"neck": _NECK, "head top": _reach(_NECK, _UP + head, 384)}
     for side, name in ((-1, "right"), (1, "left")):
         thigh = draws.between(-6, 40)
         shin = thigh - draws.between(-8, 40)
@@ -85,9 +86,6 @@ def pose(draws: Draws) -> Body:
             parts += _bone(a, b, -side * first, width) + _bone(b, c, -side * second, width)
             joints |= {f"{name} {root}": a, f"{name} {middle}": b, f"{name} {end}": c}
     return Body(tuple(parts), tuple(joints[name] for name in JOINTS))
-
-
-TURN_UP = 128  # angles of the body are measured from straight down, clockwise as seen
 
 
 def _reach(start: Point, angle: int, length: int) -> Point:
