@@ -200,6 +200,7 @@ def train_model(
     precision: str | None = None,
     epochs: int | None = None,
     seed: int = 0,
+    threads: int | None = None,
     workers: int = 1,
     on_bad_data: str = "fail",
     begin: Callable[[int, int], Progress] | None = None,
@@ -219,6 +220,8 @@ def train_model(
     data = open_dataset(dataset, registry, split="train", on_bad_data=on_bad_data)
     if missing := set(spec.trained_on) - data.info.fields:
         raise ValueError(f"model {name!r} learns from {', '.join(spec.trained_on)}; {dataset!r} lacks {missing}")
+    if threads is not None:
+        torch.set_num_threads(threads)
     torch.manual_seed(recipe.seed)
     model = build_model(spec, data.info)
     model.initialize()
@@ -234,6 +237,7 @@ def train_model(
         recipe=dataclasses.asdict(recipe),
         seed=recipe.seed,
         precision=trainer.precision,
+        threads=torch.get_num_threads(),
         roibench=version("roibench"),
         torch=torch.__version__,
         final_losses=trainer.losses,

@@ -38,6 +38,7 @@ class WeightsHeader(BaseModel):
     recipe: dict
     seed: int
     precision: str
+    threads: int
     roibench: str
     torch: str
     final_losses: dict[str, float] = {}
