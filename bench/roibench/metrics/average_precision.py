@@ -1,0 +1,120 @@
+"""Average precision and recall of matched detections, COCO's way, under many weightings of the images at once.
+
+Follows pycocotools' COCOeval.accumulate, whose numbers are those of weight 1. A whole-number weight is that many copies
+of the image, ranked side by side. Two facts make 1,000 weightings cheap. Precision can only peak at a hit, so that the
+misses between two hits are summed, not visited: one sparse product with the weights. And the precision at the 101
+recall points is a sum over hits of (best precision from here on) x (recall points reached by this hit first).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from roibench.metrics.matching import Booleans, Floats, Integers, Matching
+
+RECALL_POINTS: Floats = np.linspace(0, 1, 101)
+LIMITS = (1, 10, 100)  # detections per image and class, of recall
+_BLOCK = 1 << 20  # numbers held per array while accumulating: keeps them in the cache, and memory small
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """Scores of the K classes with ground truth, under R weightings; NaN where a weighting has no object that counts.
+
+    labels [K]. precision [K, T, R]: average precision. recall [K, M, T, R]: the highest recall with at most so many
+    detections per image and class.
+    """
+
+    labels: Integers
+    precision: Floats
+    recall: Floats
+
+
+def accumulate(matching: Matching, weights: NDArray[np.number], area: str, limits: tuple[int, ...]) -> ClassScores:
+    """Score each class within an area range, for weights [R, N] >= 0; limits are those of recall [M]."""
+    a = matching.areas.index(area)
+    by_image = np.ascontiguousarray(weights.T, np.float64)  # [N, R]
+    required, true_label = matching.required[a], matching.true_label
+    labels = np.unique(true_label[required])
+    precision = np.empty((len(labels), len(matching.thresholds), len(weights)))
+    recall = np.empty((len(labels), len(limits), *precision.shape[1:]))
+    for k, label in enumerate(labels):
+        of_class = matching.true_image[required & (true_label == label)]
+        positives = np.bincount(of_class, minlength=matching.images) @ by_image
+        positives[positives == 0] = np.nan
+        mine = slice(*np.searchsorted(matching.label, [label, label + 1]))
+        hit, miss = matching.hit[a, :, mine], matching.miss[a, :, mine]
+        image, rank = matching.image[mine], matching.rank[mine]
+        precision[k] = _average_precision(hit, miss, image, by_image, positives)
+        for m, limit in enumerate(limits):
+            t, d = np.nonzero(hit & (rank < limit))
+            recall[k, m] = _sums(t, image[d], len(hit), by_image) / positives
+    return ClassScores(labels, precision, recall)
+
+
+def _sums(rows: Integers, images: Integers, count: int, by_image: Floats) -> Floats:
+    """[count, R]: the weights of `images`, summed into `rows`."""
+    table = sparse.csr_array((np.ones(len(rows)), (rows, images)), shape=(count, len(by_image)))
+    return table @ by_image
+
+
+def _average_precision(hit: Booleans, miss: Booleans, image: Integers, by_image: Floats, positives: Floats) -> Floats:
+    """[T, R] from hit and miss [T, D], best score first, and the number of objects [R]."""
+    hits_before = np.cumsum(hit, axis=1) - hit
+    totals = hit.sum(axis=1)
+    ends = np.cumsum(totals)
+    _, d = np.nonzero(hit)
+    hit_image = image[d]
+    # A miss belongs to the next hit at its threshold; those after the last hit lower no precision that is used.
+    t, d = np.nonzero(miss & (hits_before < totals[:, None]))
+    next_hit, miss_image = (ends - totals)[t] + hits_before[t, d], image[d]
+
+    precision = np.zeros((len(hit), len(positives)))
+    step = max(1, _BLOCK // max(1, len(hit_image)))
+    for start in range(0, len(positives), step):
+        part = slice(start, start + step)
+        hits = by_image[hit_image, part]
+        misses = _sums(next_hit, miss_image, len(hit_image), by_image[:, part])
+        for row, begin, end in zip(precision, ends - totals, ends, strict=True):
+            row[part] = _area_under_curve(hits[begin:end].cumsum(0), misses[begin:end].cumsum(0), positives[part])
+    return precision + 0 * positives  # NaN where nothing could be found
+
+
+def _area_under_curve(hits: Floats, misses: Floats, positives: Floats) -> Floats:
+    """[R] from the hits and misses up to each of P hits [P, R]: interpolated precision, averaged over recall points."""
+    precision = hits / (misses + hits + np.spacing(1))
+    best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
+    reached = _points_reached(np.nan_to_num(hits / positives))
+    return np.einsum("pr,pr->r", best_from_here, np.diff(reached, axis=0, prepend=0)) / len(RECALL_POINTS)
+
+
+def _points_reached(recall: Floats) -> Integers:
+    """How many recall points are <= recall: only the nearest one needs the exact comparison."""
+    nearest = (recall * (len(RECALL_POINTS) - 1) + 0.5).astype(np.intp)
+    return nearest + (RECALL_POINTS[nearest] <= recall)
+
+
+def coco_summary(matching: Matching, weights: NDArray[np.number]) -> dict[str, Floats]:
+    """COCO's 12 numbers, [R] each, for weights [R, N]: means over classes with ground truth, NaN if there is none."""
+    precision, recall = {}, {}
+    for area in matching.areas:
+        suffix = "" if area == "all" else area
+        scores = accumulate(matching, weights, area, LIMITS)
+        precision[f"AP{suffix}"] = _mean(scores.precision)
+        if area == "all":
+            for name, threshold in (("AP50", 0.5), ("AP75", 0.75)):
+                precision[name] = _mean(scores.precision[:, np.isclose(matching.thresholds, threshold)])
+            for m, limit in enumerate(LIMITS):
+                recall[f"AR{limit}"] = _mean(scores.recall[:, m])
+        else:
+            recall[f"AR{suffix}"] = _mean(scores.recall[:, -1])
+    return precision | recall
+
+
+def _mean(scores: Floats) -> Floats:
+    """[K, T, R] -> [R], over what is defined."""
+    defined = ~np.isnan(scores)
+    total, count = np.where(defined, scores, 0).sum((0, 1)), defined.sum((0, 1))
+    return np.divide(total, count, out=np.full(scores.shape[2], np.nan), where=count > 0)

@@ -1,0 +1,68 @@
+"""Confidence intervals by resampling images (Efron 1979): the images are the sample, whatever is computed of them.
+
+A resample of N images is N draws with replacement, written as how often each image was drawn: a row of integers that
+sums to N. A metric that can weight images then matches its predictions only once, and weight 1 is the metric itself.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from roibench.tasks import Estimate
+
+RESAMPLES = 1000
+CONFIDENCE = 0.95
+
+Weights = NDArray[np.integer]  # [R, N]: how often resample r draws image n
+Statistic = Callable[[Weights], Mapping[str, NDArray[np.floating]]]  # [R, N] -> one number per resample, by name
+
+
+def resample(images: int, resamples: int = RESAMPLES, seed: int = 0) -> Weights:
+    """Draw weights, int32 [resamples, images].
+
+    The same number of images and the same seed give the same draws, so that two models scored on the same images are
+    compared resample by resample: the interval of a difference is the interval of the difference of their rows.
+    """
+    if images < 1:
+        raise ValueError("there is no image to resample")
+    generator = np.random.default_rng(seed)
+    weights = np.empty((resamples, images), np.int32)
+    for row in weights:
+        row[:] = np.bincount(generator.integers(images, size=images), minlength=images)
+    return weights
+
+
+def interval(value: float, resampled: ArrayLike) -> Estimate:
+    """The percentile interval of a value: resampled [R] holds it under each resample, NaN where it is undefined."""
+    defined = np.asarray(resampled, np.float64)
+    defined = defined[~np.isnan(defined)]
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(defined, (tail, 1 - tail)) if len(defined) else (np.nan, np.nan)
+    return Estimate(float(value), float(low), float(high))
+
+
+def bootstrap(statistic: Statistic, images: int, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Estimate]:
+    """Estimate every number that the statistic gives.
+
+    One that is NaN with every image at weight 1 is left out: a record is JSON, which has no NaN, and a number that the
+    data leave undefined (the AP of small objects where there are none) is not a number to report.
+    """
+    values = statistic(np.ones((1, images), np.int32))
+    resampled = statistic(resample(images, resamples, seed))
+    return {name: interval(value[0], resampled[name]) for name, value in values.items() if not np.isnan(value[0])}
+
+
+def mean_statistic(per_image: Mapping[str, ArrayLike]) -> Statistic:
+    """The mean over images of each named value: [N] numbers, NaN where an image has none and doesn't count."""
+    columns = {name: np.asarray(values, np.float64) for name, values in per_image.items()}
+
+    def mean(weights: Weights) -> dict[str, NDArray[np.floating]]:
+        means = {}
+        for name, values in columns.items():
+            counted = weights @ (~np.isnan(values)).astype(np.float64)
+            total = weights @ np.nan_to_num(values)
+            means[name] = np.divide(total, counted, out=np.full(len(weights), np.nan), where=counted > 0)
+        return means
+
+    return mean

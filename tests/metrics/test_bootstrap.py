@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from roibench.metrics.bootstrap import bootstrap, interval, mean_statistic, resample
+
+
+def test_a_resample_draws_as_many_images_as_there_are():
+    weights = resample(37, resamples=200)
+    assert weights.shape == (200, 37)
+    assert weights.dtype == np.int32
+    assert (weights.sum(axis=1) == 37).all()
+    assert abs(weights.var() - 36 / 37) < 0.05  # multinomial: N p (1 - p)
+
+
+def test_two_models_see_the_same_resamples():
+    assert (resample(50) == resample(50)).all()
+    assert (resample(50, seed=1) != resample(50)).any()
+
+
+def test_resampling_no_image_is_refused():
+    with pytest.raises(ValueError, match="no image"):
+        resample(0)
+
+
+def test_the_interval_of_a_mean_covers_the_truth_95_times_in_100():
+    generator = np.random.default_rng(3)
+    covered = []
+    for seed in range(300):
+        sample = generator.exponential(2.0, size=80)
+        estimate = bootstrap(mean_statistic({"mean": sample}), len(sample), resamples=400, seed=seed)["mean"]
+        assert estimate.value == pytest.approx(sample.mean())
+        covered.append(estimate.low <= 2.0 <= estimate.high)
+    assert 0.90 <= np.mean(covered) <= 0.98
+
+
+def test_images_without_a_value_do_not_count_in_its_mean():
+    estimate = bootstrap(mean_statistic({"x": [1.0, np.nan, 3.0], "undefined": [np.nan] * 3}), 3)
+    assert estimate.keys() == {"x"}
+    assert (estimate["x"].value, estimate["x"].low, estimate["x"].high) == (2.0, 1.0, 3.0)
+
+
+def test_resamples_that_leave_a_value_undefined_are_no_part_of_its_interval():
+    assert interval(0.5, [np.nan, 0.25, 0.25, np.nan]).low == 0.25
