@@ -1,6 +1,7 @@
 // What an operator's arguments must be. Each check names the operator, the argument, what came and what is needed.
 #pragma once
 
+#include <ATen/DimVector.h>
 #include <ATen/core/Tensor.h>
 #include <c10/util/Exception.h>
 
@@ -46,6 +47,29 @@ inline IouKind iou_kind(const char* op, std::string_view kind) {
   if (kind == "diou") return IouKind::diou;
   if (kind == "ciou") return IouKind::ciou;
   TORCH_CHECK_VALUE(false, op, ": kind must be 'iou', 'giou', 'diou' or 'ciou', got '", kind, "'");
+}
+
+inline IouKind check_box_iou(const char* op, const at::Tensor& boxes1, const at::Tensor& boxes2, std::string_view kind,
+                             bool elementwise) {
+  check_boxes(op, "boxes1", boxes1);
+  check_boxes(op, "boxes2", boxes2);
+  check_same_device(op, "boxes2", boxes2, boxes1);
+  TORCH_CHECK_VALUE(!elementwise || boxes1.size(0) == boxes2.size(0), op,
+                    ": elementwise needs as many boxes2 as boxes1, got ", boxes1.size(0), " and ", boxes2.size(0));
+  return iou_kind(op, kind);
+}
+
+inline at::DimVector box_iou_shape(const at::Tensor& boxes1, const at::Tensor& boxes2, bool elementwise) {
+  return elementwise ? at::DimVector{boxes1.size(0)} : at::DimVector{boxes1.size(0), boxes2.size(0)};
+}
+
+inline void check_box_iou_grad(const at::Tensor& grad, const at::Tensor& boxes1, const at::Tensor& boxes2,
+                               bool elementwise) {
+  const at::DimVector needed = box_iou_shape(boxes1, boxes2, elementwise);
+  TORCH_CHECK_VALUE(grad.sizes() == at::IntArrayRef(needed), "box_iou_backward: grad must have the shape ",
+                    at::IntArrayRef(needed), ", got ", grad.sizes());
+  check_floating("box_iou_backward", "grad", grad);
+  check_same_device("box_iou_backward", "grad", grad, boxes1);
 }
 
 // Arithmetic is in float64 where an argument is, else in float32.

@@ -114,6 +114,21 @@ ROIBENCH_HD Box<T> hull(const Box<T>& a, const Box<T>& b) {
 
 enum class IouKind : int { iou, giou, diou, ciou };
 
+// Calls f.operator()<kind>(), where the kind is known at run time. Host only.
+template <class F>
+__attribute__((always_inline)) inline auto with_kind(IouKind kind, F&& f) {
+  switch (kind) {
+    case IouKind::giou:
+      return f.template operator()<IouKind::giou>();
+    case IouKind::diou:
+      return f.template operator()<IouKind::diou>();
+    case IouKind::ciou:
+      return f.template operator()<IouKind::ciou>();
+    default:
+      return f.template operator()<IouKind::iou>();
+  }
+}
+
 // A box with what depends on it alone, so that N x M pairs share N + M areas and arctangents.
 // `aspect` is read for CIoU only.
 template <class T>

@@ -1,5 +1,5 @@
 #include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
+#include <ATen/ops/zeros.h>
 #include <torch/library.h>
 
 #include <tuple>
@@ -12,14 +12,6 @@ namespace roibench {
 namespace {
 
 constexpr int64_t kPairCost = 16;  // operations, roughly
-
-void check(const char* op, const at::Tensor& boxes1, const at::Tensor& boxes2, bool elementwise) {
-  check_boxes(op, "boxes1", boxes1);
-  check_boxes(op, "boxes2", boxes2);
-  check_same_device(op, "boxes2", boxes2, boxes1);
-  TORCH_CHECK_VALUE(!elementwise || boxes1.size(0) == boxes2.size(0), op,
-                    ": elementwise needs as many boxes2 as boxes1, got ", boxes1.size(0), " and ", boxes2.size(0));
-}
 
 template <class T>
 void forward(IouKind kind, const at::Tensor& boxes1, const at::Tensor& boxes2, bool elementwise, at::Tensor& out) {
@@ -40,12 +32,9 @@ void forward(IouKind kind, const at::Tensor& boxes1, const at::Tensor& boxes2, b
 }
 
 at::Tensor box_iou(const at::Tensor& boxes1, const at::Tensor& boxes2, c10::string_view kind, bool elementwise) {
-  check("box_iou", boxes1, boxes2, elementwise);
-  const IouKind which = iou_kind("box_iou", kind);
-  const int64_t n = boxes1.size(0), m = boxes2.size(0);
+  const IouKind which = check_box_iou("box_iou", boxes1, boxes2, kind, elementwise);
   const auto dtype = arithmetic(boxes1, boxes2);
-  at::Tensor out =
-      elementwise ? at::empty({n}, boxes1.options().dtype(dtype)) : at::empty({n, m}, boxes1.options().dtype(dtype));
+  at::Tensor out = at::empty(box_iou_shape(boxes1, boxes2, elementwise), boxes1.options().dtype(dtype));
   if (out.numel() == 0) return out;
   const at::Tensor a = boxes1.to(dtype).contiguous(), b = boxes2.to(dtype).contiguous();
   if (dtype == at::kDouble) {
@@ -81,16 +70,12 @@ void backward(IouKind kind, const at::Tensor& grad, const at::Tensor& boxes1, co
 
 std::tuple<at::Tensor, at::Tensor> box_iou_backward(const at::Tensor& grad, const at::Tensor& boxes1,
                                                     const at::Tensor& boxes2, c10::string_view kind, bool elementwise) {
-  check("box_iou_backward", boxes1, boxes2, elementwise);
-  const IouKind which = iou_kind("box_iou_backward", kind);
-  const int64_t n = boxes1.size(0), m = boxes2.size(0);
-  TORCH_CHECK_VALUE(
-      elementwise ? grad.dim() == 1 && grad.size(0) == n : grad.dim() == 2 && grad.size(0) == n && grad.size(1) == m,
-      "box_iou_backward: grad must have the shape of the overlaps of ", n, " and ", m, " boxes, got ", grad.sizes());
+  const IouKind which = check_box_iou("box_iou_backward", boxes1, boxes2, kind, elementwise);
+  check_box_iou_grad(grad, boxes1, boxes2, elementwise);
   const auto dtype = arithmetic(boxes1, boxes2);
-  at::Tensor grad1 = at::empty({n, 4}, boxes1.options().dtype(dtype));
-  at::Tensor grad2 = at::empty({m, 4}, boxes2.options().dtype(dtype));
-  if (n > 0 || m > 0) {
+  at::Tensor grad1 = at::zeros(boxes1.sizes(), boxes1.options().dtype(dtype));
+  at::Tensor grad2 = at::zeros(boxes2.sizes(), boxes2.options().dtype(dtype));
+  if (grad.numel() > 0) {
     const at::Tensor a = boxes1.to(dtype).contiguous(), b = boxes2.to(dtype).contiguous();
     const at::Tensor d = grad.to(dtype).contiguous();
     if (dtype == at::kDouble) {

@@ -7,8 +7,8 @@
     tensor([1, 2])
 
 Boxes are ``(x1, y1, x2, y2)`` with ``x1 <= x2`` and ``y1 <= y2``, in any unit. Every operator is also
-``torch.ops.roibench.*``, works under ``torch.compile(fullgraph=True)`` and autocast, takes float32, float64, float16 and
-bfloat16, and computes in float32 or better. NaN and infinite boxes never raise.
+``torch.ops.roibench.*``, works under ``torch.compile(fullgraph=True)`` and autocast, takes float32, float64, float16
+and bfloat16, and computes in float32 or better. NaN and infinite boxes never raise.
 """
 
 import torch  # noqa: F401 - the extension needs torch's libraries loaded

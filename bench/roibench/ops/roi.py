@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def as_rois(boxes: Tensor | Sequence[Tensor]) -> Tensor:
-    """[K, 5] RoIs ``(batch index, x1, y1, x2, y2)`` from such a tensor, or from one [L, 4] tensor of boxes per image."""
+    """[K, 5] RoIs ``(batch index, x1, y1, x2, y2)``, from such a tensor or one [L, 4] tensor of boxes per image."""
     if isinstance(boxes, Tensor):
         return boxes
     for i, b in enumerate(boxes):

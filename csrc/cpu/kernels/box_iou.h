@@ -2,20 +2,6 @@
 // The formulas stand in geometry.h. Here they are loops over columns, so that the compiler makes vectors of them; area
 // and aspect of a box are measured once and not once per pair.
 
-template <class F>
-inline void with_kind(IouKind kind, F&& f) {
-  switch (kind) {
-    case IouKind::iou:
-      return f.template operator()<IouKind::iou>();
-    case IouKind::giou:
-      return f.template operator()<IouKind::giou>();
-    case IouKind::diou:
-      return f.template operator()<IouKind::diou>();
-    case IouKind::ciou:
-      return f.template operator()<IouKind::ciou>();
-  }
-}
-
 template <class T>
 inline Box<T> box_at(const T* boxes, int64_t i) {
   return {boxes[4 * i], boxes[4 * i + 1], boxes[4 * i + 2], boxes[4 * i + 3]};
