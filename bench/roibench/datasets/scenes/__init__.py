@@ -15,7 +15,7 @@ import torch
 
 from roibench.datasets.scenes import cache
 from roibench.datasets.scenes.backgrounds import PHOTOGRAPHS
-from roibench.datasets.scenes.compose import SPLITS, Scene, compose
+from roibench.datasets.scenes.compose import SPLITS, Scene, render
 from roibench.datasets.scenes.shapes import CLASSES
 from roibench.structures import Input, Sample, Target
 from roibench.tasks import DatasetInfo
@@ -68,11 +68,11 @@ class Scenes:
 
     def _scene(self, index: int) -> Scene:
         if index >= len(self):
-            return compose(self.split, index, self.size)
+            return render(self.split, index, self.size)
         file = self._folder() / f"{index:06d}.scene"
         scene = cache.load(file, self.size)
         if scene is None:
-            scene = compose(self.split, index, self.size)
+            scene = render(self.split, index, self.size)
             cache.save(file, scene)
         return scene
 

@@ -47,7 +47,7 @@ class _Object:
     covered: np.ndarray
 
 
-def compose(split: str, index: int, size: int) -> Scene:
+def render(split: str, index: int, size: int) -> Scene:
     """The scene split[index] of size x size pixels: a function of its arguments alone."""
     draws = {name: Draws(SPLITS.index(split), index, stream) for name, stream in _STREAMS.items()}
     objects, instances = _layout(draws["layout"], size)
