@@ -1,0 +1,79 @@
+"""What the extension says of itself, and what it says where it can't run."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from roibench import ops
+
+# Every operator, forward and backward, with channels and boxes that fill vectors and leave some over.
+EVERYTHING = """
+import sys, torch
+from roibench import ops
+generator = torch.Generator().manual_seed(0)
+results = [ops.simd_level()]
+for dtype in (torch.float32, torch.float64):
+    random = lambda *shape: torch.rand(*shape, generator=generator, dtype=torch.float64).to(dtype)
+    corner = random(150, 2) * 30
+    boxes = torch.cat([corner, corner + 1 + 12 * random(150, 2)], dim=1).requires_grad_()
+    for kind in ("iou", "giou", "diou", "ciou"):
+        values = ops.box_iou(boxes, boxes.flip(0), kind)
+        results += [values, *torch.autograd.grad(values, boxes, random(150, 150))]
+    results += [ops.nms(boxes, random(150), threshold) for threshold in (0.0, 0.3, 0.6)]
+    rois = torch.cat([torch.arange(150, dtype=dtype)[:, None] % 2, boxes.detach()], dim=1)
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        features = random(2, 77, 30, 40).contiguous(memory_format=memory_format).requires_grad_()
+        for ratio in (-1, 2):
+            pooled = ops.roi_align(features, rois, (3, 5), 0.9, ratio, True)
+            results += [pooled, *torch.autograd.grad(pooled, features, random(*pooled.shape))]
+torch.save(results, sys.argv[1])
+"""
+
+
+def run(code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
+
+
+def test_every_simd_level_of_this_machine_gives_the_same_bits(tmp_path: Path):
+    levels = ops.build_info()["simd_levels"]
+    results = []
+    for level in levels[: levels.index(ops.simd_level()) + 1]:
+        file = tmp_path / level
+        child = run(EVERYTHING, str(file), ROIBENCH_SIMD=level)
+        assert child.returncode == 0, child.stderr
+        name, *tensors = torch.load(file)
+        assert name == level
+        results.append(tensors)
+    first, *others = results
+    for other in others:
+        assert all(torch.equal(x, y) for x, y in zip(first, other, strict=True))
+
+
+def test_an_unknown_simd_level_is_refused():
+    child = run("import roibench.ops", ROIBENCH_SIMD="v9")
+    assert child.returncode != 0
+    assert "ROIBENCH_SIMD=v9: unknown; this build has v2" in child.stderr
+
+
+def test_a_missing_extension_tells_how_to_build_it():
+    child = run("import sys; sys.modules['roibench._C'] = None; import roibench.ops")
+    assert child.returncode != 0
+    assert "pip install --no-build-isolation -e ." in child.stderr
+
+
+def test_build_info_tells_what_was_built():
+    info = ops.build_info()
+    assert info["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert info["cpp_standard"] >= 20
+    assert ops.simd_level() in info["simd_levels"]
+    assert info["cuda"] == (info["cuda_version"] is not None) == (info["cuda_archs"] is not None)
+
+
+def test_threads_are_torchs(threads):
+    from roibench import _C
+
+    assert [threads(n, _C.num_threads) for n in (1, 2)] == [1, 2]

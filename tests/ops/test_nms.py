@@ -1,0 +1,190 @@
+"""nms and batched_nms against the textbook's loop."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from roibench import ops
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    """In the boxes' own precision, as an array program has it; 0 for boxes that have no area together."""
+    with np.errstate(all="ignore"):
+        zero = a.dtype.type(0)
+        w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+        shared = (w if w > 0 else zero) * (h if h > 0 else zero)
+        joined = area(a) + area(b) - shared
+        return float(shared / joined) if 0 < joined < math.inf else 0.0
+
+
+def area(a: np.ndarray) -> np.floating:
+    w, h = a[2] - a[0], a[3] - a[1]
+    return w * h if w > 0 and h > 0 else a.dtype.type(0)
+
+
+def textbook(boxes: torch.Tensor, scores: torch.Tensor, threshold: float, classes: list[int] | None = None) -> list:
+    """Take the best box that is left, drop what overlaps it by more than the threshold, and so on."""
+    box, score = boxes.numpy(), scores.tolist()
+    left = sorted(range(len(box)), key=lambda i: (math.isnan(score[i]), -score[i] if score[i] == score[i] else 0, i))
+    kept = []
+    while left:
+        best, *left = left
+        kept.append(best)
+        left = [
+            i
+            for i in left
+            if (classes is not None and classes[i] != classes[best]) or not iou(box[best], box[i]) > threshold
+        ]
+    return kept
+
+
+@st.composite
+def crowds(draw):
+    """Many boxes on a coarse grid, with few different scores: overlaps hit thresholds exactly, and scores tie."""
+    n, span, levels, seed = draw(
+        st.tuples(st.integers(0, 150), st.sampled_from([4, 16, 64]), st.sampled_from([1, 5, 1000]), st.integers(0, 999))
+    )
+    random = np.random.default_rng(seed)
+    corner, size = random.integers(-span, span, (n, 2)), random.integers(0, 9, (n, 2))
+    return np.concatenate([corner, corner + size], 1) / 4, random.integers(0, levels, n) / levels
+
+
+any_number = st.floats(width=32) | st.sampled_from([math.inf, -math.inf, math.nan, 0.0, -0.0, 1.0])
+any_boxes = st.lists(st.tuples(st.tuples(*[any_number] * 4), any_number), max_size=12)
+thresholds = st.sampled_from([0.0, 0.25, 1 / 3, 0.5, 0.6, 0.75, 1.0]) | st.floats(-0.1, 1.1)
+each_precision = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+
+
+@each_precision
+@given(crowd=crowds(), threshold=thresholds)
+def test_nms_is_the_textbook_algorithm(dtype, crowd, threshold):
+    boxes, scores = (torch.as_tensor(part).to(dtype) for part in crowd)
+    assert ops.nms(boxes, scores, threshold).tolist() == textbook(boxes, scores, threshold)
+
+
+@each_precision
+@given(rows=any_boxes, threshold=thresholds)
+@example(rows=[((0.0, 0.0, math.inf, math.inf), math.nan), ((math.nan,) * 4, 1.0)], threshold=0.5)
+def test_nan_and_infinite_boxes_overlap_nothing(dtype, rows, threshold):
+    boxes = torch.tensor([box for box, _ in rows], dtype=dtype).reshape(-1, 4)
+    scores = torch.tensor([score for _, score in rows], dtype=dtype)
+    assert ops.nms(boxes, scores, threshold).tolist() == textbook(boxes, scores, threshold)
+
+
+@given(crowd=crowds(), classes=st.integers(1, 5), threshold=thresholds)
+def test_batched_nms_is_the_textbook_algorithm_in_each_class(crowd, classes, threshold):
+    boxes, scores = (torch.as_tensor(part) for part in crowd)
+    idxs = torch.arange(len(scores)) * 7919 % classes - 2
+    expected = textbook(boxes, scores, threshold, idxs.tolist())
+    assert ops.batched_nms(boxes, scores, idxs, threshold).tolist() == expected
+
+
+@pytest.mark.parametrize("n", [63, 64, 65, 1000, 4000])
+def test_agrees_with_torchvision(n):
+    generator = torch.Generator().manual_seed(n)
+    corner = torch.rand(n, 2, generator=generator) * 600
+    boxes = torch.cat([corner, corner + 20 + 60 * torch.rand(n, 2, generator=generator)], dim=1)
+    scores = torch.rand(n, generator=generator)
+    assert torch.equal(ops.nms(boxes, scores, 0.5), torchvision.ops.nms(boxes, scores, 0.5))
+
+
+def test_a_threshold_between_two_floats_is_not_rounded():
+    # IoU is 1/3: the float32 above it is greater than the double 1/3, the float32 below is not.
+    boxes = torch.tensor([[0.0, 0.0, 2.0, 1.0], [1.0, 0.0, 3.0, 1.0]])
+    third = ops.box_iou(boxes[:1], boxes[1:]).item()
+    scores = torch.tensor([1.0, 0.5])
+    assert third > 1 / 3
+    assert ops.nms(boxes, scores, 1 / 3).tolist() == [0]
+    assert ops.nms(boxes, scores, third).tolist() == [0, 1]
+
+
+def test_equal_scores_go_by_index_and_nan_scores_come_last():
+    boxes = torch.arange(6.0)[:, None] * 10 + torch.tensor([0.0, 0, 5, 5])
+    scores = torch.tensor([math.nan, 0.0, 1.0, -0.0, 1.0, -math.inf])
+    assert ops.nms(boxes, scores, 0.5).tolist() == [2, 4, 1, 3, 5, 0]
+
+
+def test_classes_stay_apart_at_negative_coordinates():
+    # Moving each class by the largest coordinate, as is commonly done, puts these two on top of each other.
+    boxes = torch.tensor([[-10.0, -10, -5, -5], [-14.0, -14, -9, -9]])
+    scores, idxs = torch.tensor([0.9, 0.8]), torch.tensor([0, 1])
+    assert ops.batched_nms(boxes, scores, idxs, 0.1).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_types_are_compared_in_float32(dtype):
+    generator = torch.Generator().manual_seed(0)
+    corner = torch.rand(200, 2, generator=generator) * 50
+    boxes = torch.cat([corner, corner + 10], dim=1).to(dtype)
+    scores = torch.rand(200, generator=generator).to(dtype)
+    assert torch.equal(ops.nms(boxes, scores, 0.4), ops.nms(boxes.float(), scores.float(), 0.4))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(ops.nms(boxes, scores, 0.4), ops.nms(boxes.float(), scores.float(), 0.4))
+
+
+def test_strided_arguments_are_read_as_they_are():
+    generator = torch.Generator().manual_seed(1)
+    boxes, scores = torch.rand(4, 60, generator=generator).cumsum(0).t(), torch.rand(60, 2, generator=generator)[:, 1]
+    assert torch.equal(ops.nms(boxes, scores, 0.3), ops.nms(boxes.contiguous(), scores.contiguous(), 0.3))
+
+
+def test_no_boxes_keep_none():
+    boxes, scores, idxs = torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64)
+    for kept in (ops.nms(boxes, scores, 0.5), ops.batched_nms(boxes, scores, idxs, 0.5)):
+        assert kept.shape == (0,) and kept.dtype == torch.int64
+
+
+def test_the_number_of_threads_changes_nothing(threads):
+    generator = torch.Generator().manual_seed(2)
+    corner = torch.rand(3000, 2, generator=generator) * 300
+    boxes = torch.cat([corner, corner + 30], dim=1)
+    scores, idxs = torch.rand(3000, generator=generator), torch.randint(0, 20, (3000,), generator=generator)
+    first, *others = [threads(n, lambda: ops.batched_nms(boxes, scores, idxs, 0.5)) for n in (1, 2, 5)]
+    assert all(torch.equal(first, other) for other in others)
+
+
+@pytest.mark.parametrize(
+    ("op", "arguments", "error", "message"),
+    [
+        (ops.nms, (torch.rand(3, 5), torch.rand(3), 0.5), ValueError, r"boxes must have the shape \[N, 4\], got"),
+        (ops.nms, (torch.rand(3, 4), torch.rand(2), 0.5), ValueError, r"scores must have the shape \[3\], .*got \[2\]"),
+        (ops.nms, (torch.rand(3, 4), torch.ones(3).int(), 0.5), TypeError, "scores must be float32.*got Int"),
+        (
+            ops.batched_nms,
+            (torch.rand(3, 4), torch.rand(3), torch.rand(3), 0.5),
+            TypeError,
+            "idxs must be integers, got Float",
+        ),
+        (
+            ops.batched_nms,
+            (torch.rand(3, 4), torch.rand(3), torch.zeros(3, 1).int(), 0.5),
+            ValueError,
+            r"idxs must have the shape \[3\], .*got \[3, 1\]",
+        ),
+    ],
+)
+def test_wrong_arguments_are_named(op, arguments, error, message):
+    with pytest.raises(error, match=f"nms: .*{message}"):
+        op(*arguments)
+
+
+def test_keeps_the_rules_for_operators():
+    boxes, scores = torch.rand(20, 4).cumsum(1), torch.rand(20)
+    torch.library.opcheck(torch.ops.roibench.nms.default, (boxes, scores, 0.5))
+    torch.library.opcheck(torch.ops.roibench.nms.default, (boxes.requires_grad_(), scores.requires_grad_(), 0.5))
+    idxs = torch.arange(20) % 3
+    torch.library.opcheck(torch.ops.roibench.batched_nms.default, (boxes, scores, idxs, 0.5))
+
+
+def test_compiles_as_one_graph():
+    def best(boxes, scores, idxs):
+        return boxes[ops.batched_nms(boxes, scores.sigmoid(), idxs, 0.5)].sum()
+
+    arguments = torch.rand(20, 4).cumsum(1), torch.rand(20), torch.arange(20) % 3
+    compiled = torch.compile(best, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(*arguments), best(*arguments))
