@@ -1,0 +1,40 @@
+"""Records as CSV: one line per cell that ran and task, numbers unrounded, for a spreadsheet or a data frame."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+from roibench.measure.record import Interval, Record
+from roibench.report.rows import Row, Table, tables
+
+
+def render(records: Sequence[Record]) -> str:
+    """Scores in the unit interval, times in milliseconds; NAME_low and NAME_high bound the 95 % interval of NAME. The
+    columns are those that occur, so that a line's blank is a score that its task doesn't have."""
+    lines = [_line(table, row) for table in tables(records) for row in table.rows]
+    columns = dict.fromkeys(name for line in lines for name in line)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()
+
+
+def _line(table: Table, row: Row) -> dict[str, object]:
+    line = {"task": table.task, "dataset": table.dataset, "dataset_hash": table.dataset_hash}
+    line |= {"model": row.model, "family": row.family, "cell_id": row.cell_id} | row.setting._asdict()
+    line |= _interval("p50_ms", row.p50)
+    line |= {"p90_ms": row.p90, "p99_ms": row.p99, "images_per_s": row.throughput, "peak_mib": row.memory}
+    line |= {
+        "gflops": row.gflops,
+        "parameters_m": row.parameters,
+        "on_front": int(row.on_front),
+        "primary": row.primary,
+    }
+    for name, score in row.scores.items():
+        line |= _interval(name, score)
+    return line
+
+
+def _interval(name: str, interval: Interval) -> dict[str, float]:
+    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}

@@ -1,0 +1,71 @@
+"""Records as Markdown: the tables of the terminal with every column, for a README or an issue."""
+
+from collections.abc import Iterable, Sequence
+
+from roibench.measure.record import Record
+from roibench.report.numbers import percent, percent_interval, short, short_interval
+from roibench.report.rows import Row, Table, cells, failures, tables
+
+_MEASURED = ("p50 ms [95 % CI]", "p90 ms", "p99 ms", "images/s", "peak MiB", "GFLOPs", "parameters M", "front")
+_NOTES = (
+    "Times are per image, from the decoded image on the host to the final predictions on the host. CI: bootstrap over "
+    "images. Front: no other model of the same setting is as accurate and faster, or as fast and more accurate. "
+    "Accuracies are comparable only at an equal number of images."
+)
+
+
+def render(records: Sequence[Record]) -> str:
+    """A section per data set and task, where the time went, what failed, and what it was measured with."""
+    found = tables(records)
+    sections = [_comparison(table) for table in found]
+    if ran := cells(records):
+        rows = [
+            (cell.model, cell.dataset, short(cell.p50.value), ", ".join(f"{s.name} {s.share:.0%}" for s in cell.stages))
+            for cell in ran
+        ]
+        sections.append(
+            "## Where the time goes\n\n" + _grid(("model", "data set", "p50 ms", "share of its stages"), rows)
+        )
+    if failed := failures(records):
+        rows = [(failure.model, failure.dataset, failure.cell_id, failure.error) for failure in failed]
+        sections.append("## Failed\n\n" + _grid(("model", "data set", "cell", "error"), rows))
+    if found:
+        sections.append(f"{_NOTES}\n\nMeasured with {_software(records)}.")
+    return "\n\n".join(sections or ["No cell was run."]) + "\n"
+
+
+def _comparison(table: Table) -> str:
+    several = len(table.settings) > 1
+    others = table.others[:2]
+    heading = ["model", "family", *(["setting"] if several else []), f"{table.primary} % [95 % CI]"]
+    heading += [f"{name} %" for name in others]
+    rows = []
+    for row in table.rows:
+        setting = [table.own(row.setting)] if several else []
+        scores = [percent_interval(row.score), *(percent(row.scores.get(name)) for name in others)]
+        rows.append((row.model, row.family, *setting, *scores, *_measured(row)))
+    title = table.title[0].upper() + table.title[1:]
+    return f"## {title}\n\n{table.shared}\n\n" + _grid((*heading, *_MEASURED), rows, left=3 if several else 2)
+
+
+def _measured(row: Row) -> list[str]:
+    """The cells under _MEASURED."""
+    numbers = (row.p90, row.p99, row.throughput, row.memory, row.gflops, row.parameters)
+    return [short_interval(row.p50), *map(short, numbers), "●" if row.on_front else ""]
+
+
+def _software(records: Sequence[Record]) -> str:
+    versions = dict.fromkeys(
+        f"RoIBench {p.roibench} ({(p.commit or 'no commit')[:10]}{', modified' if p.dirty else ''}), torch {p.torch}, "
+        f"torchvision {p.torchvision}, SIMD level {p.simd_level}" + (f", driver {p.driver}" if p.driver else "")
+        for p in (record.provenance for record in records if record.status == "ok")
+    )
+    return "; ".join(versions)
+
+
+def _grid(heading: Sequence[str], rows: Iterable[Sequence[str]], left: int | None = None) -> str:
+    """A table whose first `left` columns (None: all) are aligned left, the rest right."""
+    left = len(heading) if left is None else left
+    rule = [":--" if i < left else "--:" for i in range(len(heading))]
+    lines = (heading, rule, *rows)
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)

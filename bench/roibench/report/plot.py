@@ -1,0 +1,134 @@
+"""The speed/accuracy plot: what each model's accuracy costs in milliseconds. Only drawing one imports matplotlib."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from roibench.report.labels import place_labels
+from roibench.report.rows import Row, Setting, Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MARKERS = "osD^vP*Xp<>h"
+_GREY = "0.45"
+_FRONT = {"color": "0.75", "linewidth": 3}
+
+
+def speed_accuracy(table: Table) -> Figure | None:
+    """Median latency (log scale) against the primary score, with the front of each setting; None if nothing was scored.
+
+    Bars: to the right, from the median to the 90th percentile over images; upright, the score's 95 % interval. The
+    colour is the model's family, the marker its setting.
+    """
+    from matplotlib.figure import Figure
+
+    rows = [row for row in table.rows if row.score is not None]
+    if not rows:
+        return None
+    figure = Figure(figsize=(8, 5.5), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    colours = {family: f"C{i % 10}" for i, family in enumerate(sorted({row.family for row in rows}))}
+    settings = list(dict.fromkeys(row.setting for row in rows))
+    markers = {setting: _MARKERS[i % len(_MARKERS)] for i, setting in enumerate(settings)}
+    for row in rows:
+        _point(axes, row, colours[row.family], markers[row.setting])
+    fronts = [[row for row in rows if row.setting == setting and row.on_front] for setting in settings]
+    for front in fronts:
+        _front(axes, front)
+    _scales(axes, rows)
+    axes.set_xlabel("median latency per image (ms, log scale); bar: to the 90th percentile")
+    axes.set_ylabel(f"{table.primary} (%); bar: 95 % confidence interval")
+    title = figure.suptitle(table.title[0].upper() + table.title[1:], fontweight="bold", ha="left")
+    axes.set_title(table.shared, fontsize=8.5, color=_GREY, loc="left")
+    _legend(axes, table, colours, markers, any(len(front) > 1 for front in fronts))
+    figure.draw_without_rendering()  # the layout decides where points are, and so where labels can be
+    figure.set_layout_engine("none")
+    title.set_x(axes.get_position().x0)
+    _names(axes, rows)
+    return figure
+
+
+def _point(axes: Axes, row: Row, colour: str, marker: str) -> None:
+    score, low, high = (100 * x for x in (row.score.value, row.score.low, row.score.high))
+    # A percentile interval may lie to one side of its value: the bar then starts at its end, not beyond the value.
+    upright = [[max(0, score - low)], [max(0, high - score)]]
+    spread = [[0], [max(0, row.p90 - row.p50.value)]]
+    style = {"marker": marker, "color": colour, "markersize": 6.5, "elinewidth": 1, "capsize": 2, "zorder": 3}
+    axes.errorbar(row.p50.value, score, xerr=spread, yerr=upright, markeredgecolor="white", **style)
+
+
+def _front(axes: Axes, rows: list[Row]) -> None:
+    """The best accuracy to be had within each time: level until the next model on the front is affordable."""
+    rows = sorted(rows, key=lambda row: row.p50.value)
+    times, scores = [row.p50.value for row in rows], [100 * row.score.value for row in rows]
+    axes.plot(times, scores, drawstyle="steps-post", zorder=1, **_FRONT)
+
+
+def _scales(axes: Axes, rows: list[Row]) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    first, last = min(row.p50.value for row in rows), max(row.p90 for row in rows)
+    margin = max((last / first) ** 0.08, 1.5)
+    axes.set_xscale("log")
+    axes.set_xlim(first / margin, last * margin)
+    decades = np.log10(last / first * margin**2)
+    digits = (1, 1.5, 2, 3, 4, 5, 7) if decades < 1.2 else (1, 2, 5) if decades < 3 else (1,)
+    axes.xaxis.set_major_locator(LogLocator(subs=digits, numticks=20))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    lowest, highest = (100 * f(x) for f, x in ((min, [r.score.low for r in rows]), (max, [r.score.high for r in rows])))
+    slack = max(0.12 * (highest - lowest), 2)
+    axes.set_ylim(max(0, lowest - slack), min(100 + slack / 2, highest + slack))
+    axes.grid(visible=True, which="major", color="0.92", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _legend(axes: Axes, table: Table, colours: dict[str, str], markers: dict[Setting, str], front: bool) -> None:
+    """Below the plot: families and settings where there are several, and the front where one is drawn."""
+    from matplotlib.lines import Line2D
+
+    handles = []
+    if len(colours) > 1:
+        handles += [Line2D([], [], color=colour, marker="o", ls="", label=name) for name, colour in colours.items()]
+    if len(markers) > 1:
+        handles += [Line2D([], [], color=_GREY, marker=m, ls="", label=table.own(s)) for s, m in markers.items()]
+    if front:
+        handles.append(Line2D([], [], label="speed/accuracy front", **_FRONT))
+    columns = 1 if len(markers) > 1 else 5
+    axes.figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
+
+
+def _names(axes: Axes, rows: list[Row]) -> None:
+    """Label each point where little is covered, with a line to the point where the label is further off."""
+    from matplotlib.patheffects import withStroke
+
+    pixels = axes.transData.transform
+    scale = axes.figure.dpi / 72  # pixels per point
+    dot, bar = 5 * scale, 1.5 * scale
+    places = [(row.p50.value, 100 * row.score.value) for row in rows]
+    points = pixels(places)
+    lows = pixels([(row.p50.value, 100 * row.score.low) for row in rows])
+    highs = pixels([(row.p90, 100 * row.score.high) for row in rows])
+    x, y = points.T
+    dots = np.stack([x - dot, y - dot, x + dot, y + dot], axis=1)
+    spreads = np.stack([x, y - bar, highs[:, 0], y + bar], axis=1)
+    uprights = np.stack([x - bar, lows[:, 1], x + bar, highs[:, 1]], axis=1)
+
+    style = {"fontsize": 8, "va": "bottom", "zorder": 4, "path_effects": [withStroke(linewidth=2, foreground="white")]}
+    labels = [
+        axes.annotate(row.model, place, (0, 0), textcoords="offset points", **style)
+        for row, place in zip(rows, places, strict=True)
+    ]
+    sizes = [label.get_window_extent().size for label in labels]
+    inside = axes.get_window_extent().extents
+    boxes = place_labels(points, sizes, inside, np.concatenate([dots, spreads, uprights]), gap=dot)
+    for label, point, box in zip(labels, points, boxes, strict=True):
+        label.set_position((box[:2] - point) / scale)
+        nearest = np.clip(point, box[:2], box[2:])
+        if np.hypot(*(nearest - point)) > 2.5 * dot:
+            axes.plot(*axes.transData.inverted().transform([point, nearest]).T, color=_GREY, linewidth=0.5, zorder=2)

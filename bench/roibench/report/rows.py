@@ -1,0 +1,208 @@
+"""Records as rows to compare: one per cell that ran and task that it was scored under.
+
+Accuracies are compared only at an equal number of images, speeds only on the same machine with the same settings; so a
+row's speed/accuracy front is taken among the rows that share all of these.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import NamedTuple
+
+from roibench.datasets.sources import Source
+from roibench.measure.record import Interval, Record, Stage
+
+
+class Setting(NamedTuple):
+    """What must be equal for a comparison to mean something."""
+
+    images: int
+    device: str
+    precision: str
+    batch_size: int
+    threads: int
+    machine: str
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Each field in words, in the order of the fields."""
+        images = f"{self.images:,} image{'s' * (self.images != 1)}"
+        threads = f"{self.threads} thread{'s' * (self.threads != 1)}"
+        return (images, self.device, self.precision, f"batch {self.batch_size}", threads, self.machine)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One cell under one task. score: the primary metric, None where the data leave it undefined; scores: all of them,
+    in the unit interval. p50, p90, p99: milliseconds per image. throughput: images/s. memory: MiB at the peak. gflops:
+    per image. parameters: millions. on_front: no row of the same setting is as accurate and faster, or as fast and more
+    accurate.
+    """
+
+    cell_id: str
+    model: str
+    family: str
+    setting: Setting
+    primary: str
+    score: Interval | None
+    scores: dict[str, Interval]
+    p50: Interval
+    p90: float
+    p99: float
+    throughput: float
+    memory: float | None
+    gflops: float | None
+    parameters: float | None
+    on_front: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of one data set and task: most images first, then by score, best first."""
+
+    dataset: str
+    dataset_hash: str
+    task: str
+    primary: str
+    rows: tuple[Row, ...]
+
+    @property
+    def title(self) -> str:
+        return f"{self.task.replace('_', ' ')} on {self.dataset}"
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Names of the scores beside the primary one, in their metric's order."""
+        return tuple(dict.fromkeys(name for row in self.rows for name in row.scores if name != self.primary))
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """Those that occur, in the order of the rows."""
+        return tuple(dict.fromkeys(row.setting for row in self.rows))
+
+    @property
+    def shared(self) -> str:
+        """What all rows have in common, in words: belongs into the title."""
+        return ", ".join(column[0] for column in self._columns if len(set(column)) == 1)
+
+    def own(self, setting: Setting) -> str:
+        """What tells this setting from the table's others, in words: belongs beside the row."""
+        differing = [len(set(column)) > 1 for column in self._columns]
+        return ", ".join(part for part, differs in zip(setting.parts, differing, strict=True) if differs)
+
+    @property
+    def _columns(self) -> list[tuple[str, ...]]:
+        return list(zip(*(setting.parts for setting in self.settings), strict=True))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a cell that ran did with its time, whatever it was scored under."""
+
+    model: str
+    dataset: str
+    setting: Setting
+    p50: Interval
+    stages: tuple[Stage, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell that didn't run to its end, and why in one line."""
+
+    cell_id: str
+    model: str
+    dataset: str
+    error: str
+
+
+def tables(records: Sequence[Record]) -> list[Table]:
+    """Every data set and task that a cell was scored under, in the order of the records."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for record in records:
+        if record.status == "ok":
+            for task in record.scores:
+                key = (_dataset(record), record.cell.dataset_hash, task)
+                groups.setdefault(key, []).append(_row(record, task))
+    return [Table(*key, rows[0].primary, _ranked(rows)) for key, rows in groups.items()]
+
+
+def cells(records: Sequence[Record]) -> list[Cell]:
+    """The cells that ran and told their stages, fastest first."""
+    ran = [record for record in records if record.status == "ok" and record.stages]
+    found = [
+        Cell(record.cell.model, _dataset(record), _setting(record), record.latency.p50, tuple(record.stages))
+        for record in ran
+    ]
+    return sorted(found, key=lambda cell: cell.p50.value)
+
+
+def failures(records: Sequence[Record]) -> list[Failure]:
+    """The cells that failed, in the order of the records."""
+    return [
+        Failure(record.cell_id, record.cell.model, _dataset(record), _one_line(record.error))
+        for record in records
+        if record.status == "failed"
+    ]
+
+
+def _row(record: Record, task: str) -> Row:
+    score, latency, cost = record.scores[task], record.latency, record.cost
+    return Row(
+        cell_id=record.cell_id,
+        model=record.cell.model,
+        family=record.family or "",
+        setting=_setting(record),
+        primary=score.primary,
+        score=score.values.get(score.primary),
+        scores=score.values,
+        p50=latency.p50,
+        p90=latency.p90,
+        p99=latency.p99,
+        throughput=latency.throughput,
+        memory=record.memory.peak if record.memory else None,
+        gflops=cost.flops / 1e9 if cost else None,
+        parameters=cost.parameters / 1e6 if cost else None,
+        on_front=False,
+    )
+
+
+def _setting(record: Record) -> Setting:
+    cell, machine = record.cell, record.provenance
+    processor = re.sub(r"\((R|TM)\)", "", machine.cpu)
+    if machine.gpu and cell.device != "cpu":
+        processor = f"{machine.gpu} with {processor}"
+    return Setting(record.images, cell.device, cell.precision, cell.batch_size, cell.threads, processor)
+
+
+def _dataset(record: Record) -> str:
+    """What was opened, without the folders above it: those belong to the machine."""
+    source = Source.parse(record.cell.dataset)
+    return str(replace(source, path=source.path and PurePath(source.path).name))
+
+
+def _one_line(error: str | None) -> str:
+    """The line that says what went wrong: of a traceback, the last one."""
+    lines = (error or "").strip().splitlines() or ["no error was recorded"]
+    return lines[-1 if lines[0].startswith("Traceback") else 0].strip()
+
+
+def _ranked(rows: list[Row]) -> tuple[Row, ...]:
+    rows = [replace(row, on_front=_on_front(row, rows)) for row in rows]
+    return tuple(sorted(rows, key=lambda row: (-row.setting.images, -_accuracy(row), row.p50.value)))
+
+
+def _on_front(row: Row, rows: list[Row]) -> bool:
+    rivals = [rival for rival in rows if rival.setting == row.setting]
+    return row.score is not None and not any(_beats(rival, row) for rival in rivals)
+
+
+def _beats(rival: Row, row: Row) -> bool:
+    theirs, ours = (_accuracy(rival), -rival.p50.value), (_accuracy(row), -row.p50.value)
+    return theirs != ours and all(their >= our for their, our in zip(theirs, ours, strict=True))
+
+
+def _accuracy(row: Row) -> float:
+    return -math.inf if row.score is None else row.score.value

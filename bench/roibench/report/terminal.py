@@ -1,0 +1,86 @@
+"""Records as rich tables, readable in a terminal of 100 columns."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from roibench.measure.record import Record
+from roibench.report.numbers import percent, percent_margin, short, short_margin
+from roibench.report.rows import Cell, Failure, Row, Table, cells, failures, tables
+
+FRONT = "●"
+
+
+def render(records: Sequence[Record]) -> RenderableType:
+    """A table per data set and task, where the time went, and what failed."""
+    found = tables(records)
+    parts = [part for table in found for part in _comparison(table)]
+    if found:
+        legend = (
+            f"{FRONT} on the speed/accuracy front of its setting.  ±: half the 95 % confidence interval.  p50, p90: ms."
+        )
+        parts.append(Text(legend + "\n", style="dim"))
+    if ran := cells(records):
+        parts.append(_stages(ran))
+    if failed := failures(records):
+        parts.append(_failures(failed))
+    if not parts:
+        parts.append(Text("No cell was run."))
+    return Group(*parts)
+
+
+def _grid(title: str) -> RichTable:
+    # Right padding alone: a blank on both sides of every number would cost ten columns.
+    style = {"title_style": "bold", "title_justify": "left", "padding": (0, 1, 0, 0)}
+    return RichTable(title=Text(title), box=box.SIMPLE_HEAD, pad_edge=False, **style)
+
+
+def _comparison(table: Table) -> list[RenderableType]:
+    """A row per cell; settings have a number where there are several, explained below the rows."""
+    numbers = {setting: str(i) for i, setting in enumerate(table.settings, 1)} if len(table.settings) > 1 else {}
+    others = table.others[:1]
+    grid = _grid(table.title)
+    grid.add_column("", no_wrap=True)
+    grid.add_column("model", overflow="fold")
+    for heading in (f"{table.primary} %", *others, *_MEASURED):
+        grid.add_column(heading, justify="right", no_wrap=True)
+    for row, after in zip(table.rows, (*table.rows[1:], None), strict=True):
+        mark = (FRONT if row.on_front else " ") + numbers.get(row.setting, "")
+        second = [percent(row.scores.get(name)) for name in others]
+        # Accuracies of different numbers of images are no ranking: a line parts them.
+        parted = after is not None and after.setting.images != row.setting.images
+        grid.add_row(mark, row.model, percent_margin(row.score), *second, *_measured(row), end_section=parted)
+    settings = [f"{number}: {table.own(setting)}" for setting, number in numbers.items()]
+    return [grid, Text("\n".join([table.shared, *settings]) + "\n")]
+
+
+_MEASURED = ("p50 ms", "p90", "img/s", "MiB", "GFLOP", "Mparam")
+
+
+def _measured(row: Row) -> list[str]:
+    """The cells under _MEASURED."""
+    return [short_margin(row.p50), *map(short, (row.p90, row.throughput, row.memory, row.gflops, row.parameters))]
+
+
+def _stages(ran: list[Cell]) -> RichTable:
+    grid = _grid("where the time goes")
+    grid.add_column("model", overflow="fold")
+    grid.add_column("p50 ms", justify="right", no_wrap=True)
+    grid.add_column("share of its stages")
+    for cell in ran:
+        shares = "  ".join(f"{stage.name} {100 * stage.share:.0f}\N{NO-BREAK SPACE}%" for stage in cell.stages)
+        grid.add_row(cell.model, short(cell.p50.value), shares)
+    return grid
+
+
+def _failures(failed: list[Failure]) -> RichTable:
+    grid = _grid("failed")
+    grid.title_style = "bold red"
+    grid.add_column("cell", overflow="fold")
+    grid.add_column("error", overflow="fold")
+    for failure in failed:
+        grid.add_row(failure.cell_id, Text(failure.error))
+    return grid

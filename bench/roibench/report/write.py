@@ -1,0 +1,63 @@
+"""Writes a report into a folder: the one place here that touches files."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from roibench.measure.record import Record
+from roibench.report import csv, markdown
+from roibench.report.plot import speed_accuracy
+from roibench.report.rows import Table, tables
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def write_report(records: Sequence[Record], folder: Path) -> list[Path]:
+    """Write table.md, table.csv and speed_accuracy-TASK-DATASET.png and .svg; returns the paths.
+
+    Each file is replaced as a whole: a reader sees the old one or the new one, and an interrupted write leaves the old.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [
+        _replace(folder / "table.md", markdown.render(records).encode()),
+        _replace(folder / "table.csv", csv.render(records).encode()),
+    ]
+    for name, table in _named(tables(records)).items():
+        if figure := speed_accuracy(table):
+            written += [_replace(folder / f"{name}.{kind}", _picture(figure, kind)) for kind in ("png", "svg")]
+    return written
+
+
+def _named(found: Sequence[Table]) -> dict[str, Table]:
+    """File names without ending; two data sets of one name are told apart by their hash."""
+    named: dict[str, Table] = {}
+    for table in found:
+        name = f"speed_accuracy-{table.task}-{re.sub(r'[^A-Za-z0-9._-]+', '-', table.dataset)}"
+        named[f"{name}-{table.dataset_hash[:8]}" if name in named else name] = table
+    return named
+
+
+def _picture(figure: Figure, kind: str) -> bytes:
+    """The same bytes for the same figure: no date, no random ids."""
+    from matplotlib import rc_context
+
+    data = io.BytesIO()
+    with rc_context({"svg.hashsalt": "roibench"}):
+        figure.savefig(data, format=kind, metadata={"Date": None} if kind == "svg" else None)
+    return data.getvalue()
+
+
+def _replace(path: Path, data: bytes) -> Path:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,106 @@
+"""Records made by hand: what a run would have given."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from roibench.measure.record import CellSpec, Cost, Interval, Latency, Memory, Provenance, Record, Score, Stage
+
+NAMES = ("AP", "AP50", "AP75", "APsmall", "APmedium", "APlarge", "AR1", "AR10", "AR100")
+THEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+MACHINE = Provenance(
+    roibench="0.1.0",
+    torch="2.14.1",
+    torchvision="0.29.2",
+    python="3.11.7",
+    commit="0123456789abcdef0123456789abcdef01234567",
+    dirty=False,
+    platform="Linux-6.1-x86_64",
+    cpu="Intel(R) Xeon(R) Processor @ 2.60GHz",
+    cores=2,
+    simd_level="v4",
+    gpu=None,
+    driver=None,
+    cuda=None,
+)
+
+
+def around(value: float, width: float = 0.05) -> Interval:
+    return Interval(value=value, low=value * (1 - width), high=value * (1 + width))
+
+
+@pytest.fixture(scope="session")
+def record():
+    """record(model, ap, p50, ...) -> Record of a cell that ran on Scenes; scores=... instead of ap for other tasks."""
+
+    def make(
+        model: str,
+        ap: float | None = 0.4,
+        p50: float = 20.0,
+        *,
+        family: str = "single_stage",
+        images: int = 500,
+        scores: dict[str, Score] | None = None,
+        provenance: Provenance = MACHINE,
+        **cell,
+    ) -> Record:
+        spec = CellSpec(**{"model": model, "dataset": "scenes", "dataset_hash": "5c" * 32, "threads": 2} | cell)
+        if scores is None:
+            values = {} if ap is None else {name: around(ap * 0.9**i) for i, name in enumerate(NAMES)}
+            scores = {"detection": Score(primary="AP", values=values)}
+        return Record(
+            cell=spec,
+            cell_id=spec.id,
+            status="ok",
+            started=THEN,
+            finished=THEN,
+            family=family,
+            images=images,
+            rounds=1,
+            scores=scores,
+            latency=Latency(
+                p50=around(p50, 0.02),
+                p90=p50 * 1.3,
+                p99=p50 * 1.8,
+                mean=p50 * 1.05,
+                throughput=950 / p50,
+                samples=[p50],
+            ),
+            stages=[
+                Stage(name="preprocess", milliseconds=p50 * 0.05, share=0.05),
+                Stage(name="backbone", milliseconds=p50 * 0.6, share=0.6),
+                Stage(name="head", milliseconds=p50 * 0.25, share=0.25),
+                Stage(name="postprocess", milliseconds=p50 * 0.1, share=0.1),
+            ],
+            memory=Memory(before=310.0, peak=310.0 + 4 * p50),
+            cost=Cost(parameters=int(p50 * 1e6), flops=p50 * 1e8, counted_images=20),
+            provenance=provenance,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def failed():
+    """failed(model, error) -> Record of a cell that didn't run to its end."""
+
+    def make(model: str, error: str = "RuntimeError: out of memory", **cell) -> Record:
+        spec = CellSpec(**{"model": model, "dataset": "scenes", "dataset_hash": "5c" * 32, "threads": 2} | cell)
+        return Record(
+            cell=spec, cell_id=spec.id, status="failed", error=error, started=THEN, finished=THEN, provenance=MACHINE
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def fifteen(record):
+    """Fifteen models whose points crowd, as they do."""
+    names = (
+        *("rcnn", "sppnet", "fast_rcnn", "faster_rcnn", "rfcn", "mask_rcnn", "yolo", "ssd", "retinanet", "centernet"),
+        *("fcos", "detr", "deformable_detr", "faster_rcnn_fpn", "ssd_lite_mobilenet"),
+    )
+    return [
+        record(name, ap=0.30 + 0.02 * (7 * i % 15), p50=6.0 * 1.18 ** (4 * i % 15) * (40 if name == "rcnn" else 1))
+        for i, name in enumerate(names)
+    ]

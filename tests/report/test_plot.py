@@ -1,0 +1,83 @@
+import importlib
+import sys
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roibench.measure.record import Interval, Score
+from roibench.report.labels import covered, place_labels
+from roibench.report.plot import speed_accuracy
+from roibench.report.rows import tables
+
+
+def names_in(figure):
+    """Label text -> extent in pixels, of the names in the plot."""
+    return {text.get_text(): text.get_window_extent() for text in figure.axes[0].texts}
+
+
+@pytest.mark.parametrize("count", [1, 3, 15])
+def test_every_model_is_named_inside_and_no_name_covers_another(fifteen, count):
+    (table,) = tables(fifteen[:count])
+    figure = speed_accuracy(table)
+    labels = names_in(figure)
+    assert set(labels) == {row.model for row in table.rows}
+    inside = figure.axes[0].get_window_extent()
+    for box in labels.values():
+        assert inside.x0 <= box.x0 < box.x1 <= inside.x1
+        assert inside.y0 <= box.y0 < box.y1 <= inside.y1
+    assert not any(a.overlaps(b) for a, b in combinations(labels.values(), 2))
+
+
+def test_a_crowd_of_points_keeps_its_names_apart(record):
+    (table,) = tables([record(f"model_number_{i}", 0.4 + 0.004 * i, 20 + 0.5 * (i * 7 % 15)) for i in range(15)])
+    assert not any(a.overlaps(b) for a, b in combinations(names_in(speed_accuracy(table)).values(), 2))
+
+
+def test_the_axes_have_units_and_the_title_the_conditions(record):
+    axes = speed_accuracy(tables([record("a")])[0]).axes[0]
+    assert axes.get_xscale() == "log"
+    assert "ms" in axes.get_xlabel()
+    assert axes.get_ylabel().startswith("AP (%)")
+    assert axes.get_title("left") == "500 images, cpu, float32, batch 1, 2 threads, Intel Xeon Processor @ 2.60GHz"
+    assert axes.figure.get_suptitle() == "Detection on scenes"
+
+
+def test_the_front_is_drawn_as_steps_within_one_setting(record):
+    records = [record("a", 0.2, 5), record("b", 0.6, 50), record("worse", 0.1, 60), record("c", 0.5, 70, threads=1)]
+    steps = [line for line in speed_accuracy(tables(records)[0]).axes[0].lines if line.get_drawstyle() == "steps-post"]
+    assert [list(line.get_xdata()) for line in steps] == [[5, 50], [70]]
+
+
+def test_what_has_no_score_is_not_drawn(record):
+    (table,) = tables([record("scored", 0.4), record("undefined", None)])
+    assert names_in(speed_accuracy(table)).keys() == {"scored"}
+    assert speed_accuracy(tables([record("undefined", None)])[0]) is None
+
+
+def test_an_interval_beside_its_value_can_be_drawn(record):
+    aside = {"detection": Score(primary="AP", values={"AP": Interval(value=0.0, low=0.01, high=0.02)})}
+    assert speed_accuracy(tables([record("a", scores=aside)])[0])
+
+
+def test_the_report_is_imported_without_matplotlib(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # importing it now is an ImportError
+    for name in [name for name in sys.modules if name.startswith("roibench.report")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert importlib.import_module("roibench.report.write").write_report
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 300)), max_size=12))
+def test_labels_stay_inside_and_apart(anchors):
+    boxes = place_labels(anchors, [(60, 12)] * len(anchors), (0, 0, 400, 300))
+    assert boxes.shape == (len(anchors), 4)
+    assert (boxes >= 0).all() and (boxes <= [400, 300, 400, 300]).all()
+    for i in range(len(boxes)):
+        assert covered(boxes[i : i + 1], np.delete(boxes, i, axis=0)) == pytest.approx(0)
+
+
+def test_a_label_keeps_off_obstacles():
+    (box,) = place_labels([(50, 50)], [(20, 10)], (0, 0, 100, 100), [(50, 45, 100, 55)])
+    assert covered(box[None], np.array([[50.0, 45, 100, 55]])) == 0

@@ -1,0 +1,97 @@
+import csv as stdlib_csv
+import io
+
+import pytest
+from rich.console import Console
+
+from roibench.measure.record import Interval, Score
+from roibench.report import csv, markdown, terminal
+from roibench.report.numbers import percent_interval, short, short_interval
+
+
+def printed(records, width=100) -> str:
+    console = Console(width=width, file=io.StringIO())
+    console.print(terminal.render(records))
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (0.005123, "0.00512"), (9.876, "9.88"), (9.996, "10.0"), (99.96, "100"), (4560.4, "4,560"), (None, "-")],
+)
+def test_three_significant_digits(value, text):
+    assert short(value) == text
+
+
+def test_intervals_have_the_digits_of_their_value():
+    assert short_interval(Interval(value=12.345, low=9.871, high=13)) == "12.3 [9.9, 13.0]"
+    assert percent_interval(Interval(value=0.4826, low=0.4611, high=0.504)) == "48.3 [46.1, 50.4]"
+    assert percent_interval(None) == "-"
+
+
+def test_fifteen_models_are_readable_in_100_columns(fifteen):
+    text = printed(fifteen)
+    assert max(map(len, text.splitlines())) <= 100
+    assert "…" not in text  # nothing was cut
+    for record in fifteen:
+        assert sum(record.cell.model in line.split() for line in text.splitlines()) == 2  # its row, and its stages
+
+
+def test_slow_models_and_several_settings_fit_too(record):
+    text = printed([record("rcnn", 0.3, 21034.0, images=40), record("yolo", threads=1), record("yolo")])
+    assert "…" not in text
+    assert "21,034 ±421" in text
+    assert "40 images, 2 threads" in text
+
+
+def test_a_failed_cell_is_listed_with_its_error_and_has_no_row(record, failed):
+    records = [record("ran"), failed("broke", "ValueError: [bold]box[/bold] 3 is empty")]
+    text = printed(records)
+    assert "ValueError: [bold]box[/bold] 3 is empty" in text
+    assert not any(line.split()[:1] == ["broke"] for line in text.splitlines())
+    assert "| broke | scenes |" in markdown.render(records).partition("## Failed")[2]
+    assert "broke" not in markdown.render(records).partition("## Failed")[0]
+    assert "broke" not in csv.render(records)
+
+
+def test_each_task_has_its_table(record):
+    scores = {
+        "detection": Score(primary="AP", values={"AP": Interval(value=0.4, low=0.3, high=0.5)}),
+        "classification": Score(primary="top1", values={"top1": Interval(value=0.8, low=0.7, high=0.9)}),
+    }
+    for text in (printed([record("both", scores=scores)]), markdown.render([record("both", scores=scores)])):
+        assert "etection on scenes" in text
+        assert "lassification on scenes" in text
+        assert "top1" in text
+
+
+def test_nothing_run_is_said():
+    assert "No cell was run." in printed([])
+    assert markdown.render([]) == "No cell was run.\n"
+
+
+def test_only_failures_are_reported_as_such(failed):
+    assert "out of memory" in printed([failed("a")])
+    assert markdown.render([failed("a")]).startswith("## Failed")
+
+
+def test_markdown_tables_are_rectangular_whatever_an_error_holds(record, failed):
+    lines = markdown.render([record("a"), record("b", threads=1), failed("c", "KeyError: 'a|b'")]).splitlines()
+    groups = [[line.replace("\\|", "").count("|") for line in g.splitlines()] for g in "\n".join(lines).split("\n\n")]
+    assert all(len(set(counts)) == 1 for counts in groups)
+    assert "KeyError: 'a\\|b'" in "\n".join(lines)
+
+
+def test_markdown_says_what_it_was_measured_with(record):
+    modified = record("x").provenance.model_copy(update={"dirty": True})
+    text = markdown.render([record("a"), record("b", provenance=modified)])
+    assert "RoIBench 0.1.0 (0123456789), torch 2.14.1" in text
+    assert "(0123456789, modified)" in text
+
+
+def test_csv_keeps_every_number_unrounded(record):
+    scores = {"classification": Score(primary="top1", values={"top1": Interval(value=1 / 3, low=0.3, high=0.4)})}
+    lines = list(stdlib_csv.DictReader(io.StringIO(csv.render([record("a", 0.4), record("b", scores=scores)]))))
+    assert [line["model"] for line in lines] == ["a", "b"]
+    assert (lines[0]["AP"], lines[0]["p50_ms"], lines[0]["top1"]) == ("0.4", "20.0", "")
+    assert (float(lines[1]["top1"]), lines[1]["top1_low"], lines[1]["AP"]) == (1 / 3, "0.3", "")
