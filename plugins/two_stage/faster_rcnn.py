@@ -82,12 +82,22 @@ class RegionProposals(nn.Module):
 
 
 class BoxHead(nn.Module):
-    """Fast R-CNN's head (Girshick 2015): two hidden layers, then C + 1 class logits (0 is background) and C boxes."""
+    """Fast R-CNN's head (Girshick 2015): two hidden layers, then C + 1 class logits (0 is background) and C boxes.
+
+    The hidden layers are normalised over the batch's RoIs, for the pyramid's reason.
+    """
 
     def __init__(self, channels: int, size: int, hidden: int, classes: int) -> None:
         super().__init__()
-        self.hidden1 = nn.Linear(channels * size * size, hidden)
-        self.hidden2 = nn.Linear(hidden, hidden)
+        self.hidden = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(channels * size * size, hidden, bias=False),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden, bias=False),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(),
+        )
         self.logits = nn.Linear(hidden, classes + 1)
         self.offsets = nn.Linear(hidden, classes * 4)
         nn.init.normal_(self.logits.weight, std=0.01)
@@ -97,8 +107,7 @@ class BoxHead(nn.Module):
 
     def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """[K, channels, size, size] -> logits [K, C + 1], offsets [K, C, 4]."""
-        x = torch.relu(self.hidden1(pooled.flatten(1)))
-        x = torch.relu(self.hidden2(x))
+        x = self.hidden(pooled)
         return self.logits(x).float(), self.offsets(x).float().unflatten(1, (-1, 4))
 
 

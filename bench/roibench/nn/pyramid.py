@@ -13,17 +13,17 @@ class FeaturePyramid(nn.Module):
     """Top-down path with lateral 1x1 convolutions, summed, then a 3x3 convolution per level.
 
     in_channels: of each backbone map, finest first. extra_level: adds a map of half the coarsest one's size (section
-    A.1, by stride-2 subsampling).
+    A.1, by stride-2 subsampling). Every convolution is followed by batch norm, which the paper lacks: without it, a
+    pyramid that starts from random weights learns several times more slowly (He et al. 2018, arXiv 1811.08883).
     """
 
     def __init__(self, in_channels: Sequence[int], channels: int, extra_level: bool = False) -> None:
         super().__init__()
-        self.lateral = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in in_channels)
-        self.smooth = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in in_channels)
+        self.lateral = nn.ModuleList(_normalised(nn.Conv2d(c, channels, 1, bias=False)) for c in in_channels)
+        self.smooth = nn.ModuleList(
+            _normalised(nn.Conv2d(channels, channels, 3, padding=1, bias=False)) for _ in in_channels
+        )
         self.extra_level = extra_level
-        for conv in (*self.lateral, *self.smooth):
-            nn.init.kaiming_uniform_(conv.weight, a=1)
-            nn.init.zeros_(conv.bias)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Maps [B, C_i, h_i, w_i], finest first -> maps [B, channels, h_i, w_i]."""
@@ -75,3 +75,8 @@ class PyramidRoIAlign(nn.Module):
         side = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).clamp(min=1e-6).sqrt()
         level = torch.floor(torch.log2(side / (self.cells * self.strides[0])) + 1e-6)
         return level.clamp(0, len(self.strides) - 1).to(torch.int64)
+
+
+def _normalised(conv: nn.Conv2d) -> nn.Sequential:
+    nn.init.kaiming_uniform_(conv.weight, a=1)
+    return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels))

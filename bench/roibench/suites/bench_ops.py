@@ -1,0 +1,123 @@
+"""Each operator beside torchvision's, on the same tensors in the same run; and what the harness itself costs.
+
+pytest-benchmark groups an operator with its peer, so that the ratio stands in one table.
+"""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from statistics import median
+from time import perf_counter
+
+import pytest
+import torch
+import torchvision.ops as peer
+from torch import Tensor
+
+from roibench import ops
+from roibench.measure.timing import time_predictions
+from roibench.structures import Input, Prediction
+
+SIDES = pytest.mark.parametrize("side", ["roibench", "torchvision"])
+SIZE = 800.0
+
+
+def boxes(count: int) -> Tensor:
+    """xyxy boxes, uniform over an image of 800 x 800 pixels, sides up to a fifth of it."""
+    generator = torch.Generator().manual_seed(0)
+    corner = torch.rand(count, 2, generator=generator) * SIZE
+    return torch.cat([corner, corner + torch.rand(count, 2, generator=generator) * SIZE / 5], dim=1)
+
+
+def scores(count: int) -> Tensor:
+    return torch.rand(count, generator=torch.Generator().manual_seed(1))
+
+
+def timed(benchmark, operator: str, call: Callable[[], object]) -> None:
+    benchmark.group = operator
+    benchmark.extra_info["threads"] = torch.get_num_threads()
+    benchmark.pedantic(call, rounds=15, warmup_rounds=2)
+
+
+@SIDES
+def test_box_iou(side, benchmark):
+    many, few = boxes(10_000), boxes(1_000)
+    call = ops.box_iou if side == "roibench" else peer.box_iou
+    timed(benchmark, "box_iou 10,000 x 1,000", lambda: call(many, few))
+
+
+@SIDES
+def test_nms(side, benchmark):
+    one, score = boxes(5_000), scores(5_000)
+    call = ops.nms if side == "roibench" else peer.nms
+    timed(benchmark, "nms 5,000, IoU 0.5", lambda: call(one, score, 0.5))
+
+
+@SIDES
+def test_batched_nms(side, benchmark):
+    one, score = boxes(20_000), scores(20_000)
+    classes = torch.randint(0, 80, (20_000,), generator=torch.Generator().manual_seed(2))
+    call = ops.batched_nms if side == "roibench" else peer.batched_nms
+    timed(benchmark, "batched_nms 20,000, 80 classes, IoU 0.5", lambda: call(one, score, classes, 0.5))
+
+
+def features() -> tuple[Tensor, Tensor]:
+    """A map at stride 16 of two images of 800 x 1088 pixels, and 512 RoIs of them."""
+    feature = torch.randn(2, 256, 50, 68, generator=torch.Generator().manual_seed(3))
+    rois = torch.cat([torch.arange(512)[:, None] % 2, boxes(512)], dim=1)
+    return feature, rois
+
+
+@SIDES
+def test_roi_align_forward(side, benchmark):
+    feature, rois = features()
+    call = ops.roi_align if side == "roibench" else peer.roi_align
+    timed(
+        benchmark, "roi_align forward (2,256,50,68), 512 RoIs, 7x7, ratio 2", lambda: call(feature, rois, 7, 1 / 16, 2)
+    )
+
+
+@SIDES
+def test_roi_align_backward(side, benchmark):
+    feature, rois = features()
+    call = ops.roi_align if side == "roibench" else peer.roi_align
+    pooled = call(feature.requires_grad_(), rois, 7, 1 / 16, 2)
+    gradient = torch.ones_like(pooled)
+    timed(
+        benchmark,
+        "roi_align backward (2,256,50,68), 512 RoIs, 7x7, ratio 2",
+        lambda: torch.autograd.grad(pooled, feature, gradient, retain_graph=True),
+    )
+
+
+class Nothing:
+    """A model whose predict costs as little as one can."""
+
+    stages = ()
+
+    def predict(self, inputs: list[Input]) -> list[Prediction]:
+        return [Prediction() for _ in inputs]
+
+
+@pytest.mark.parametrize("loop", ["bare", "harness"])
+def test_harness_overhead(loop, benchmark):
+    """What timing and collecting add to a bare loop around predict; added_us_per_image in the JSON says how much."""
+    model = Nothing()
+    batches = [[Input(str(i), None)] for i in range(2_000)]
+
+    def bare() -> list[Prediction]:
+        collected: list[Prediction] = []
+        for batch in batches:
+            collected.extend(model.predict(batch))
+        return collected
+
+    def harness() -> object:
+        return time_predictions(model, batches, nullcontext)
+
+    def seconds(call: Callable[[], object]) -> float:
+        start = perf_counter()
+        call()
+        return perf_counter() - start
+
+    added = [(seconds(harness) - seconds(bare)) / len(batches) for _ in range(15)]
+    benchmark.extra_info["added_us_per_image"] = median(added) * 1e6
+    timed(benchmark, "loop over 2,000 images", bare if loop == "bare" else harness)

@@ -1,0 +1,150 @@
+"""A cell goes through run_cell, in a process of its own, as in a real run."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from roibench.measure.isolate import run_cell
+from roibench.measure.journal import Journal, read_lines, read_records
+from roibench.measure.plan import Options, PlanError, make_plan
+from roibench.measure.predictions import load_predictions
+from roibench.measure.record import CellSpec, Record
+from roibench.measure.run import Run
+from roibench.weights import file_hash
+
+
+def cell(model: str, **changes) -> CellSpec:
+    return CellSpec(model=model, dataset="squares", dataset_hash="0" * 64, threads=1, rounds=2, **changes)
+
+
+@pytest.mark.usefixtures("third_party")
+def test_a_cell_is_timed_and_scored_on_the_same_outputs(tmp_path):
+    record = run_cell(cell("works", batch_size=5), tmp_path)
+    assert record.status == "ok", record.error
+    assert (record.images, record.rounds) == (12, 2)
+    assert record.scores["detection"].values["AP"].value == pytest.approx(1.0)
+    assert len(record.latency.samples) == 2 * 3  # two rounds of batches of 5, 5 and 2
+    assert 0 < record.latency.p50.low <= record.latency.p50.value <= record.latency.p50.high
+    assert record.latency.p50.value <= record.latency.p90 <= record.latency.p99
+    assert record.stages[0].name == "find"
+    assert sum(stage.share for stage in record.stages) == pytest.approx(1.0)
+    assert 0 < record.memory.before <= record.memory.peak
+    assert (record.score_threshold, record.max_detections) == (0.05, 100)
+    ids, predictions = load_predictions(tmp_path / record.predictions)
+    assert file_hash(tmp_path / record.predictions) == record.predictions_sha256
+    assert ids == [f"square-{i}" for i in range(12)]
+    assert torch.equal(predictions[3].boxes, torch.tensor([[3.0, 8.0, 19.0, 24.0]]))
+    assert Record.model_validate_json(record.model_dump_json()) == record
+
+
+@pytest.mark.usefixtures("third_party")
+@pytest.mark.parametrize(
+    ("model", "changes", "words"),
+    [
+        ("raises", {}, "ArithmeticError: no squares today"),
+        ("hangs", {"timeout_s": 8.0}, "gave no answer within 8 s; it was warming up"),
+        ("dies", {}, "died of SIGSEGV while warming up"),
+        ("too_few", {}, "want one Prediction per Input"),
+        ("undeclared_stage", {}, r"marks \['lose'\]"),
+        ("works", {"dataset_hash": "1" * 64}, "has changed"),
+    ],
+)
+def test_a_cell_that_fails_is_one_failed_record(tmp_path, model, changes, words):
+    spec = cell(model).model_copy(update=changes)
+    record = run_cell(spec, tmp_path)
+    assert record.status == "failed"
+    assert record.latency is None and record.scores == {}
+    with pytest.raises(RuntimeError, match=words):
+        raise RuntimeError(record.error)
+
+
+def test_the_other_cells_stand_and_a_second_run_begins_anew(tmp_path, third_party):
+    plan = make_plan(Options(models=("works", "raises"), datasets=("squares",), rounds=1), third_party)
+    run = Run(plan, tmp_path)
+    for spec in plan.cells:
+        run.record(spec)
+    run.finish()
+    assert [record.status for record in run.records] == ["ok", "failed"]
+    assert [record.status for record in read_records(run.folder / "records.jsonl")] == ["ok", "failed"]
+    assert Run(plan, tmp_path).folder != run.folder
+
+
+def test_an_interrupted_run_goes_on_and_measures_nothing_twice(tmp_path, third_party):
+    plan = make_plan(Options(models=("works", "too_few"), datasets=("squares",), rounds=1), third_party)
+    first = Run(plan, tmp_path)
+    done = first.record(plan.cells[0])
+    with (first.folder / "records.jsonl").open("a") as file:
+        file.write('{"event": "record", "rec')  # torn by a crash
+    second = Run(plan, tmp_path)
+    assert second.folder == first.folder
+    assert second.record(plan.cells[0]) == done
+    second.record(plan.cells[1])
+    second.finish()
+    events = [line["event"] for line in read_lines(second.folder / "records.jsonl")]
+    assert events == ["run", "started", "record", "started", "record", "finished"]
+
+
+def test_a_cell_that_was_started_twice_and_never_finished_has_failed(tmp_path, third_party):
+    plan = make_plan(Options(models=("works",), datasets=("squares",)), third_party)
+    journal = Journal.open(tmp_path, plan.key)
+    journal.start(plan.cells[0].id)
+    journal.start(plan.cells[0].id)
+    record = Run(plan, tmp_path).record(plan.cells[0])
+    assert record.status == "failed" and "started 2 times" in record.error
+
+
+def test_a_run_of_another_plan_does_not_go_on_with_this_one(tmp_path, third_party):
+    one = make_plan(Options(models=("works",), datasets=("squares",)), third_party)
+    other = make_plan(Options(models=("works",), datasets=("squares",), rounds=4), third_party)
+    assert Run(one, tmp_path).folder != Run(other, tmp_path).folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"models": ("wroks",)}, "did you mean 'works'"),
+        ({"datasets": ("square",)}, "did you mean 'squares'"),
+        ({"datasets": ("squares:somewhere",)}, "want squares"),
+        ({"devices": ("tpu",)}, "want cpu, cuda"),
+        ({"precisions": ("int8",)}, "want one of float32"),
+        ({"batch_sizes": (0,)}, "--batch-size 0"),
+        ({"images": 0}, "--images 0"),
+        ({"models": ("faster_rcnn",)}, "no weights for data set 'squares'"),
+    ],
+)
+def test_a_wrong_wish_is_one_line_that_says_what_would_be_right(third_party, changes, words):
+    wish = {"models": ("works",), "datasets": ("squares",)} | changes
+    with (
+        pytest.raises(ValueError, match=words)
+        if "faster_rcnn" not in wish["models"]
+        else pytest.raises(PlanError, match=words)
+    ):
+        make_plan(Options(**wish), third_party)
+
+
+@pytest.mark.usefixtures("third_party")
+def test_pytest_shows_exactly_the_childs_latencies(tmp_path):
+    """Both doors end in run_cell: here `roibench run`, which starts pytest with the plugin."""
+    command = [sys.executable, "-m", "roibench", "run", "--model", "works,raises", "--dataset", "squares"]
+    command += ["--rounds", "2", "--out", "runs", f"--benchmark-json={tmp_path}/benchmark.json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "no squares today" in done.stdout
+    [folder] = (tmp_path / "runs").iterdir()
+    ok, failed = read_records(folder / "records.jsonl")
+    assert (ok.status, failed.status) == ("ok", "failed")
+    shown = json.loads((tmp_path / "benchmark.json").read_text())["benchmarks"]
+    assert len(shown) == 1
+    assert [second * 1000 for second in shown[0]["stats"]["data"]] == pytest.approx(ok.latency.samples, abs=1e-6)
+    assert (folder / "table.md").exists() and (folder / "table.csv").exists()
+
+
+@pytest.mark.usefixtures("third_party")
+def test_wrong_options_end_in_one_line(tmp_path):
+    command = [sys.executable, "-m", "roibench", "run", "--model", "wroks", "--dataset", "squares"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 4
+    assert "did you mean 'works'" in done.stderr and "Traceback" not in done.stderr

@@ -1,0 +1,76 @@
+"""The command line, as typed."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from roibench import cli
+from roibench.predict import read_image
+
+runner = CliRunner()
+
+
+def mistake(monkeypatch, capsys, *arguments: str) -> str:
+    """What a mistaken call prints on standard error, through the console script's own door."""
+    monkeypatch.setattr("sys.argv", ["roibench", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 2
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    return message
+
+
+def test_list_names_what_is_registered_and_what_failed(third_party):
+    output = runner.invoke(cli.app, ["list"]).output
+    for word in ("faster_rcnn", "scenes", "coco_ap", "squares", "plugin 'broken_import' failed"):
+        assert word in output
+
+
+def test_doctor_says_what_was_built_and_found():
+    result = runner.invoke(cli.app, ["doctor"])
+    assert result.exit_code == 0
+    for word in ("extension", "SIMD level", "CUDA", "plugin two_stage", "weights", "ROIBENCH_DATA"):
+        assert word in result.output
+
+
+def test_predict_draws_and_writes_every_image(tmp_path):
+    rng = np.random.default_rng(0)
+    names = ["one.png", "two.png"]
+    for name in names:
+        Image.fromarray(rng.integers(0, 256, (90, 120, 3), dtype=np.uint8)).save(tmp_path / name)
+    arguments = ["predict", "faster_rcnn", *(str(tmp_path / name) for name in names), "--out", str(tmp_path / "out")]
+    result = runner.invoke(cli.app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    lines = [json.loads(line) for line in (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()]
+    assert [line["image"] for line in lines] == [str(tmp_path / name) for name in names]
+    assert all((tmp_path / "out" / name).exists() for name in names)
+
+
+def test_images_are_read_as_rgb_and_turned_as_their_exif_says(tmp_path):
+    image = Image.new("L", (4, 2), 7)
+    exif = image.getexif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    pixels = read_image(tmp_path / "turned.jpg")
+    assert pixels.shape == (3, 4, 2) and pixels.dtype == torch.uint8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("predict", "fastr_rcnn", "x.png", "--out", "o"), "did you mean 'faster_rcnn'"),
+        (("predict", "faster_rcnn", "no-such.png", "--out", "o"), "image no-such.png: no such file"),
+        (("predict", "faster_rcnn_mobilenet", "x.png", "--out", "o"), "pass some by --weights"),
+        (("train", "retinanett"), "no model matches 'retinanett'"),
+        (("train", "faster_rcnn", "--dataset", "scene"), "did you mean 'scenes'"),
+        (("train", "faster_rcnn", "--dataset", "voc"), "want voc:PATH"),
+    ],
+)
+def test_a_mistake_is_one_line(monkeypatch, capsys, tmp_path, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    assert words in mistake(monkeypatch, capsys, *arguments)

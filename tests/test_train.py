@@ -1,0 +1,121 @@
+"""Training: the same seed gives the same bits, an interruption changes nothing, mistakes are named."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from roibench.model import TrainableModel
+from roibench.tasks import ModelSpec, Paper, Recipe, Task
+from roibench.train import Trainer, TrainingError
+from roibench.weights import WeightsError, WeightsHeader, load_weights, read_header, save_weights
+
+RECIPE = Recipe(
+    epochs=3, batch_size=4, learning_rate=0.01, optimizer="adamw", augment=("horizontal_flip",), average=0.9
+)
+CPU = torch.device("cpu")
+
+
+class Tiny(TrainableModel):
+    def __init__(self, stop_at: int | None = None):
+        super().__init__()
+        self.network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 36, 2))
+        self.steps, self.stop_at = 0, stop_at
+
+    def losses(self, inputs, targets):
+        self.steps += 1
+        if self.steps == self.stop_at:
+            raise KeyboardInterrupt
+        images = torch.stack([one.image for one in inputs]).float() / 255
+        dropped = nn.functional.dropout(images, 0.1)  # draws from the global generator, as detectors' sampling does
+        wanted = torch.tensor([one.image_label for one in targets])
+        return {"class": nn.functional.cross_entropy(self.network(dropped), wanted)}
+
+
+def trained(data, folder, recipe=RECIPE, stop_at=None, workers=0) -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    model = Tiny(stop_at)
+    Trainer(recipe, folder, CPU, "float32", workers=workers).fit(model, data)
+    assert not model.training
+    return model.state_dict()
+
+
+@pytest.fixture
+def stripes(third_party):
+    from stripes import Stripes
+
+    return Stripes()
+
+
+def equal(a, b) -> bool:
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_one_seed_gives_the_same_bits_in_any_number_of_workers(tmp_path, stripes):
+    one = trained(stripes, tmp_path / "one")
+    assert equal(one, trained(stripes, tmp_path / "two", workers=2))
+    assert not equal(one, trained(stripes, tmp_path / "three", dataclasses.replace(RECIPE, seed=1)))
+
+
+def test_an_interrupted_training_ends_with_the_same_bits(tmp_path, stripes):
+    whole = trained(stripes, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        trained(stripes, tmp_path / "broken", stop_at=5)  # in the second epoch of three steps each
+    assert equal(trained(stripes, tmp_path / "broken"), whole)
+
+
+def test_a_checkpoint_of_another_run_is_not_continued(tmp_path, stripes):
+    trained(stripes, tmp_path)
+    with pytest.raises(TrainingError, match="belongs to another run"):
+        trained(stripes, tmp_path, dataclasses.replace(RECIPE, learning_rate=0.02))
+
+
+def test_training_learns_and_logs_each_epoch(tmp_path, stripes):
+    trained(stripes, tmp_path, dataclasses.replace(RECIPE, epochs=8))
+    lines = [json.loads(line) for line in (tmp_path / "training.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == list(range(1, 9))
+    assert lines[-1]["class"] < lines[0]["class"] / 2
+
+
+def test_a_loss_that_is_not_finite_names_step_and_images(tmp_path, stripes):
+    class Diverges(Tiny):
+        def losses(self, inputs, targets):
+            return {"class": next(self.parameters()).sum() * float("nan")}
+
+    with pytest.raises(TrainingError, match=r"not finite in epoch 1, step 1 \(class nan\), images stripe-"):
+        Trainer(RECIPE, tmp_path, CPU, "float32", workers=0).fit(Diverges(), stripes)
+
+
+HEADER = WeightsHeader(
+    model="tiny", dataset="stripes", data_hash="x", classes=("dark", "bright"), config={}, recipe={}, seed=0,
+    precision="float32", threads=1, roibench="0", torch="2",
+)  # fmt: skip
+SPEC = ModelSpec("tiny", "test", (Task.CLASSIFICATION,), build="a:b", paper=Paper("", 2026, ""))
+
+
+def test_weights_come_back_with_their_header(tmp_path):
+    torch.manual_seed(0)
+    model, other, path = Tiny(), Tiny(), tmp_path / "tiny.safetensors"
+    save_weights(path, model.state_dict(), HEADER)
+    assert load_weights(path, other, SPEC, ("dark", "bright")) == read_header(path) == HEADER
+    for name, value in model.state_dict().items():
+        assert torch.allclose(other.state_dict()[name].float(), value.float(), rtol=1e-3, atol=1e-6)
+    first = path.read_bytes()
+    save_weights(path, model.state_dict(), HEADER)
+    assert path.read_bytes() == first, "the same weights are the same bytes"
+
+
+def test_weights_that_do_not_fit_say_why(tmp_path):
+    path = tmp_path / "tiny.safetensors"
+    save_weights(path, Tiny().state_dict(), HEADER)
+    with pytest.raises(WeightsError, match="of model 'tiny', want 'other'"):
+        load_weights(path, Tiny(), dataclasses.replace(SPEC, name="other"), ("dark", "bright"))
+    with pytest.raises(WeightsError, match="trained for classes"):
+        load_weights(path, Tiny(), SPEC, ("dark",))
+    with pytest.raises(WeightsError, match="other shapes"):
+        load_weights(path, nn.Linear(2, 2), SPEC, ("dark", "bright"))
+    path.write_bytes(b"not weights")
+    with pytest.raises(WeightsError, match="not a readable safetensors file"):
+        read_header(path)

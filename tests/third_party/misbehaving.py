@@ -1,0 +1,87 @@
+"""A plugin as a third party would install it: a tiny data set, one model that works, and some that don't."""
+
+import os
+import signal
+import time
+
+import torch
+
+from roibench.hookspecs import hookimpl
+from roibench.model import stage
+from roibench.structures import Input, Prediction, Sample, Target
+from roibench.tasks import DatasetInfo, DatasetSpec, ModelSpec, Paper, Task
+
+PAPER = Paper("None", 2026, "https://example.org")
+
+
+@hookimpl
+def register_datasets(register):
+    register(DatasetSpec("squares", open="misbehaving:Squares", fields=("boxes", "labels"), description="12 squares"))
+
+
+@hookimpl
+def register_models(register):
+    for name in ("works", "raises", "hangs", "dies", "too_few", "undeclared_stage"):
+        register(
+            ModelSpec(
+                name, "test", (Task.DETECTION,), build="misbehaving:build", paper=PAPER, config={"behaviour": name}
+            )
+        )
+    register(ModelSpec("Bad Name", "test", (Task.DETECTION,), build="misbehaving:build", paper=PAPER))
+    register(ModelSpec("no_build", "test", (Task.DETECTION,), build="misbehaving", paper=PAPER))
+
+
+class Squares:
+    """Twelve grey images of 40 x 48 pixels, each with one white square of 16 pixels at (index, 8)."""
+
+    unbounded = False
+
+    def __init__(self, path: None, split: str) -> None:
+        self.info = DatasetInfo(
+            "squares", split, ("square",), image_size=(40, 48), fields=frozenset(("boxes", "labels"))
+        )
+        self.hash = "0" * 64
+
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, index: int) -> Sample:
+        image = torch.full((3, 40, 48), 90, dtype=torch.uint8)
+        image[:, 8:24, index : index + 16] = 255
+        target = Target(boxes=torch.tensor([[index, 8.0, index + 16, 24.0]]), labels=torch.tensor([0]))
+        return Sample(Input(f"square-{index}", image), target)
+
+
+def build(info: DatasetInfo, config: dict) -> "FindsWhite":
+    return FindsWhite(config["behaviour"])
+
+
+class FindsWhite:
+    """Says that whatever is white is the square."""
+
+    stages = ("find",)
+
+    def __init__(self, behaviour: str) -> None:
+        self.behaviour = behaviour
+
+    def predict(self, inputs: list[Input]) -> list[Prediction]:
+        if self.behaviour == "raises":
+            raise ArithmeticError("no squares today")
+        if self.behaviour == "hangs":
+            time.sleep(3600)
+        if self.behaviour == "dies":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        with stage("lose" if self.behaviour == "undeclared_stage" else "find"):
+            found = [self._find(one.image) for one in inputs]
+        return found[1:] if self.behaviour == "too_few" else found
+
+    def _find(self, image: torch.Tensor) -> Prediction:
+        y, x = torch.where(image[0] == 255)
+        box = torch.stack([x.min(), y.min(), x.max() + 1, y.max() + 1]).float()
+        return Prediction(boxes=box[None], scores=torch.tensor([0.9]), labels=torch.tensor([0]))
+
+    def state_dict(self) -> dict:
+        return {}
+
+    def load_state_dict(self, state: dict) -> None:
+        pass
