@@ -84,6 +84,12 @@ def test_a_failed_cell_is_a_failure_and_nothing_else(record, failed):
     assert [(failure.model, failure.error) for failure in failures(records)] == [("broke", "ValueError: no such box")]
 
 
+def test_a_failed_cell_has_no_row_even_if_something_was_measured_before_it_failed(record):
+    broken = record("broke", 0.9).model_copy(update={"status": "failed", "error": "killed"})
+    assert tables([broken]) == cells([broken]) == []
+    assert [failure.error for failure in failures([broken])] == ["killed"]
+
+
 def test_what_all_rows_share_is_said_once(record):
     (table,) = tables([record("a"), record("b", threads=1)])
     assert table.shared == "500 images, cpu, float32, batch 1, Intel Xeon Processor @ 2.60GHz"
