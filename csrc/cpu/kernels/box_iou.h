@@ -7,7 +7,7 @@ inline Box<T> box_at(const T* boxes, int64_t i) {
   return {boxes[4 * i], boxes[4 * i + 1], boxes[4 * i + 2], boxes[4 * i + 3]};
 }
 template <class T>
-inline void store(T* boxes, int64_t i, const Box<T>& b) {
+inline void put_box(T* boxes, int64_t i, const Box<T>& b) {
   boxes[4 * i] = b.x1, boxes[4 * i + 1] = b.y1, boxes[4 * i + 2] = b.x2, boxes[4 * i + 3] = b.y2;
 }
 
@@ -56,7 +56,7 @@ void box_iou_backward(IouKind kind, const T* a, const T* b, int64_t m, const T* 
         Box<T> other = {0, 0, 0, 0};  // the other side's share: summed when it is its turn, by rows of its own
         if (d != T(0)) overlap_backward<K>(mine, measured<K>(box_at(b, j)), d, sum, other);
       }
-      store(grad_a, i, sum);
+      put_box(grad_a, i, sum);
     }
   });
 }
@@ -68,8 +68,8 @@ void box_iou_elementwise_backward(IouKind kind, const T* boxes1, const T* boxes2
     for (int64_t i = begin; i < end; ++i) {
       Box<T> one = {0, 0, 0, 0}, two = {0, 0, 0, 0};
       overlap_backward<K>(measured<K>(box_at(boxes1, i)), measured<K>(box_at(boxes2, i)), grad[i], one, two);
-      store(grad1, i, one);
-      store(grad2, i, two);
+      put_box(grad1, i, one);
+      put_box(grad2, i, two);
     }
   });
 }

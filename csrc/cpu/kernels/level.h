@@ -7,11 +7,12 @@ namespace roibench::ROIBENCH_LEVEL {
 constexpr int kVectorBytes = ROIBENCH_VECTOR_BYTES;
 
 #include "memory.h"
-#include "transpose.h"
 #include "vector.h"
 
 #include "box_iou.h"
 #include "nms.h"
+#include "transpose.h"
+
 #include "roi_align.h"
 
 template <class T>

@@ -117,11 +117,7 @@ int64_t gather(const TapRows<T>& y, const TapRows<T>& x, const T* source, T* tar
             const Tap<T> right = x.row(s)[b];
             const T weight = down.weight * right.weight;
             const T* const from = source + down.index + right.index + c;
-            for (int n = 0; n < N; ++n) {
-              V v;
-              __builtin_memcpy(&v, from + n * lanes, sizeof(V));
-              sum[n] += weight * v;
-            }
+            for (int n = 0; n < N; ++n) sum[n] += weight * load<V>(from + n * lanes);
           }
         }
         __builtin_memcpy(to, &sum, sizeof(sum));
@@ -135,13 +131,14 @@ int64_t gather(const TapRows<T>& y, const TapRows<T>& x, const T* source, T* tar
 template <bool add, class T>
 void gather_channels(const TapRows<T>& y, const TapRows<T>& x, const T* source, T* target, int64_t stride_y,
                      int64_t stride_x, int64_t c, int64_t end) {
+  c = gather<add, Vector<T>, kSums>(y, x, source, target, stride_y, stride_x, c, end);
   c = gather<add, Vector<T>, 4>(y, x, source, target, stride_y, stride_x, c, end);
   c = gather<add, Vector<T>, 1>(y, x, source, target, stride_y, stride_x, c, end);
   gather<add, T, 1>(y, x, source, target, stride_y, stride_x, c, end);
 }
 
 // Channels of a pooled map that is not stored channels-last are turned this many at a time.
-constexpr int64_t kTile = 64;
+constexpr int64_t kTile = 256;
 
 template <class T>
 void roi_align(const RoiAlign<T>& shape, const T* input, T* pooled, int64_t begin, int64_t end) {
