@@ -101,6 +101,13 @@ def test_rasterize_is_the_definition_of_inside(corners, disc):
         assert covered[row, column] == want, (x, y)
 
 
+def test_a_disc_holds_the_samples_at_exactly_its_radius():
+    window, covered = rasterize((Part(Disc((8, 8), 16)),))
+    assert [(x, y) for row, column, x, y in sample_points(window) if covered[row, column]] == [
+        (8, -8), (-8, 8), (8, 8), (24, 8), (8, 24),
+    ]  # fmt: skip
+
+
 @given(parts=st.lists(st.builds(Disc, points, st.integers(1, 200)), min_size=1, max_size=3))
 def test_the_window_holds_every_part(parts):
     window, covered = rasterize(tuple(map(Part, parts)))
