@@ -9,11 +9,12 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from roibench.assemble import NoWeightsError, ready_model
+from roibench.files import write_atomically
 from roibench.registry import UnknownNameError, installed, unknown
 from roibench.report.draw import draw
 from roibench.structures import Input
 from roibench.tasks import DatasetInfo
-from roibench.weights import read_header, shipped_weights, write_atomically
+from roibench.weights import read_header, shipped_weights
 
 
 def read_image(path: Path) -> torch.Tensor:

@@ -110,11 +110,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     run = config.stash.get(RUN, None)
     if run is None or not run.records:
         return
+    from rich.console import Console
+
     from roibench.report.terminal import render
     from roibench.report.write import write_report
 
     terminalreporter.section("RoIBench")
-    terminalreporter.write(render(run.records, width=max(100, terminalreporter._tw.fullwidth)))
+    console = Console(width=max(100, terminalreporter._tw.fullwidth), force_terminal=terminalreporter.hasmarkup)
+    with console.capture() as capture:
+        console.print(render(run.records))
+    terminalreporter.write(capture.get())
     for path in write_report(run.records, run.folder):
         terminalreporter.write_line(f"wrote {path}")
 

@@ -20,12 +20,13 @@ from torch.utils.data import DataLoader
 
 from roibench.assemble import build_model
 from roibench.datasets.sources import open_dataset
+from roibench.files import write_atomically
 from roibench.model import TrainableModel
 from roibench.nn.augment import augment
 from roibench.registry import UnknownNameError, installed, unknown
 from roibench.structures import Sample
 from roibench.tasks import Dataset, Recipe
-from roibench.weights import WeightsHeader, save_weights, write_atomically
+from roibench.weights import WeightsHeader, save_weights
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "training.jsonl"

@@ -1,8 +1,6 @@
 """Weights on disk: safetensors whose header says what they are weights of, and how they came to be."""
 
-import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from roibench.files import write_atomically
 from roibench.model import Model
 from roibench.registry import Registry
 from roibench.tasks import ModelSpec
@@ -42,20 +41,6 @@ class WeightsHeader(BaseModel):
     roibench: str
     torch: str
     final_losses: dict[str, float] = {}
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replaces a file in one step: a reader sees the old content or the new, also after a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save_weights(path: Path, state: Mapping[str, Tensor], header: WeightsHeader) -> None:
@@ -105,12 +90,6 @@ def shipped_weights(spec: ModelSpec, dataset: str, registry: Registry) -> Path |
         return None
     module = registry.modules[registry.origin["ModelSpec", spec.name]]
     return Path(module.__file__).parent / file
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes, hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def learned_parameters(state: Mapping[str, Tensor]) -> int:

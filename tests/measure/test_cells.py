@@ -7,13 +7,13 @@ import sys
 import pytest
 import torch
 
+from roibench.files import file_hash
 from roibench.measure.isolate import run_cell
 from roibench.measure.journal import Journal, read_lines, read_records
 from roibench.measure.plan import Options, PlanError, make_plan
 from roibench.measure.predictions import load_predictions
 from roibench.measure.record import CellSpec, Record
 from roibench.measure.run import Run
-from roibench.weights import file_hash
 
 
 def cell(model: str, **changes) -> CellSpec:

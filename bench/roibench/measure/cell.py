@@ -11,6 +11,7 @@ import torch
 
 from roibench.assemble import find_weights, ready_model
 from roibench.datasets.sources import open_dataset
+from roibench.files import file_hash
 from roibench.measure.cost import count_cost, memory_now, memory_peak
 from roibench.measure.predictions import cut, save_predictions
 from roibench.measure.provenance import provenance
@@ -20,7 +21,6 @@ from roibench.model import Model
 from roibench.registry import Registry, resolve
 from roibench.structures import Input, Prediction, Target
 from roibench.tasks import RULES, Dataset, ModelSpec, Task
-from roibench.weights import file_hash
 
 WARMUP_CALLS = 8
 STAGE_IMAGES = 64

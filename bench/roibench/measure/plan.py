@@ -11,12 +11,12 @@ import torch
 
 from roibench.assemble import NoWeightsError, find_weights
 from roibench.datasets.sources import open_dataset
+from roibench.files import file_hash
 from roibench.measure.cell import scored_tasks
 from roibench.measure.provenance import cpu_name, source_state
 from roibench.measure.record import CellSpec
 from roibench.registry import Registry
 from roibench.tasks import RULES, Dataset, ModelSpec
-from roibench.weights import file_hash
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 

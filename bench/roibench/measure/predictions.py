@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from roibench.files import write_atomically
 from roibench.structures import Prediction
 from roibench.tasks import TaskRules
-from roibench.weights import write_atomically
 
 _TENSORS = tuple(field.name for field in fields(Prediction) if field.name != "captions")
 

@@ -2,9 +2,9 @@
 
 import hashlib
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA_VERSION = 1
 
@@ -12,7 +12,7 @@ Precision = Literal["float32", "bfloat16", "float16"]
 
 
 class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class CellSpec(_Data):
@@ -143,3 +143,13 @@ class Record(_Data):
     predictions: str | None = None
     predictions_sha256: str | None = None
     provenance: Provenance
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        """A cell that ran has been timed and scored; one that failed says why, and nothing else."""
+        measured = self.images is not None and self.latency is not None and bool(self.scores)
+        if self.status == "ok" and (not measured or self.error is not None):
+            raise ValueError("an ok record has images, latency and scores, and no error")
+        if self.status == "failed" and (measured or not self.error):
+            raise ValueError("a failed record has an error, and nothing that was measured")
+        return self

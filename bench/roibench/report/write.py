@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from roibench.files import write_atomically
 from roibench.measure.record import Record
 from roibench.report import csv, markdown
 from roibench.report.plot import speed_accuracy
@@ -23,14 +23,13 @@ def write_report(records: Sequence[Record], folder: Path) -> list[Path]:
 
     Each file is replaced as a whole: a reader sees the old one or the new one, and an interrupted write leaves the old.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     written = [
-        _replace(folder / "table.md", markdown.render(records).encode()),
-        _replace(folder / "table.csv", csv.render(records).encode()),
+        write_atomically(folder / "table.md", markdown.render(records).encode()),
+        write_atomically(folder / "table.csv", csv.render(records).encode()),
     ]
     for name, table in _named(tables(records)).items():
         if figure := speed_accuracy(table):
-            written += [_replace(folder / f"{name}.{kind}", _picture(figure, kind)) for kind in ("png", "svg")]
+            written += [write_atomically(folder / f"{name}.{kind}", _picture(figure, kind)) for kind in ("png", "svg")]
     return written
 
 
@@ -51,13 +50,3 @@ def _picture(figure: Figure, kind: str) -> bytes:
     with rc_context({"svg.hashsalt": "roibench"}):
         figure.savefig(data, format=kind, metadata={"Date": None} if kind == "svg" else None)
     return data.getvalue()
-
-
-def _replace(path: Path, data: bytes) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
