@@ -1,7 +1,8 @@
 // The geometry under every operator, for the host and for the device: boxes and their overlap, RoI bins, bilinear taps.
 // Written once: a CPU kernel, a CUDA kernel and their tests can only disagree about order of summation.
 //
-// Boxes are (x1, y1, x2, y2). A box whose sides are negative or NaN has area 0. No function returns NaN for any box.
+// Boxes are (x1, y1, x2, y2). One with a negative side has area 0; one with a NaN or infinite side has no finite area.
+// Neither overlaps anything, and no overlap is ever NaN.
 //
 // Every function is forced inline. Several SIMD levels compile this header (cpu/simd_*.cpp); an out-of-line copy would
 // be one symbol for all of them, and the linker could give a machine without AVX-512 the copy that was built with it.
@@ -31,17 +32,22 @@ ROIBENCH_HD T max_of(T a, T b) {
   return a > b ? a : b;
 }
 
-// max(x, 0), and 0 for NaN.
+// max(x, 0). Of NaN, the first makes 0 and the second NaN.
 template <class T>
 ROIBENCH_HD T positive(T x) {
   return x > T(0) ? x : T(0);
 }
+template <class T>
+ROIBENCH_HD T not_negative(T x) {
+  return x < T(0) ? T(0) : x;
+}
 
-// n / d where n is finite and d is finite and positive, else 0: overlaps of nothing with nothing are nothing.
+// n / d where that is finite and d is finite and positive, else 0: overlaps of nothing with nothing are nothing.
 template <class T>
 ROIBENCH_HD T ratio(T n, T d) {
   const T infinity = T(INFINITY);
-  return d > T(0) && d < infinity && n > -infinity && n < infinity ? n / d : T(0);
+  const T quotient = n / d;
+  return d > T(0) && d < infinity && quotient > -infinity && quotient < infinity ? quotient : T(0);
 }
 
 // The builtins, not std::, because std:: functions are symbols that SIMD levels would share.
@@ -77,11 +83,11 @@ struct Box {
 
 template <class T>
 ROIBENCH_HD T width(const Box<T>& b) {
-  return positive(b.x2 - b.x1);
+  return not_negative(b.x2 - b.x1);
 }
 template <class T>
 ROIBENCH_HD T height(const Box<T>& b) {
-  return positive(b.y2 - b.y1);
+  return not_negative(b.y2 - b.y1);
 }
 template <class T>
 ROIBENCH_HD T area(const Box<T>& b) {
@@ -97,6 +103,12 @@ ROIBENCH_HD T aspect(const Box<T>& b) {
 template <class T>
 ROIBENCH_HD Box<T> meet(const Box<T>& a, const Box<T>& b) {
   return {max_of(a.x1, b.x1), max_of(a.y1, b.y1), min_of(a.x2, b.x2), min_of(a.y2, b.y2)};
+}
+// Its area. min_of and max_of may lose a NaN: then the area of the box that it came from still has it.
+template <class T>
+ROIBENCH_HD T shared_area(const Box<T>& a, const Box<T>& b) {
+  const Box<T> common = meet(a, b);
+  return positive(common.x2 - common.x1) * positive(common.y2 - common.y1);
 }
 // The smallest box that holds both.
 template <class T>
@@ -161,7 +173,7 @@ constexpr T kAspectScale = T(0.40528473456935108577551785283891);  // 4 / pi^2
 
 template <IouKind kind, class T>
 ROIBENCH_HD T overlap(const Measured<T>& a, const Measured<T>& b) {
-  const T shared = area(meet(a.box, b.box));
+  const T shared = shared_area(a.box, b.box);
   const T joined = a.area + b.area - shared;
   const T iou = ratio(shared, joined);
   if constexpr (kind == IouKind::iou) return iou;
@@ -232,7 +244,7 @@ ROIBENCH_HD void hull_backward(const Box<T>& a, const Box<T>& b, const Box<T>& d
 template <IouKind kind, class T>
 ROIBENCH_HD void overlap_backward(const Measured<T>& a, const Measured<T>& b, T d, Box<T>& grad_a, Box<T>& grad_b) {
   const Box<T> common = meet(a.box, b.box);
-  const T shared = area(common);
+  const T shared = shared_area(a.box, b.box);
   const T joined = a.area + b.area - shared;
   T d_iou = d;
   T d_joined = 0;

@@ -36,7 +36,6 @@ int64_t cost(const RoiAlign<T>& shape) {
 
 template <class T>
 void forward(const RoiAlign<T>& shape, const at::Tensor& input, int64_t rois, at::Tensor& pooled) {
-  check_batch_index("roi_align", shape.rois, rois, shape.batch);
   const T* const from = input.const_data_ptr<T>();
   T* const to = pooled.mutable_data_ptr<T>();
   at::parallel_for(0, rois, grain(cost(shape) * shape.channels),
@@ -70,6 +69,7 @@ at::Tensor roi_align(const at::Tensor& input, const at::Tensor& rois, double spa
                                sampling_ratio,
                                T(spatial_scale),
                                boxes.const_data_ptr<T>()};
+    check_batch_index("roi_align", shape.rois, n, shape.batch);
     if (pooled.numel() == 0) return;
     if (input.numel() == 0) {
       pooled.zero_();
@@ -86,7 +86,6 @@ constexpr int64_t kChannelBlock = 16;
 
 template <class T>
 void backward(const RoiAlign<T>& shape, const at::Tensor& grad, int64_t rois, at::Tensor& input_grad) {
-  check_batch_index("roi_align_backward", shape.rois, rois, shape.batch);
   const T* const from = grad.const_data_ptr<T>();
   T* const to = input_grad.mutable_data_ptr<T>();
   const int64_t blocks = at::divup(shape.channels, kChannelBlock);
@@ -104,11 +103,11 @@ void backward(const RoiAlign<T>& shape, const at::Tensor& grad, int64_t rois, at
 at::Tensor roi_align_backward(const at::Tensor& grad, const at::Tensor& rois, at::IntArrayRef input_size,
                               double spatial_scale, int64_t sampling_ratio, bool aligned, bool channels_last) {
   TORCH_CHECK_VALUE(input_size.size() == 4, "roi_align_backward: input_size must be (N, C, H, W), got ", input_size);
+  check_floating("roi_align_backward", "grad", grad);
+  check_rois("roi_align_backward", rois, grad);
   TORCH_CHECK_VALUE(grad.dim() == 4 && grad.size(0) == rois.size(0) && grad.size(1) == input_size[1],
                     "roi_align_backward: grad must have the shape [K, C, height, width] with K = ", rois.size(0),
                     " and C = ", input_size[1], ", got ", grad.sizes());
-  check_floating("roi_align_backward", "grad", grad);
-  check_rois("roi_align_backward", rois, grad);
 
   const bool grad_channels_last = is_channels_last(grad);
   const auto dtype = arithmetic(grad, grad);
@@ -127,6 +126,7 @@ at::Tensor roi_align_backward(const at::Tensor& grad, const at::Tensor& rois, at
                                sampling_ratio,
                                T(spatial_scale),
                                boxes.const_data_ptr<T>()};
+    check_batch_index("roi_align_backward", shape.rois, n, shape.batch);
     if (grad.numel() == 0 || input_grad.numel() == 0) return;
     backward<T>(shape, as(grad, dtype, grad_channels_last ? MemoryFormat::ChannelsLast : MemoryFormat::Contiguous), n,
                 input_grad);

@@ -13,18 +13,12 @@ from roibench import ops
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
-    """In the boxes' own precision, as an array program has it; 0 for boxes that have no area together."""
+    """In the boxes' own precision, as an array program has it; 0 for boxes that have no finite area together."""
     with np.errstate(all="ignore"):
         zero = a.dtype.type(0)
-        w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-        shared = (w if w > 0 else zero) * (h if h > 0 else zero)
-        joined = area(a) + area(b) - shared
+        shared = np.prod(np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), zero))
+        joined = np.prod(np.maximum(a[2:] - a[:2], zero)) + np.prod(np.maximum(b[2:] - b[:2], zero)) - shared
         return float(shared / joined) if 0 < joined < math.inf else 0.0
-
-
-def area(a: np.ndarray) -> np.floating:
-    w, h = a[2] - a[0], a[3] - a[1]
-    return w * h if w > 0 and h > 0 else a.dtype.type(0)
 
 
 def textbook(boxes: torch.Tensor, scores: torch.Tensor, threshold: float, classes: list[int] | None = None) -> list:

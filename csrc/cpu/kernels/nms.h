@@ -47,7 +47,7 @@ struct KeptBoxes {
       Mask near = 0;
       for (int64_t j = k; j < k + kBlock; ++j) {
         const Measured<T> other = (*this)[j];
-        const T shared = area(meet(m.box, other.box));
+        const T shared = shared_area(m.box, other.box);
         near |= Mask(shared > T(0)) & Mask(shared >= possible * (m.area + other.area - shared));
       }
       if (!near) continue;

@@ -4,6 +4,12 @@
 
 template <int... lane>
 struct Lanes {};
+template <int n, int... lane>
+struct LanesBelow : LanesBelow<n - 1, n - 1, lane...> {};
+template <int... lane>
+struct LanesBelow<0, lane...> {
+  typedef Lanes<lane...> type;  // Lanes<0, 1, ..., n - 1>
+};
 
 // Rows a and b, `distance` apart: b's blocks of that length come into a where a's come into b.
 template <int distance, class T, int... lane>
@@ -16,7 +22,7 @@ inline void exchange(Vector<T>& a, Vector<T>& b, Lanes<lane...>) {
 template <int distance, class T>
 inline void exchange_quarters(Vector<T>* rows) {
   for (int r = 0; r < kLanes<T>; ++r) {
-    if (!(r & distance)) exchange<distance, T>(rows[r], rows[r + distance], Lanes<__integer_pack(kLanes<T>)...>());
+    if (!(r & distance)) exchange<distance, T>(rows[r], rows[r + distance], typename LanesBelow<kLanes<T>>::type());
   }
   if constexpr (distance > 1) exchange_quarters<distance / 2, T>(rows);
 }
