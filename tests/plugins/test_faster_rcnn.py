@@ -1,5 +1,7 @@
 """Faster R-CNN through the doors that everybody uses: registry, build, predict, losses, weights."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from roibench.model import listening
 from roibench.registry import installed
 from roibench.structures import Input, Target
 from roibench.tasks import RULES, DatasetInfo, Task
+from roibench.train import Trainer
 from roibench.weights import read_header, shipped_weights
 
 INFO = DatasetInfo("scenes", "val", ("circle", "square", "triangle"), image_size=(128, 128))
@@ -135,3 +138,32 @@ def test_shipped_weights_are_small_and_say_where_they_come_from():
             [prediction] = model.predict([sample.input])
             hits += bool(len(prediction.labels)) and int(prediction.labels[0]) in sample.target.labels.tolist()
     assert hits >= 15
+
+
+class FewScenes:
+    """The first eight training scenes."""
+
+    unbounded = False
+
+    def __init__(self):
+        self.whole = open_dataset("scenes", installed(), split="train")
+        self.info, self.hash = self.whole.info, self.whole.hash
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int):
+        return self.whole[index]
+
+
+def test_one_seed_trains_the_same_bits(tmp_path):
+    def trained(folder):
+        recipe = dataclasses.replace(installed().models["faster_rcnn"].recipe, epochs=2, batch_size=4)
+        torch.manual_seed(recipe.seed)
+        data = FewScenes()
+        model = build_model(installed().models["faster_rcnn"], data.info)
+        Trainer(recipe, folder, torch.device("cpu"), workers=0).fit(model, data)
+        return model.state_dict()
+
+    one, two = trained(tmp_path / "one"), trained(tmp_path / "two")
+    assert all(torch.equal(one[name], two[name]) for name in one)
