@@ -25,12 +25,12 @@ def register_models(register):
             trained_on=("boxes", "labels"),
             recipe=Recipe(
                 epochs=16,
-                batch_size=16,
-                learning_rate=1e-3,
+                batch_size=8,
+                learning_rate=3e-3,
                 optimizer="adamw",
-                weight_decay=0.02,
-                augment=("horizontal_flip",),
-                average=0.998,
+                weight_decay=0.05,
+                warmup_steps=500,
+                average=0.999,
             ),
             weights={"scenes": "weights/faster_rcnn-scenes.safetensors"},
         )
@@ -52,7 +52,6 @@ def register_models(register):
                 "long_side": 800,
                 "anchor_sizes": ((24, 38), (60, 95), (151, 240)),
                 "roi_cells": 7.0,
-                "roi_samples": 128,
                 "proposals": 300,
             },
             recipe=Recipe(

@@ -53,7 +53,7 @@ class Config:
     roi_size: int = 7
     roi_cells: float = 7.0
     roi_positive_iou: float = 0.5
-    roi_samples: int = 64  # per image, at most a quarter of them positive [128]
+    roi_samples: int = 128  # per image, at most a quarter of them positive
     nms_iou: float = 0.5
     score_threshold: float = RULE.score_threshold
     max_detections: int = RULE.max_detections
