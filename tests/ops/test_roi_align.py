@@ -291,6 +291,7 @@ COUNT = """
 import sys, torch
 from roibench import ops
 assert "torch.utils.flop_counter" not in sys.modules, "importing the operators loads the counter"
+from roibench.ops import flops
 from torch.utils.flop_counter import FlopCounterMode
 x = torch.rand(1, 3, 4, 4, requires_grad=True)
 with FlopCounterMode(display=False) as counter:

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from roibench.measure.record import Cost
 from roibench.model import Model
+from roibench.ops import flops  # noqa: F401 - registers our operators' formulas
 from roibench.structures import Input
 from roibench.weights import learned_parameters
 

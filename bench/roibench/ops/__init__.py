@@ -22,7 +22,7 @@ except ImportError as error:
         "pip install --no-build-isolation -e . (ROIBENCH_CUDA=0 leaves CUDA out)"
     ) from error
 
-from roibench.ops import _fake, _flops  # noqa: F401 - they register themselves
+from roibench.ops import _fake  # noqa: F401 - registers itself
 from roibench.ops.boxes import batched_nms, box_iou, nms
 from roibench.ops.roi import roi_align
 
