@@ -102,7 +102,7 @@ def train(
         def progress(epoch: int, step: int, steps: int, losses: dict[str, float]) -> None:
             total = f"loss {sum(losses.values()):.3f}  " + "  ".join(f"{k} {v:.3f}" for k, v in losses.items())
             if step == steps:
-                bar.console.print(f"epoch {epoch + 1}: {total}")
+                bar.console.print(f"epoch {epoch + 1}: {total}", soft_wrap=True)
             bar.update(job, completed=epoch * steps + step, epoch=epoch + 1, description=total)
 
         def begin(recipe_epochs: int, steps: int) -> Callable[[int, int, int, dict[str, float]], None]:

@@ -8,9 +8,11 @@ import dataclasses
 import hashlib
 import json
 import math
+import multiprocessing
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from io import BytesIO
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import torch
@@ -152,7 +154,7 @@ class Trainer:
             sampler=order.tolist(),
             num_workers=self.workers,
             collate_fn=list,
-            multiprocessing_context="forkserver" if self.workers else None,
+            multiprocessing_context=_worker_context() if self.workers else None,
             generator=torch.Generator(),  # else the loader draws its workers' seeds from the global generator
         )
         yield from loader
@@ -259,6 +261,13 @@ class _Augmented:
 
     def __getitem__(self, index: int) -> Sample:
         return augment(self.data[index], self.names, torch.Generator().manual_seed(_seed(self.seed, index)))
+
+
+def _worker_context() -> BaseContext:
+    """Workers are forked from a server that has already imported what they need: each epoch starts new ones."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
 
 
 def _seed(seed: int, index: int) -> int:
