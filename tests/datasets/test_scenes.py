@@ -6,7 +6,6 @@ import pickle
 import random
 import subprocess
 import sys
-import time
 from collections import Counter
 
 import numpy as np
@@ -290,13 +289,3 @@ def test_a_person_covers_its_joints():
         x = dict(zip(JOINTS, (joint[0] for joint in body.joints), strict=True))
         assert x["right shoulder"] < x["left shoulder"], "the person faces us"
     assert CLASSES[PERSON] == "person"
-
-
-def test_one_core_renders_a_hundred_scenes_a_second():
-    seconds = []
-    for _ in range(5):  # the best of five, for the machine may be busy
-        start = time.process_time()
-        for index in range(20):
-            compose.render("train", index, 128)
-        seconds.append(time.process_time() - start)
-    assert min(seconds) < 0.2
