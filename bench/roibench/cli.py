@@ -151,7 +151,9 @@ def doctor() -> None:
 
     from roibench.doctor import examine
 
-    table = Table("what", "state", show_header=False, box=None)
+    table = Table(show_header=False, box=None)
+    table.add_column("what", no_wrap=True)
+    table.add_column("state", overflow="fold")
     for what, state in examine():
         table.add_row(f"[bold]{what}[/bold]", state)
     Console().print(table)

@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -22,7 +23,7 @@ def examine() -> list[tuple[str, str]]:
         ("roibench", roibench.__version__),
         ("torch", f"{torch.__version__}, {torch.get_num_threads()} threads"),
         ("processor", f"{cpu_name()}, {os.cpu_count()} cores"),
-        ("extension", ", ".join(f"{name} {value}" for name, value in built.items())),
+        ("extension", _extension(built)),
         ("SIMD level", f"{ops.simd_level()} (ROIBENCH_SIMD={os.environ.get('ROIBENCH_SIMD', 'not set')})"),
         ("CUDA", cuda_state(bool(built.get("cuda")))),
     ]
@@ -40,6 +41,12 @@ def examine() -> list[tuple[str, str]]:
     if data and not Path(data).is_dir():
         state += " (no such folder)"
     return [*rows, ("ImageNet weights", _pretrained()), ("ROIBENCH_DATA", state)]
+
+
+def _extension(built: dict[str, Any]) -> str:
+    cuda = f"CUDA {built['cuda_version']} for {built['cuda_archs']}" if built["cuda"] else "no CUDA"
+    levels = ", ".join(built["simd_levels"])
+    return f"{built['compiler']}, C++{built['cpp_standard']}, torch {built['torch']}, {cuda}, SIMD levels {levels}"
 
 
 def cuda_state(built: bool) -> str:
