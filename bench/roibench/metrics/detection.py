@@ -1,14 +1,12 @@
 """Detection: COCO's average precision and recall of boxes, with bootstrap intervals over images."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from roibench.metrics.average_precision import LIMITS, accumulate, coco_summary
 from roibench.metrics.bootstrap import bootstrap
+from roibench.metrics.fields import by_image, flags, numbers
 from roibench.metrics.matching import Booleans, Floats, Matching, Pairing, match
 from roibench.structures import Prediction, Target
 from roibench.tasks import Result
@@ -21,7 +19,11 @@ def coco_ap(predictions: Sequence[Prediction], targets: Sequence[Target], probe:
     label -> AP, of the classes that have ground truth. Target.ignored is COCOeval's `ignore`: it absorbs one detection.
     Objects whose area is unknown have that of their box.
     """
-    matching = match_boxes(predictions, targets)
+    return coco_result(match_boxes(predictions, targets))
+
+
+def coco_result(matching: Matching) -> Result:
+    """COCO's 12 numbers of whatever was matched, with intervals, and the AP of each class."""
     values = bootstrap(lambda weights: coco_summary(matching, weights), matching.images)
     scores = accumulate(matching, np.ones((1, matching.images)), "all", LIMITS)
     per_class = {int(k): float(ap) for k, ap in zip(scores.labels, scores.precision.mean((1, 2)), strict=True)}
@@ -30,9 +32,7 @@ def coco_ap(predictions: Sequence[Prediction], targets: Sequence[Target], probe:
 
 def match_boxes(predictions: Sequence[Prediction], targets: Sequence[Target]) -> Matching:
     """Match boxes by IoU; a prediction or a target that makes no sense is a ValueError that names its image."""
-    if len(predictions) != len(targets):
-        raise ValueError(f"{len(predictions)} predictions for {len(targets)} targets")
-    return match([_pair(i, *pair) for i, pair in enumerate(zip(predictions, targets, strict=True))])
+    return match([_pair(*image) for image in by_image(predictions, targets)])
 
 
 def box_similarity(boxes: Floats, true_boxes: Floats, crowd: Booleans) -> Floats:
@@ -54,35 +54,23 @@ def box_areas(boxes: Floats) -> Floats:
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
-def _pair(index: int, prediction: Prediction, target: Target) -> Pairing:
-    field = partial(_field, f"prediction of image {index}")
-    boxes = field("boxes", prediction.boxes).reshape(-1, 4)
-    scores = field("scores", prediction.scores, len(boxes))
-    labels = field("labels", prediction.labels, len(boxes)).astype(np.int64)
-
-    field = partial(_field, f"target of image {index}")
-    true_boxes = field("boxes", target.boxes).reshape(-1, 4)
-    objects = len(true_boxes)
-    none = torch.zeros(objects)
-    crowd = field("crowd", none if target.crowd is None else target.crowd, objects).astype(bool)
+def _pair(owner: str, prediction: Prediction, true_owner: str, target: Target) -> Pairing:
+    boxes = numbers(owner, "boxes", prediction.boxes).reshape(-1, 4)
+    true_boxes = numbers(true_owner, "boxes", target.boxes).reshape(-1, 4)
+    count, objects = len(boxes), len(true_boxes)
+    crowd = flags(true_owner, "crowd", target.crowd, objects)
     return Pairing(
         similarity=box_similarity(boxes, true_boxes, crowd),
-        scores=scores,
-        labels=labels,
+        scores=numbers(owner, "scores", prediction.scores, count),
+        labels=numbers(owner, "labels", prediction.labels, count).astype(np.int64),
         areas=box_areas(boxes),
-        true_labels=field("labels", target.labels, objects).astype(np.int64),
-        true_areas=box_areas(true_boxes) if target.areas is None else field("areas", target.areas, objects),
+        true_labels=numbers(true_owner, "labels", target.labels, objects).astype(np.int64),
+        true_areas=true_areas(true_owner, target, box_areas(true_boxes)),
         crowd=crowd,
-        ignored=field("ignored", none if target.ignored is None else target.ignored, objects).astype(bool),
+        ignored=flags(true_owner, "ignored", target.ignored, objects),
     )
 
 
-def _field(owner: str, name: str, value: Tensor | None, length: int | None = None) -> Floats:
-    """A checked copy in float64, which holds every label and every float32 exactly."""
-    if value is None:
-        raise ValueError(f"{owner}: no {name}")
-    if length is not None and len(value) != length:
-        raise ValueError(f"{owner}: {len(value)} {name} for {length} boxes")
-    if not torch.isfinite(value).all():
-        raise ValueError(f"{owner}: NaN or infinite {name}")
-    return value.detach().double().numpy()
+def true_areas(owner: str, target: Target, otherwise: Floats) -> Floats:
+    """[G]: the objects' own areas, or those of what stands for them where the data set doesn't know."""
+    return otherwise if target.areas is None else numbers(owner, "areas", target.areas, len(otherwise))

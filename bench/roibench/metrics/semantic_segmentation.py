@@ -1,0 +1,79 @@
+"""Semantic segmentation: mean intersection over union and pixel accuracy, with bootstrap intervals over images."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from roibench.metrics.bootstrap import Weights, bootstrap
+from roibench.metrics.fields import by_image, present
+from roibench.metrics.matching import Floats, Integers
+from roibench.structures import Prediction, Target
+from roibench.tasks import Result
+
+IGNORED = 255  # in the truth's map: a pixel that nobody is asked about (VOC's "void")
+
+
+def mean_iou(predictions: Sequence[Prediction], targets: Sequence[Target], probe: None = None) -> Result:
+    """mIoU and pixel_accuracy, fractions, of the pixels of all images together (Everingham et al. 2015, section 4.3).
+
+    A class's IoU is its true positives over true positives, false positives and false negatives, each summed over the
+    images before the division; mIoU is the mean over the classes that are in the truth or predicted anywhere.
+    Background (0) is a class like any other. Pixels whose truth is 255 count nowhere, whatever is predicted there.
+    per_image["pixel_accuracy"]: NaN where an image has no pixel that counts. artefacts["IoU per class"]: value in the
+    map (0 background, class index + 1) -> IoU.
+    """
+    counts = np.array([_count(*image) for image in by_image(predictions, targets)]).reshape(-1, 3, IGNORED)
+    classes = np.flatnonzero(counts.any((0, 1)))
+    # Of the confusion matrix, IoU needs the diagonal and the sums of rows and columns: [N, C] each.
+    right, predicted, true = np.moveaxis(counts[..., classes], 1, 0).astype(np.float64)
+
+    def class_iou(weights: NDArray[np.number]) -> Floats:
+        hits = weights @ right
+        return _ratio(hits, weights @ (predicted + true) - hits)  # [R, C], NaN where a resample lacks the class
+
+    def statistic(weights: Weights) -> dict[str, Floats]:
+        iou = class_iou(weights)
+        return {
+            "mIoU": _ratio(np.nansum(iou, axis=1), (~np.isnan(iou)).sum(1)),
+            "pixel_accuracy": _ratio(weights @ right.sum(1), weights @ true.sum(1)),
+        }
+
+    values = bootstrap(statistic, len(counts))
+    per_class = class_iou(np.ones((1, len(counts))))[0]
+    return Result(
+        values,
+        per_image={"pixel_accuracy": torch.from_numpy(_ratio(right.sum(1), true.sum(1)))},
+        artefacts={"IoU per class": dict(zip(classes.tolist(), per_class.tolist(), strict=True))},
+    )
+
+
+def _count(owner: str, prediction: Prediction, true_owner: str, target: Target) -> Integers:
+    """[3, 255]: pixels of each class that are right, predicted, true."""
+    predicted = _map(owner, prediction.semantic_map)
+    true = _map(true_owner, target.semantic_map)
+    if predicted.shape != true.shape:
+        raise ValueError(f"{owner}: semantic_map is {_size(predicted)} pixels, the truth's is {_size(true)}")
+    asked = true != IGNORED
+    predicted, true = predicted[asked], true[asked]
+    if (predicted == IGNORED).any():
+        raise ValueError(f"{owner}: {IGNORED} in semantic_map, which is no class")
+    parts = (true[predicted == true], predicted, true)
+    return np.stack([np.bincount(part, minlength=IGNORED) for part in parts])
+
+
+def _map(owner: str, value: Tensor | None) -> NDArray[np.uint8]:
+    value = present(owner, "semantic_map", value)
+    if value.dtype != torch.uint8 or value.dim() != 2:
+        raise ValueError(f"{owner}: semantic_map is {value.dtype} {list(value.shape)}, want torch.uint8 [H, W]")
+    return value.numpy()
+
+
+def _size(array: NDArray[np.uint8]) -> str:
+    return "x".join(map(str, array.shape))
+
+
+def _ratio(part: NDArray[np.number], whole: NDArray[np.number]) -> Floats:
+    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)

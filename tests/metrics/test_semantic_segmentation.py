@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from roibench.metrics.semantic_segmentation import mean_iou
+from roibench.structures import Prediction, Target
+
+VOID = 255
+
+
+def data(predicted, true):
+    """Predictions and targets of nested lists or arrays, one map per image."""
+    maps = [[torch.tensor(np.asarray(one), dtype=torch.uint8) for one in ones] for ones in (predicted, true)]
+    return [Prediction(semantic_map=one) for one in maps[0]], [Target(semantic_map=one) for one in maps[1]]
+
+
+def values(predicted, true):
+    return {name: estimate.value for name, estimate in mean_iou(*data(predicted, true)).values.items()}
+
+
+def pixel_by_pixel(predicted, true):
+    """The definition: IoU of two sets of pixels, each named by image, row and column."""
+    of_class, of_truth, right, asked = {}, {}, 0, 0
+    for i, (one, truth) in enumerate(zip(predicted, true, strict=True)):
+        for y, x in np.ndindex(*np.shape(truth)):
+            if truth[y][x] != VOID:
+                of_class.setdefault(int(one[y][x]), set()).add((i, y, x))
+                of_truth.setdefault(int(truth[y][x]), set()).add((i, y, x))
+                right += one[y][x] == truth[y][x]
+                asked += 1
+    none = set()
+    pairs = [(of_class.get(c, none), of_truth.get(c, none)) for c in of_class.keys() | of_truth.keys()]
+    ious = [len(a & b) / len(a | b) for a, b in pairs]
+    return {"mIoU": sum(ious) / len(ious), "pixel_accuracy": right / asked} if asked else {}
+
+
+@st.composite
+def maps(draw):
+    shapes = draw(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), min_size=1, max_size=4))
+    classes, values = st.sampled_from([0, 1, 2, 254]), st.sampled_from([0, 1, 2, 7, VOID])
+    return [[draw(arrays(np.uint8, shape, elements=e)) for shape in shapes] for e in (classes, values)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(maps())
+def test_the_numbers_are_those_of_sets_of_pixels(maps):
+    assert values(*maps) == pytest.approx(pixel_by_pixel(*maps), abs=1e-12)
+
+
+def test_a_case_by_hand():
+    result = mean_iou(*data([[[0, 1], [1, 2]]], [[[0, 0], [1, 1]]]))
+    assert result.artefacts["IoU per class"] == pytest.approx({0: 1 / 2, 1: 1 / 3, 2: 0})  # 2 is never true
+    assert result.values["mIoU"].value == pytest.approx(5 / 18)
+    assert result.values["pixel_accuracy"].value == 1 / 2
+    assert result.per_image["pixel_accuracy"].tolist() == [0.5]
+
+
+def test_a_pixel_that_nobody_is_asked_about_counts_nowhere():
+    result = mean_iou(*data([[[0, 1], [1, 2]]], [[[0, 0], [1, VOID]]]))
+    assert result.artefacts["IoU per class"] == {0: 1 / 2, 1: 1 / 2}
+    assert result.values["pixel_accuracy"].value == pytest.approx(2 / 3)
+
+
+def test_pixels_are_summed_before_the_division():
+    # 9 of 10 pixels in one image and 0 of 1 in the other: 9 of 11, not the mean of .9 and 0.
+    assert values([[[1] * 10], [[1]]], [[[1] * 9 + [0]], [[0]]])["mIoU"] == pytest.approx((9 / 11 + 0) / 2)
+
+
+def test_a_resample_is_the_metric_of_the_images_that_it_drew():
+    generator = np.random.default_rng(0)
+    true = list(generator.integers(0, 4, (30, 6, 6)))
+    predicted = [np.where(generator.random((6, 6)) < p, t, 3) for p, t in zip(generator.random(30), true, strict=True)]
+    estimate = mean_iou(*data(predicted, true)).values["mIoU"]
+    draws = np.random.default_rng(5).integers(30, size=(150, 30))
+    again = [pixel_by_pixel([predicted[i] for i in row], [true[i] for i in row])["mIoU"] for row in draws]
+    assert (estimate.low, estimate.high) == pytest.approx(np.quantile(again, (0.025, 0.975)), abs=0.02)
+    assert estimate.low < estimate.value < estimate.high
+
+
+def test_where_nobody_is_asked_there_is_no_value():
+    result = mean_iou(*data([[[0]]], [[[VOID]]]))
+    assert result.values == {}
+    assert result.artefacts["IoU per class"] == {}
+    assert result.per_image["pixel_accuracy"].isnan().all()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (None, "prediction of image 1: no semantic_map"),
+        (torch.zeros(2, 3, dtype=torch.uint8), "prediction of image 1: semantic_map is 2x3 pixels, the truth's is 2x2"),
+        (torch.zeros(2, 2), r"prediction of image 1: semantic_map is torch.float32 \[2, 2\], want torch.uint8"),
+        (torch.full((2, 2), VOID, dtype=torch.uint8), "prediction of image 1: 255 in semantic_map, which is no class"),
+    ],
+)
+def test_a_broken_prediction_is_named(wrong, message):
+    predictions, targets = data([[[0, 0], [0, 0]]] * 2, [[[0, 0], [0, 0]]] * 2)
+    with pytest.raises(ValueError, match=message):
+        mean_iou([predictions[0], Prediction(semantic_map=wrong)], targets)
+
+
+def test_predictions_and_targets_must_be_of_the_same_images():
+    predictions, targets = data([[[0]]], [[[0]]])
+    with pytest.raises(ValueError, match="2 predictions for 1 targets"):
+        mean_iou(predictions * 2, targets)
