@@ -1,0 +1,52 @@
+"""Localization: is the image's main object named and boxed? With bootstrap intervals over images."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from roibench.metrics.bootstrap import bootstrap, mean_statistic
+from roibench.metrics.classification import ranking
+from roibench.metrics.detection import box_similarity
+from roibench.metrics.fields import by_image, flags, numbers
+from roibench.structures import Prediction, Target
+from roibench.tasks import Result
+
+THRESHOLD = 0.5  # of IoU
+
+
+def localization_accuracy(predictions: Sequence[Prediction], targets: Sequence[Target], probe: None = None) -> Result:
+    """accuracy50, known_class50 and box_iou: fractions of images, and a mean IoU over images.
+
+    ILSVRC's localization with one guess (Russakovsky et al. 2015, section 4.2): the class is the main object's, and the
+    box may be that of any object of this class. The guess is the prediction's first box and its highest class score
+    (of equal ones, the lowest index).
+    accuracy50: class right and IoU >= 0.5. known_class50: IoU >= 0.5, whatever the class ("GT-known localization").
+    box_iou: the highest IoU with an object of the class; 0 where no box is given.
+    A crowd is no object, unless it is the main one. An image without a main object doesn't count: NaN in per_image.
+    """
+    rows = [_score(*image) for image in by_image(predictions, targets)]
+    class_right, iou = np.array(rows, np.float64).reshape(-1, 2).T
+    box_right = np.where(np.isnan(iou), np.nan, iou >= THRESHOLD)
+    per_image = {"accuracy50": box_right * class_right, "known_class50": box_right, "box_iou": iou}
+    return Result(
+        bootstrap(mean_statistic(per_image), len(rows)),
+        per_image={name: torch.from_numpy(column) for name, column in per_image.items()},
+    )
+
+
+def _score(owner: str, prediction: Prediction, true_owner: str, target: Target) -> tuple[float, float]:
+    """Whether the class is right, and the IoU; NaN both where the image has no main object."""
+    box = numbers(owner, "boxes", prediction.boxes).reshape(-1, 4)[:1]
+    true_boxes = numbers(true_owner, "boxes", target.boxes).reshape(-1, 4)
+    labels = numbers(true_owner, "labels", target.labels, len(true_boxes))
+    crowd = flags(true_owner, "crowd", target.crowd, len(true_boxes))
+    if target.main is None:
+        return np.nan, np.nan
+    if not 0 <= target.main < len(true_boxes):
+        raise ValueError(f"{true_owner}: main is {target.main}, but it has {len(true_boxes)} boxes")
+    label = int(labels[target.main])
+    crowd[target.main] = False
+    objects = true_boxes[(labels == label) & ~crowd]
+    iou = box_similarity(box, objects, np.zeros(len(objects), bool)).max(initial=0.0)
+    return float(ranking(owner, prediction, label)[0] == label), float(iou)
