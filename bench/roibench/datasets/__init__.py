@@ -23,3 +23,12 @@ def register_datasets(register):
             takes_path=True,
         )
     )
+    register(
+        DatasetSpec(
+            "coco",
+            open="roibench.datasets.coco:open_coco",
+            fields=("boxes", "labels", "crowd", "areas", "masks", "keypoints", "captions"),
+            description="COCO JSON: coco:PATH, a folder with annotations/instances_SPLIT.json, or one such file",
+            takes_path=True,
+        )
+    )

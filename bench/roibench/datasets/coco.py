@@ -1,0 +1,155 @@
+"""COCO's JSON (cocodataset.org/#format-data): `coco:FOLDER@SPLIT`, or `coco:FILE.json`.
+
+In a folder, annotations/instances_SPLIT.json is read, else the one instances_SPLIT with a year at its end (val finds
+val2017), else person_keypoints_ likewise. An image's file_name is looked up in NAME/, images/NAME/, SPLIT/,
+images/SPLIT/, images/ and the folder itself, in this order, where SPLIT is as typed and NAME may have the year. A
+single file is all one split, whatever that is called; its images lie beside it or in images/ beside it.
+
+What becomes of an annotation says roibench.datasets.coco_json.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from pycocotools import mask as rle
+
+from roibench.datasets.bad_data import BadData, BadDataError, Problem
+from roibench.datasets.coco_json import Picture, read_annotations
+from roibench.datasets.images import decode, read_size, shared_size
+from roibench.structures import Input, Sample, Target
+from roibench.tasks import DatasetInfo
+
+_KINDS = ("instances", "person_keypoints")
+
+
+def open_coco(path: str, split: str, on_bad_data: str = "fail") -> "Coco":
+    """Opens a split of a COCO folder, or a file. All annotations are read and every image's header is looked at.
+
+    on_bad_data: "fail" raises BadDataError, which lists all that is wrong; "skip" leaves out a bad annotation, or an
+    image that can't be read, and warns; a file that is no JSON always fails. Images are decoded when asked for.
+    """
+    bad = BadData(on_bad_data)
+    file, keypoint_file, folders = _find(Path(path), split)
+    annotations = read_annotations(file, bad, keypoint_file)
+    located = (_locate(picture, folders, file, bad) for picture in annotations.pictures)
+    annotations = annotations._replace(pictures=tuple(picture for picture in located if picture is not None))
+    problems = bad.settle()
+    info = DatasetInfo(
+        f"coco:{path}",
+        split,
+        annotations.classes,
+        annotations.joints,
+        tuple(sorted({word for one in annotations.things for word in one.caption.split()}))
+        if "captions" in annotations.fields
+        else (),
+        shared_size(picture.size for picture in annotations.pictures),
+        annotations.fields,
+    )
+    return Coco(info, annotations.pictures, problems)
+
+
+@dataclass(frozen=True)
+class Coco:
+    """A split that has been read: a Dataset. problems: what was left out."""
+
+    info: DatasetInfo
+    pictures: tuple[Picture, ...]
+    problems: tuple[Problem, ...] = ()
+    unbounded = False
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: int) -> Sample:
+        picture = self.pictures[index]
+        return Sample(Input(picture.id, decode(picture.file)), target(picture, self.info.fields, len(self.info.joints)))
+
+    @cached_property
+    def hash(self) -> str:
+        """Covers ids, classes, joints, annotations and the image files; reads each file once, when first asked for."""
+        digest = hashlib.sha256(repr((self.info.classes, self.info.joints)).encode())
+        for picture in self.pictures:
+            digest.update(repr((picture.id, picture.size, picture.things)).encode())
+            digest.update(hashlib.sha256(picture.file.read_bytes()).digest())
+        return digest.hexdigest()
+
+
+def target(picture: Picture, fields: Iterable[str], joints: int) -> Target:
+    """Ground truth of one image, which needn't exist. joints: how many J a keypoint annotation has."""
+    things = picture.things
+    absent = (0.0,) * (3 * joints)
+    keypoints = torch.tensor([thing.keypoints or absent for thing in things], dtype=torch.float32)
+    return Target(
+        boxes=torch.tensor([thing.box for thing in things], dtype=torch.float32).reshape(-1, 4),
+        labels=torch.tensor([thing.label for thing in things], dtype=torch.int64),
+        crowd=torch.tensor([thing.crowd for thing in things], dtype=torch.bool),
+        areas=torch.tensor([thing.area for thing in things], dtype=torch.float32),
+        masks=_masks(picture) if "masks" in fields else None,
+        keypoints=keypoints.reshape(len(things), joints, 3) if "keypoints" in fields else None,
+        captions=tuple(thing.caption for thing in things) if "captions" in fields else None,
+    )
+
+
+def _masks(picture: Picture) -> torch.Tensor:
+    """bool [N, H, W]."""
+    height, width = picture.size
+    masks = np.zeros((len(picture.things), height, width), np.bool_)
+    for index, thing in enumerate(picture.things):
+        outline = thing.segmentation
+        try:
+            if isinstance(outline, list):
+                outline = rle.merge(rle.frPyObjects(outline, height, width))
+            elif isinstance(outline["counts"], list):
+                outline = rle.frPyObjects(outline, height, width)
+            masks[index] = rle.decode(outline)
+        except ValueError as error:
+            what = f"image {picture.id}: the outline of object {index} can't be decoded: {error}"
+            raise BadDataError((Problem(picture.file or Path(picture.file_name), None, what),)) from error
+    return torch.from_numpy(masks)
+
+
+def _find(path: Path, split: str) -> tuple[Path, Path | None, tuple[Path, ...]]:
+    """The annotation file, its keypoint file if there is one, and the folders where images may lie."""
+    if path.is_file():
+        return path, None, (path.parent, path.parent / "images")
+    folder = path / "annotations"
+    if not folder.is_dir():
+        raise ValueError(f"{path} is no COCO folder: it has no annotations; nor is it a JSON file")
+    for kind in _KINDS:
+        found = {file.stem.removeprefix(f"{kind}_"): file for file in sorted(folder.glob(f"{kind}_*.json"))}
+        dated = [name for name in found if re.fullmatch(rf"{re.escape(split)}\d{{4}}", name)]
+        if split not in found and len(dated) > 1:
+            raise ValueError(f"{path} has more than one split {split!r}; say which: {', '.join(dated)}")
+        if names := [split] if split in found else dated:
+            (name,) = names
+            beside = folder / f"person_keypoints_{name}.json"
+            keypoint_file = beside if kind == "instances" and beside.is_file() else None
+            images = path / "images"
+            return (
+                found[name],
+                keypoint_file,
+                (*(top / n for n in (name, split) for top in (path, images)), images, path),
+            )
+    known = {file.stem.removeprefix(f"{kind}_") for kind in _KINDS for file in folder.glob(f"{kind}_*.json")}
+    raise ValueError(f"{path} has no split {split!r}; it has: {', '.join(sorted(known)) or 'none'}")
+
+
+def _locate(picture: Picture, folders: tuple[Path, ...], annotations: Path, bad: BadData) -> Picture | None:
+    """The picture with its file; None if there is no such image."""
+    places = [folder / picture.file_name for folder in folders]
+    file = next((place for place in places if place.is_file()), places[0])
+    size = read_size(file, bad)
+    if size is not None and size != picture.size:
+        said, found = (f"{width}x{height}" for height, width in (picture.size, size))
+        bad.report(annotations, f"image {picture.id}: says {said} pixels; {file} has {found}")
+        return None
+    return None if size is None else picture._replace(file=file)
