@@ -24,7 +24,7 @@ def register_models(register):
             paper=FASTER_RCNN,
             trained_on=("boxes", "labels"),
             recipe=Recipe(
-                epochs=16,
+                epochs=12,
                 batch_size=8,
                 learning_rate=3e-3,
                 optimizer="adamw",
