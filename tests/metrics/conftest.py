@@ -21,22 +21,25 @@ class _WithIgnored(COCOeval):
         super()._prepare()
         for annotations in self._gts.values():
             for annotation in annotations:
-                annotation["ignore"] = annotation["iscrowd"] or annotation.get("ignored", 0)
+                annotation["ignore"] |= annotation.get("ignored", 0)
 
 
-def _evaluate(truth: dict, results: list[dict]) -> dict[str, float]:
+def _evaluate(truth: dict, results: list[dict], kind: str = "bbox") -> dict[str, float]:
     ground_truth = COCO()
     ground_truth.dataset = truth
     with contextlib.redirect_stdout(io.StringIO()):
         ground_truth.createIndex()
         detections = ground_truth.loadRes(results) if results else COCO()
-        evaluation = _WithIgnored(ground_truth, detections, "bbox")
+        evaluation = _WithIgnored(ground_truth, detections, kind)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     # In the order of summarize(): what it prints as AP @[ IoU=0.50:0.95 | area= all ] is AP, and so on.
-    names = ("AP", "AP50", "AP75", "APsmall", "APmedium", "APlarge")
-    names += ("AR1", "AR10", "AR100", "ARsmall", "ARmedium", "ARlarge")
+    if kind == "keypoints":
+        names = ("AP", "AP50", "AP75", "APmedium", "APlarge", "AR", "AR50", "AR75", "ARmedium", "ARlarge")
+    else:
+        names = ("AP", "AP50", "AP75", "APsmall", "APmedium", "APlarge")
+        names += ("AR1", "AR10", "AR100", "ARsmall", "ARmedium", "ARlarge")
     return {name: number for name, number in zip(names, evaluation.stats, strict=True) if number >= 0}
 
 
@@ -77,7 +80,7 @@ def coco_numbers():
 
 @pytest.fixture(scope="session")
 def coco_json_numbers():
-    """The same of COCO JSON as it stands: (ground truth, results) in float64."""
+    """The same of COCO JSON as it stands: (ground truth, results, "bbox" or "segm" or "keypoints") in float64."""
     return _evaluate
 
 

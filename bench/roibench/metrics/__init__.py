@@ -12,3 +12,6 @@ def register_metrics(register):
     register(
         MetricSpec("localization_accuracy", Task.LOCALIZATION, "roibench.metrics.localization:localization_accuracy")
     )
+    register(
+        MetricSpec("coco_mask_ap", Task.INSTANCE_SEGMENTATION, "roibench.metrics.instance_segmentation:coco_mask_ap")
+    )

@@ -1,4 +1,4 @@
-"""Checked reading of predictions and targets: what is missing or makes no sense is a ValueError that names its image."""
+"""Checked reading of predictions and targets: what is missing or makes no sense is a ValueError naming its image."""
 
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
