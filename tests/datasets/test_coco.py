@@ -3,17 +3,21 @@
 import json
 import os
 import pickle
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
 from pycocotools import mask as rle
 
 from roibench.datasets.bad_data import BadData, BadDataError
 from roibench.datasets.coco import open_coco, target
-from roibench.datasets.coco_json import read_annotations
+from roibench.datasets.coco_json import _decompress, read_annotations
 from roibench.registry import installed
 
 SQUARE = np.zeros((30, 40), np.uint8)
@@ -82,6 +86,19 @@ def test_every_way_to_write_an_outline_gives_the_same_mask(folder, outline):
     masks = open_coco(str(folder), "val")[0].target.masks
     assert masks.dtype == torch.bool
     assert np.array_equal(masks.numpy(), SQUARE[None].astype(bool))
+
+
+@given(mask=arrays(np.uint8, (9, 300), elements=st.integers(0, 1)))
+def test_compressed_runs_are_understood_as_their_library_does(mask):
+    compressed = rle.encode(np.asfortranarray(mask))["counts"].decode()
+    assert _decompress(compressed) == plain_runs(mask)
+
+
+def plain_runs(mask: np.ndarray) -> list[int]:
+    """Lengths of runs down the columns, of zeros first."""
+    pixels = mask.flatten(order="F").tolist()
+    runs = [len(tuple(same)) for _, same in groupby(pixels)]
+    return [0, *runs] if pixels[0] else runs
 
 
 def test_an_image_without_objects_has_empty_fields(folder):
@@ -188,6 +205,9 @@ BAD_ANNOTATIONS = {
     "endless": (thing(5, segmentation=[[1, 2, 3, 4, 5, float("nan")]]), "cat: polygon far outside"),
     "outline": (thing(5, segmentation="square"), "cat: segmentation that is neither polygons nor runs"),
     "other size": (thing(5, segmentation=COMPRESSED | {"size": [40, 30]}), r"cat: runs of size \[40, 30\], in an"),
+    "short": (thing(5, segmentation={"size": [30, 40], "counts": "54"}), "cat: runs that do not add up to the 1200"),
+    "torn": (thing(5, segmentation={"size": [30, 40], "counts": "oooo"}), "cat: runs that do not add up to the 1200"),
+    "no runs": (thing(5, segmentation={"size": [30, 40], "counts": "54 "}), "cat: runs that do not add up to the 1200"),
     "runs": (thing(5, segmentation=RUNS | {"counts": [7, 9]}), "cat: runs that do not add up to the 1200 pixels"),
 }
 
@@ -256,13 +276,6 @@ def test_broken_json_names_its_line(folder, on_bad_data):
     file.write_text('{"images": [],\n"annotations": [}')
     with pytest.raises(BadDataError, match=r"instances_val\.json:2: broken JSON: Expecting value"):
         open_coco(str(folder), "val", on_bad_data)
-
-
-def test_runs_that_can_t_be_decoded_are_reported_when_they_are(folder):
-    write(folder, document(thing(segmentation={"size": [30, 40], "counts": "oooo" * 9})))
-    data = open_coco(str(folder), "val")
-    with pytest.raises(BadDataError, match="image 7: the outline of object 0 can't be decoded"):
-        data[0]
 
 
 def test_what_is_no_coco_and_no_split_is_refused(folder, tmp_path):

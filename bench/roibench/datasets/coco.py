@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from pycocotools import mask as rle
 
-from roibench.datasets.bad_data import BadData, BadDataError, Problem
+from roibench.datasets.bad_data import BadData, Problem
 from roibench.datasets.coco_json import Picture, read_annotations
 from roibench.datasets.images import decode, read_size, shared_size
 from roibench.structures import Input, Sample, Target
@@ -105,15 +105,11 @@ def _masks(picture: Picture) -> torch.Tensor:
     masks = np.zeros((len(picture.things), height, width), np.bool_)
     for index, thing in enumerate(picture.things):
         outline = thing.segmentation
-        try:
-            if isinstance(outline, list):
-                outline = rle.merge(rle.frPyObjects(outline, height, width))
-            elif isinstance(outline["counts"], list):
-                outline = rle.frPyObjects(outline, height, width)
-            masks[index] = rle.decode(outline)
-        except ValueError as error:
-            what = f"image {picture.id}: the outline of object {index} can't be decoded: {error}"
-            raise BadDataError((Problem(picture.file or Path(picture.file_name), None, what),)) from error
+        if isinstance(outline, list):
+            outline = rle.merge(rle.frPyObjects(outline, height, width))
+        elif isinstance(outline["counts"], list):
+            outline = rle.frPyObjects(outline, height, width)
+        masks[index] = rle.decode(outline)
     return torch.from_numpy(masks)
 
 

@@ -133,7 +133,7 @@ def _box(bbox: object, name: str, size: tuple[int, int]) -> tuple[float, float, 
 
 
 def _outline_problem(outline: object, size: tuple[int, int]) -> str | None:
-    """What is wrong with a segmentation: polygons, or runs, plain or compressed (these are checked when decoded)."""
+    """What is wrong with a segmentation: polygons, or runs, plain or compressed."""
     if isinstance(outline, list):
         if not all(_numbers(polygon) and len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in outline):
             return "polygon without three or more x, y pairs"
@@ -143,10 +143,28 @@ def _outline_problem(outline: object, size: tuple[int, int]) -> str | None:
         return "segmentation that is neither polygons nor runs"
     if outline.get("size") != list(size):
         return f"runs of size {outline.get('size')}, in an image of height and width {list(size)}"
-    if isinstance(counts, list):
-        sound = all(isinstance(count, int) and count >= 0 for count in counts) and sum(counts) == math.prod(size)
-        return None if sound else f"runs that do not add up to the {math.prod(size)} pixels"
-    return None
+    runs = counts if isinstance(counts, list) else _decompress(counts)
+    sound = all(isinstance(run, int) and run >= 0 for run in runs) and sum(runs) == math.prod(size)
+    return None if sound else f"runs that do not add up to the {math.prod(size)} pixels"
+
+
+def _decompress(counts: str) -> list[int]:
+    """Run lengths of the compressed form: five bits per character, lowest first; each is a change to the last but one.
+
+    Only to check them: where they fall short, pycocotools leaves the rest of the mask uninitialised. Empty if broken.
+    """
+    runs, value, shift = [], 0, 0
+    for character in counts:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64:
+            return []
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:  # the last character of this number; bit 16 is its sign
+            value -= (bits & 16) << (shift - 4)
+            runs.append(value + runs[-2] if len(runs) > 2 else value)
+            value = shift = 0
+    return [] if shift else runs
 
 
 def _keypoints(document: dict, file: Path, bad: BadData) -> tuple[tuple[str, ...], dict[str, tuple[float, ...]]]:
