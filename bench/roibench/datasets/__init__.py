@@ -32,3 +32,12 @@ def register_datasets(register):
             takes_path=True,
         )
     )
+    register(
+        DatasetSpec(
+            "masks",
+            open="roibench.datasets.masks:open_masks",
+            fields=("semantic_map",),
+            description="images + label images: masks:PATH, a folder with SPLIT, SPLITannot and perhaps classes.txt",
+            takes_path=True,
+        )
+    )

@@ -1,0 +1,206 @@
+"""The adapter for images with label images, on small folders made here and on CamVid."""
+
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from roibench.datasets.bad_data import BadDataError
+from roibench.datasets.masks import open_masks
+from roibench.registry import installed
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two images of 4x3 in val, `one` and `two`, and one in train, with labels 0 to 2 and void."""
+    add(tmp_path, "val", "one", [[0, 1, 2, 255], [0, 1, 2, 255], [0, 0, 0, 0]])
+    add(tmp_path, "val", "two", [[0, 0, 0, 0]] * 3)
+    add(tmp_path, "train", "three", [[1, 1, 1, 1]] * 3)
+    return tmp_path
+
+
+def add(folder: Path, split: str, name: str, labels: list, size=None, mode=None) -> None:
+    """size: (height, width) of the photograph, if not the labels'."""
+    labels = np.array(labels, np.uint8)
+    for place in (split, f"{split}annot"):
+        (folder / place).mkdir(exist_ok=True)
+    shape = (*(size or labels.shape), 3)
+    Image.fromarray(np.random.default_rng(len(name)).integers(0, 256, shape, np.uint8)).save(
+        folder / split / f"{name}.png"
+    )
+    image = Image.fromarray(labels)
+    (image.convert(mode) if mode else image).save(folder / f"{split}annot" / f"{name}.png")
+
+
+def name_labels(folder: Path, *names: str) -> None:
+    (folder / "classes.txt").write_text("\n".join(names) + "\n")
+
+
+def test_a_folder_is_read(folder):
+    data = open_masks(str(folder), "val")
+    assert data.info.classes == ("0", "1", "2")
+    assert (data.info.name, data.info.split, data.info.image_size) == (f"masks:{folder}", "val", (3, 4))
+    assert (len(data), data.unbounded, data.problems) == (2, False, ())
+    assert [sample.input.id for sample in data] == ["one", "two"]
+    sample = data[0]
+    assert sample.target.semantic_map.tolist() == [[1, 2, 3, 255], [1, 2, 3, 255], [1, 1, 1, 1]]
+    assert sample.target.semantic_map.dtype == torch.uint8
+    want = np.asarray(Image.open(folder / "val" / "one.png")).transpose(2, 0, 1)
+    assert np.array_equal(sample.input.image.numpy(), want)
+    with pytest.raises(IndexError):
+        data[2]
+
+
+def test_labels_mean_the_same_in_every_split(folder):
+    assert open_masks(str(folder), "train").info.classes == ("0", "1", "2")
+
+
+@pytest.mark.parametrize(
+    ("names", "classes", "row"),
+    [
+        (("sky", "road", "tree"), ("sky", "road", "tree"), [1, 2, 3, 255]),
+        (("background", "road", "tree"), ("road", "tree"), [0, 1, 2, 255]),
+        (("sky", "void", "tree"), ("sky", "tree"), [1, 255, 2, 255]),
+        (("sky", "road", "unlabelled", "tree"), ("sky", "road", "tree"), [1, 2, 255, 255]),
+    ],
+)
+def test_classes_txt_names_the_labels_and_tells_background_and_void(folder, names, classes, row):
+    name_labels(folder, *names)
+    data = open_masks(str(folder), "val")
+    assert data.info.classes == classes
+    assert data[0].target.semantic_map[0].tolist() == row
+
+
+def test_palette_images_count_by_number_not_by_colour(folder):
+    palette = Image.fromarray(np.array([[0, 1, 2, 2]] * 3, np.uint8)).convert("P")
+    palette.putpalette([9, 8, 7, 200, 100, 50, 0, 0, 0])
+    palette.save(folder / "valannot" / "two.png")
+    assert open_masks(str(folder), "val")[1].target.semantic_map[0].tolist() == [1, 2, 3, 3]
+
+
+def test_a_list_says_which_images_count(folder):
+    (folder / "val.txt").write_text("/SegNet/val/two.png /SegNet/valannot/two.png\n\n/SegNet/val/two.png\n")
+    assert [sample.input.id for sample in open_masks(str(folder), "val")] == ["two"]
+
+
+def test_the_fields_are_those_that_the_spec_declares(folder):
+    assert open_masks(str(folder), "val").info.fields == set(installed().datasets["masks"].fields)
+
+
+def test_the_hash_covers_pixels_labels_and_names_but_not_the_place(folder, tmp_path_factory):
+    before = open_masks(str(folder), "val").hash
+    copy = tmp_path_factory.mktemp("copy") / "elsewhere"
+    copy.symlink_to(folder)
+    assert open_masks(str(copy), "val").hash == before
+    name_labels(folder, "sky", "road", "tree")
+    named = open_masks(str(folder), "val").hash
+    add(folder, "val", "two", [[0, 0, 0, 1]] * 3)
+    assert len({before, named, open_masks(str(folder), "val").hash}) == 3
+
+
+def test_a_data_set_can_be_sent_to_a_worker(folder):
+    data = open_masks(str(folder), "val")
+    back = pickle.loads(pickle.dumps(data))
+    assert (back, back.hash) == (data, data.hash)
+
+
+def list_absent(folder):
+    (folder / "val.txt").write_text("one\nbad\ntwo\ngone\n")
+    (folder / "val" / "bad.png").unlink()
+    return r"(?s)val/bad\.png: missing.*val/gone\.png: missing"
+
+
+def remove_labels(folder):
+    (folder / "valannot" / "bad.png").unlink()
+    return r"valannot/bad\.png: missing"
+
+
+def garble_image(folder):
+    (folder / "val" / "bad.png").write_text("no image")
+    return r"val/bad\.png: can't be read: cannot identify image file"
+
+
+def garble_labels(folder):
+    (folder / "valannot" / "bad.png").write_text("no image")
+    return r"valannot/bad\.png: can't be read: cannot identify image file"
+
+
+def tear_labels(folder):
+    file = folder / "valannot" / "bad.png"
+    file.write_bytes(file.read_bytes()[:-30])
+    return r"valannot/bad\.png: can't be read"
+
+
+def colour_labels(folder):
+    add(folder, "val", "bad", [[0, 0, 0, 0]] * 3, mode="RGB")
+    return r"valannot/bad\.png: is RGB: labels want one 8-bit channel"
+
+
+def change_size(folder):
+    add(folder, "val", "bad", [[0, 0, 0, 0]] * 3, size=(4, 3))
+    return r"valannot/bad\.png: has 4x3 pixels; the image has 3x4"
+
+
+def invent_a_label(folder):
+    name_labels(folder, "sky", "road", "tree")
+    add(folder, "val", "bad", [[0, 0, 0, 9]] * 3)
+    return r"valannot/bad\.png: label 9 is unknown: classes.txt names 0 to 2"
+
+
+HARMS = (
+    list_absent,
+    remove_labels,
+    garble_image,
+    garble_labels,
+    tear_labels,
+    colour_labels,
+    change_size,
+    invent_a_label,
+)
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_broken_file_is_reported_and_its_image_skipped(folder, harm):
+    add(folder, "val", "bad", [[0, 0, 0, 0]] * 3)
+    message = harm(folder)
+    with pytest.raises(BadDataError, match=message):
+        open_masks(str(folder), "val")
+    with pytest.warns(UserWarning, match=message):
+        data = open_masks(str(folder), "val", on_bad_data="skip")
+    assert [sample.input.id for sample in data] == ["one", "two"]
+
+
+def test_what_is_no_such_folder_and_no_split_is_refused(folder):
+    with pytest.raises(ValueError, match="no split 'test', which would be the folders test and testannot; it has: tra"):
+        open_masks(str(folder), "test")
+    with pytest.raises(ValueError, match=r"no split 'val', .* it has: none"):
+        open_masks(str(folder / "val"), "val")
+    with pytest.raises(ValueError, match="it has: none"):
+        open_masks(str(folder / "absent"), "val")
+    with pytest.raises(ValueError, match="on_bad_data: want fail or skip, got 'ignore'"):
+        open_masks(str(folder), "val", on_bad_data="ignore")
+    name_labels(folder, *map(str, range(256)))
+    with pytest.raises(ValueError, match=r"classes\.txt names 256 labels"):
+        open_masks(str(folder), "val")
+    name_labels(folder, *map(str, range(255)))
+    with pytest.raises(ValueError, match="255 classes: a semantic map holds 254"):
+        open_masks(str(folder), "val")
+
+
+def test_camvid_opens_and_its_absent_frames_are_listed():
+    root = os.environ.get("ROIBENCH_DATA")
+    if not root or not (path := Path(root) / "camvid" / "CamVid").is_dir():
+        pytest.skip("ROIBENCH_DATA names no folder with camvid/CamVid in it")
+    with pytest.raises(BadDataError, match="90 problems") as caught:
+        open_masks(str(path), "val")
+    assert {problem.what for problem in caught.value.problems} == {"missing"}
+    with pytest.warns(UserWarning, match="left out"):
+        data = open_masks(str(path), "val", on_bad_data="skip")
+    assert (len(data), len(data.info.classes), data.info.image_size) == (11, 12, (360, 480))
+    sample = data[0]
+    assert sample.target.semantic_map.shape == sample.input.image.shape[1:]
+    assert 1 <= sample.target.semantic_map.min() <= sample.target.semantic_map.max() <= 12
