@@ -41,3 +41,12 @@ def register_datasets(register):
             takes_path=True,
         )
     )
+    register(
+        DatasetSpec(
+            "folders",
+            open="roibench.datasets.folders:open_folders",
+            fields=("image_label",),
+            description="a folder per class: folders:PATH, a folder with SPLIT/CLASS/*.jpg or CLASS/*.jpg",
+            takes_path=True,
+        )
+    )

@@ -1,0 +1,103 @@
+"""Images in a folder per class, as torchvision's ImageFolder reads them: `folders:PATH@SPLIT`.
+
+PATH/SPLIT/CLASS/*.jpg (or .jpeg, .png). The classes are the folders' names in all splits together, sorted, so that a
+label means the same in each; an empty folder is a class, too. PATH/CLASS/*.jpg has no splits: all of it opens as `val`
+(what a model is scored on), `test` or `all`, never as `train`, lest a model be scored on what it has learnt from. Files
+of other kinds and hidden ones don't count.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from roibench.datasets.bad_data import BadData, Problem
+from roibench.datasets.images import decode, images_in, read_size, shared_size
+from roibench.structures import Input, Sample, Target
+from roibench.tasks import DatasetInfo
+
+UNDIVIDED = ("val", "test", "all")
+
+
+def open_folders(path: str, split: str, on_bad_data: str = "fail") -> "Folders":
+    """Opens a split, or a folder without splits. Every image's header is looked at.
+
+    on_bad_data: "fail" raises BadDataError, which lists all that is wrong; "skip" leaves out an image that can't be
+    read or lies in no class, and warns. Images are decoded when asked for.
+    """
+    bad = BadData(on_bad_data)
+    folder, classes = _find(Path(path), split)
+    for stray in images_in(folder):
+        bad.report(stray, "lies in no class's folder")
+    pictures = []
+    for label, name in enumerate(classes):
+        if not (folder / name).is_dir():
+            continue  # a class of another split
+        for deeper in _subfolders(folder / name):
+            bad.report(deeper, f"a folder within the class {name}: its images would be left out")
+        for file in images_in(folder / name):
+            if (size := read_size(file, bad)) is not None:
+                pictures.append(Picture(f"{name}/{file.name}", file, size, label))
+    problems = bad.settle()
+    size, fields = shared_size(picture.size for picture in pictures), frozenset({"image_label"})
+    info = DatasetInfo(f"folders:{path}", split, classes, image_size=size, fields=fields)
+    return Folders(info, tuple(pictures), problems)
+
+
+class Picture(NamedTuple):
+    """An image file. id: CLASS/FILE, for a file's name alone may be in every class. size: (height, width)."""
+
+    id: str
+    file: Path
+    size: tuple[int, int]
+    label: int
+
+
+@dataclass(frozen=True)
+class Folders:
+    """A split that has been read: a Dataset. problems: what was left out."""
+
+    info: DatasetInfo
+    pictures: tuple[Picture, ...]
+    problems: tuple[Problem, ...] = ()
+    unbounded = False
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: int) -> Sample:
+        picture = self.pictures[index]
+        return Sample(Input(picture.id, decode(picture.file)), Target(image_label=picture.label))
+
+    @cached_property
+    def hash(self) -> str:
+        """Covers ids, classes, labels and the image files; reads each file once, when first asked for."""
+        digest = hashlib.sha256(repr(self.info.classes).encode())
+        for picture in self.pictures:
+            digest.update(repr((picture.id, picture.label)).encode())
+            digest.update(hashlib.sha256(picture.file.read_bytes()).digest())
+        return digest.hexdigest()
+
+
+def _find(root: Path, split: str) -> tuple[Path, tuple[str, ...]]:
+    """The folder that holds the split's class folders, and the classes of all splits."""
+    tops = _subfolders(root) if root.is_dir() else []
+    if not tops:
+        raise ValueError(f"{root} holds no folders: want {root}/SPLIT/CLASS or {root}/CLASS")
+    splits = {top.name: {folder.name for folder in _subfolders(top)} for top in tops}
+    if not any(splits.values()):
+        if split not in UNDIVIDED:
+            raise ValueError(f"{root} is not divided into splits: it opens as {', '.join(UNDIVIDED)}, not as {split!r}")
+        return root, tuple(splits)
+    if split not in splits:
+        raise ValueError(f"{root} has no split {split!r}; it has: {', '.join(splits)}")
+    return root / split, tuple(sorted(set().union(*splits.values())))
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(top for top in folder.iterdir() if top.is_dir() and not top.name.startswith("."))
