@@ -62,7 +62,12 @@ def mean_statistic(per_image: Mapping[str, ArrayLike]) -> Statistic:
         for name, values in columns.items():
             counted = weights @ (~np.isnan(values)).astype(np.float64)
             total = weights @ np.nan_to_num(values)
-            means[name] = np.divide(total, counted, out=np.full(len(weights), np.nan), where=counted > 0)
+            means[name] = ratio(total, counted)
         return means
 
     return mean
+
+
+def ratio(part: NDArray[np.number], whole: NDArray[np.number]) -> NDArray[np.float64]:
+    """Elementwise, NaN where the whole is nothing."""
+    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from roibench.metrics.bootstrap import Weights, bootstrap
+from roibench.metrics.bootstrap import Weights, bootstrap, ratio
 from roibench.metrics.fields import by_image, present
 from roibench.metrics.matching import Floats, Integers
 from roibench.structures import Prediction, Target
@@ -32,20 +32,20 @@ def mean_iou(predictions: Sequence[Prediction], targets: Sequence[Target], probe
 
     def class_iou(weights: NDArray[np.number]) -> Floats:
         hits = weights @ right
-        return _ratio(hits, weights @ (predicted + true) - hits)  # [R, C], NaN where a resample lacks the class
+        return ratio(hits, weights @ (predicted + true) - hits)  # [R, C], NaN where a resample lacks the class
 
     def statistic(weights: Weights) -> dict[str, Floats]:
         iou = class_iou(weights)
         return {
-            "mIoU": _ratio(np.nansum(iou, axis=1), (~np.isnan(iou)).sum(1)),
-            "pixel_accuracy": _ratio(weights @ right.sum(1), weights @ true.sum(1)),
+            "mIoU": ratio(np.nansum(iou, axis=1), (~np.isnan(iou)).sum(1)),
+            "pixel_accuracy": ratio(weights @ right.sum(1), weights @ true.sum(1)),
         }
 
     values = bootstrap(statistic, len(counts))
     per_class = class_iou(np.ones((1, len(counts))))[0]
     return Result(
         values,
-        per_image={"pixel_accuracy": torch.from_numpy(_ratio(right.sum(1), true.sum(1)))},
+        per_image={"pixel_accuracy": torch.from_numpy(ratio(right.sum(1), true.sum(1)))},
         artefacts={"IoU per class": dict(zip(classes.tolist(), per_class.tolist(), strict=True))},
     )
 
@@ -73,7 +73,3 @@ def _map(owner: str, value: Tensor | None) -> NDArray[np.uint8]:
 
 def _size(array: NDArray[np.uint8]) -> str:
     return "x".join(map(str, array.shape))
-
-
-def _ratio(part: NDArray[np.number], whole: NDArray[np.number]) -> Floats:
-    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
