@@ -4,8 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from roibench.registry import Registry, installed
+
+# No deadline: the first example pays for lazy initialisation, and machines that run tests are busy.
+settings.register_profile("roibench", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("roibench")
 
 THIRD_PARTY = Path(__file__).parent / "third_party"
 

@@ -3,11 +3,6 @@ from typing import TypeVar
 
 import pytest
 import torch
-from hypothesis import HealthCheck, settings
-
-# No deadline: the first example pays for lazy initialisation, and machines that run tests are busy.
-settings.register_profile("ops", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("ops")
 
 T = TypeVar("T")
 
