@@ -16,3 +16,4 @@ def register_metrics(register):
         MetricSpec("coco_mask_ap", Task.INSTANCE_SEGMENTATION, "roibench.metrics.instance_segmentation:coco_mask_ap")
     )
     register(MetricSpec("oks_ap", Task.KEYPOINTS, "roibench.metrics.keypoints:oks_ap"))
+    register(MetricSpec("proposal_recall", Task.PROPOSALS, "roibench.metrics.proposals:proposal_recall"))

@@ -1,0 +1,73 @@
+"""Object proposals: recall of boxes without a class, with bootstrap intervals over images."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from roibench.metrics.bootstrap import Weights, bootstrap, ratio
+from roibench.metrics.detection import box_areas, box_similarity
+from roibench.metrics.fields import by_image, flags, numbers
+from roibench.metrics.matching import AREAS, IOU_THRESHOLDS, Floats, Pairing, match
+from roibench.structures import Prediction, Target
+from roibench.tasks import Result
+
+COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)  # proposals per image, of the curves
+_AVERAGED = (10, 100, 1000)  # of the average recalls
+_LEVELS = {"recall50": 0.5, "recall70": 0.7}
+
+
+def proposal_recall(predictions: Sequence[Prediction], targets: Sequence[Target], probe: None = None) -> Result:
+    """recall50, recall70, AR10, AR100 and AR1000: fractions of the objects of all images that a proposal covers.
+
+    Labels don't matter; proposals are matched with objects one to one, best score first, as pycocotools' COCOeval does
+    with useCats = 0. recall50 and recall70: at IoU 0.5 and 0.7, with the best 1,000 proposals of each image. AR at k:
+    the mean of the recalls at IoU 0.5, 0.55 ... 0.95 with the best k of each image (COCO; Hosang et al. 2016).
+    Crowds and ignored objects need not be covered. per_image["recall50"]: NaN where an image has no object.
+    artefacts["recall by proposals"]: "recall50" or "recall70" -> {proposals per image: recall}.
+    """
+    pairings = [_pair(*image) for image in by_image(predictions, targets)]
+    matching = match(pairings, areas={"all": AREAS["all"]}, max_detections=max(COUNTS))
+    objects = np.bincount(matching.true_image[matching.required[0]], minlength=matching.images).astype(np.float64)
+    covered = np.zeros((len(COUNTS), len(IOU_THRESHOLDS), matching.images))
+    level, detection = np.nonzero(matching.hit[0])
+    for row, count in zip(covered, COUNTS, strict=True):
+        early = matching.rank[detection] < count
+        np.add.at(row, (level[early], matching.image[detection[early]]), 1)
+
+    def recall(weights: Weights) -> Floats:
+        return ratio(covered @ weights.T, np.broadcast_to(weights @ objects, (*covered.shape[:2], len(weights))))
+
+    def statistic(weights: Weights) -> dict[str, Floats]:
+        recalls = recall(weights)
+        averages = {f"AR{k}": recalls[COUNTS.index(k)].mean(0) for k in _AVERAGED}
+        return {name: recalls[-1, _level(iou)] for name, iou in _LEVELS.items()} | averages
+
+    curves = recall(np.ones((1, matching.images), np.int64))[..., 0]
+    by_count = {name: dict(zip(COUNTS, curves[:, _level(iou)].tolist(), strict=True)) for name, iou in _LEVELS.items()}
+    return Result(
+        bootstrap(statistic, matching.images),
+        per_image={"recall50": torch.from_numpy(ratio(covered[-1, _level(0.5)], objects))},
+        artefacts={"recall by proposals": by_count if objects.any() else {}},
+    )
+
+
+def _level(iou: float) -> int:
+    return int(np.argmin(np.abs(IOU_THRESHOLDS - iou)))
+
+
+def _pair(owner: str, prediction: Prediction, true_owner: str, target: Target) -> Pairing:
+    boxes = numbers(owner, "boxes", prediction.boxes).reshape(-1, 4)
+    true_boxes = numbers(true_owner, "boxes", target.boxes).reshape(-1, 4)
+    count, objects = len(boxes), len(true_boxes)
+    crowd = flags(true_owner, "crowd", target.crowd, objects)
+    return Pairing(
+        similarity=box_similarity(boxes, true_boxes, crowd),
+        scores=numbers(owner, "scores", prediction.scores, count),
+        labels=np.zeros(count, np.int64),
+        areas=box_areas(boxes),
+        true_labels=np.zeros(objects, np.int64),
+        true_areas=box_areas(true_boxes),
+        crowd=crowd,
+        ignored=flags(true_owner, "ignored", target.ignored, objects),
+    )
