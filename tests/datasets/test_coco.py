@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 from pycocotools import mask as rle
+from pycocotools.coco import COCO
 
 from roibench.datasets.bad_data import BadData, BadDataError
 from roibench.datasets.coco import open_coco, target
@@ -270,6 +271,16 @@ def test_bad_keypoints_are_reported_and_left_out_without_their_object(folder, ki
     assert data[0].target.keypoints.tolist() == [[[0, 0, 0], [0, 0, 0]]]
 
 
+def test_categories_that_disagree_on_joints_have_none(folder):
+    categories = [*JOINTS, {"id": 18, "name": "dog", "keypoints": ["paw"]}]
+    write(folder, document(thing(keypoints=[3, 4, 2, 0, 0, 0]), categories=categories))
+    with pytest.raises(BadDataError, match="categories with different joints: all keypoints are left out"):
+        open_coco(str(folder), "val")
+    with pytest.warns(UserWarning, match="different joints"):
+        data = open_coco(str(folder), "val", on_bad_data="skip")
+    assert (data.info.joints, data[0].target.keypoints) == ((), None)
+
+
 @pytest.mark.parametrize("on_bad_data", ["fail", "skip"])
 def test_broken_json_names_its_line(folder, on_bad_data):
     file = folder / "annotations" / "instances_val.json"
@@ -314,10 +325,14 @@ def test_the_evaluation_fixture_is_read_as_its_own_library_reads_it():
     assert (annotations.classes[0], annotations.classes[-1]) == ("person", "toothbrush")
     assert annotations.fields == {"boxes", "labels", "crowd", "areas", "masks"}
     assert sum(thing.crowd for thing in annotations.things) == 9
-    for picture in annotations.pictures[:10]:
-        truth = target(picture, annotations.fields, 0)
-        for mask, area, crowd in zip(truth.masks, truth.areas, truth.crowd, strict=True):
-            assert crowd or abs(mask.sum() - area) <= 0.1 * area + 30
+    library = COCO(real(*FIXTURES, "dataset", "cocoapi", "instances_val2014_100.json"))
+    for picture in annotations.pictures:
+        truth, entries = target(picture, annotations.fields, 0), library.imgToAnns[int(picture.id)]
+        for index, entry in enumerate(entries):
+            assert np.array_equal(truth.masks[index].numpy(), library.annToMask(entry))
+        names = [library.cats[entry["category_id"]]["name"] for entry in entries]
+        assert [annotations.classes[label] for label in truth.labels.tolist()] == names
+        assert torch.equal(truth.areas, torch.tensor([entry["area"] for entry in entries]))
 
 
 def test_the_keypoint_fixture_is_read():

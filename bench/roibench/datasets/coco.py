@@ -5,7 +5,7 @@ val2017), else person_keypoints_ likewise. An image's file_name is looked up in 
 images/SPLIT/, images/ and the folder itself, in this order, where SPLIT is as typed and NAME may have the year. A
 single file is all one split, whatever that is called; its images lie beside it or in images/ beside it.
 
-What becomes of an annotation says roibench.datasets.coco_json.
+roibench.datasets.coco_json says what becomes of an annotation.
 """
 
 import hashlib
@@ -40,16 +40,16 @@ def open_coco(path: str, split: str, on_bad_data: str = "fail") -> "Coco":
     located = (_locate(picture, folders, file, bad) for picture in annotations.pictures)
     annotations = annotations._replace(pictures=tuple(picture for picture in located if picture is not None))
     problems = bad.settle()
+    fields = annotations.fields
+    words = {word for thing in annotations.things for word in (thing.caption or "").split()}
     info = DatasetInfo(
-        f"coco:{path}",
-        split,
-        annotations.classes,
-        annotations.joints,
-        tuple(sorted({word for one in annotations.things for word in one.caption.split()}))
-        if "captions" in annotations.fields
-        else (),
-        shared_size(picture.size for picture in annotations.pictures),
-        annotations.fields,
+        name=f"coco:{path}",
+        split=split,
+        classes=annotations.classes,
+        joints=annotations.joints,
+        vocabulary=tuple(sorted(words)) if "captions" in fields else (),
+        image_size=shared_size(picture.size for picture in annotations.pictures),
+        fields=fields,
     )
     return Coco(info, annotations.pictures, problems)
 

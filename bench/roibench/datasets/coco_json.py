@@ -80,7 +80,7 @@ def read_annotations(file: Path, bad: BadData, keypoint_file: Path | None = None
     entries = dict(_unique(document, "annotations", file, bad))
     if keypoint_file is not None and not joints:
         joints, poses = _keypoints(_load(keypoint_file, ("annotations", "categories")), keypoint_file, bad)
-        for id in poses.keys() - entries.keys():
+        for id in sorted(poses.keys() - entries.keys()):
             bad.report(keypoint_file, f"annotation {id}: {file.name} has no such annotation")
     things: dict[str, list[Thing]] = {id: [] for id in sizes}
     for id, entry in entries.items():
@@ -190,7 +190,7 @@ def _keypoints(document: dict, file: Path, bad: BadData) -> tuple[tuple[str, ...
             ):
                 bad.report(file, f"annotation {entry.get('id')}: keypoints want x, y and 0, 1 or 2 per joint: {pose}")
             else:
-                poses[str(entry.get("id"))] = tuple(map(float, pose))
+                poses.setdefault(str(entry.get("id")), tuple(map(float, pose)))
     return joints, poses
 
 
