@@ -18,7 +18,7 @@ THRESHOLD = 0.5  # of IoU
 def localization_accuracy(predictions: Sequence[Prediction], targets: Sequence[Target], probe: None = None) -> Result:
     """accuracy50, known_class50 and box_iou: fractions of images, and a mean IoU over images.
 
-    ILSVRC's localization with one guess (Russakovsky et al. 2015, section 4.2): the class is the main object's, and the
+    ILSVRC's localization with one guess (Russakovsky et al. 2015): the class is the main object's, and the
     box may be that of any object of this class. The guess is the prediction's first box and its highest class score
     (of equal ones, the lowest index).
     accuracy50: class right and IoU >= 0.5. known_class50: IoU >= 0.5, whatever the class ("GT-known localization").

@@ -17,7 +17,7 @@ IGNORED = 255  # in the truth's map: a pixel that nobody is asked about (VOC's "
 
 
 def mean_iou(predictions: Sequence[Prediction], targets: Sequence[Target], probe: None = None) -> Result:
-    """mIoU and pixel_accuracy, fractions, of the pixels of all images together (Everingham et al. 2015, section 4.3).
+    """mIoU and pixel_accuracy, fractions, of the pixels of all images together (Everingham et al. 2015).
 
     A class's IoU is its true positives over true positives, false positives and false negatives, each summed over the
     images before the division; mIoU is the mean over the classes that are in the truth or predicted anywhere.
