@@ -17,7 +17,9 @@ app = typer.Typer(
 # What a person's mistake raises: one line, not a traceback.
 MISTAKES = (ValueError, LookupError, OSError, RuntimeError)
 
-DatasetOption = Annotated[str, typer.Option("--dataset", help="scenes, voc:PATH; with @SPLIT where another is meant")]
+DatasetOption = Annotated[
+    str, typer.Option("--dataset", help="scenes, voc:PATH, coco:PATH, ...; @SPLIT names another split")
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1")]
 WeightsOption = Annotated[Path | None, typer.Option("--weights", help="a file that `roibench train` wrote")]
 BadDataOption = Annotated[str, typer.Option("--on-bad-data", help="fail, listing all of it, or skip")]

@@ -24,7 +24,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--model", default="*", help="models, with wildcards: faster*,retinanet (default: all with weights)"
     )
     group.addoption(
-        "--dataset", default="scenes", help="scenes, voc:PATH, each with @SPLIT if wanted (default: scenes)"
+        "--dataset",
+        default="scenes",
+        help="scenes, voc:PATH, coco:PATH, ...; @SPLIT names another split (default: scenes)",
     )
     group.addoption("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
     group.addoption("--precision", default="float32", help="float32, bfloat16, float16 (default: float32)")

@@ -13,11 +13,11 @@ from typing import NamedTuple
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from roibench.datasets.bad_data import BadData, BadDataError, Problem, box_problem
+from roibench.datasets.bad_data import BadData, Problem, box_problem
+from roibench.datasets.images import decode
 from roibench.structures import Input, Sample, Target
 from roibench.tasks import DatasetInfo
 
@@ -82,7 +82,7 @@ class Voc:
             ignored=torch.tensor(photograph.difficult, dtype=torch.bool),
             areas=width_height.prod(dim=1),  # of the box: VOC's detection task knows no outline
         )
-        return Sample(Input(photograph.id, _decode(photograph.file)), target)
+        return Sample(Input(photograph.id, decode(photograph.file)), target)
 
     @cached_property
     def hash(self) -> str:
@@ -231,13 +231,3 @@ def _read_photograph(
         tuple(classes.index(thing.name) for thing, _ in sound),
         tuple(thing.difficult for thing, _ in sound),
     )
-
-
-def _decode(file: Path) -> torch.Tensor:
-    """uint8 [3, H, W], RGB."""
-    try:
-        with Image.open(file) as image:
-            pixels = np.array(image.convert("RGB"))
-    except OSError as error:
-        raise BadDataError((Problem(file, None, f"can't be decoded: {error}"),)) from error
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
