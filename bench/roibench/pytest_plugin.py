@@ -26,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--dataset",
         default="scenes",
-        help="scenes, voc:PATH, coco:PATH, ...; @SPLIT names another split (default: scenes)",
+        help="scenes, voc:PATH, coco:PATH, ...; @SPLIT: another split (default: scenes)",
     )
     group.addoption("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
     group.addoption("--precision", default="float32", help="float32, bfloat16, float16 (default: float32)")
