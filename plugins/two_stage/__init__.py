@@ -24,7 +24,7 @@ def register_models(register):
             paper=FASTER_RCNN,
             trained_on=("boxes", "labels"),
             recipe=Recipe(
-                epochs=12,
+                epochs=16,
                 batch_size=8,
                 learning_rate=3e-3,
                 optimizer="adamw",

@@ -36,7 +36,7 @@ class Config:
     blocks: tuple[int, ...] = (2, 2, 2)
     strides: tuple[int, ...] = (4, 8, 16)
     channels: int = 64  # of the pyramid [256]
-    hidden: int = 96  # of the box head [1024]
+    hidden: int = 128  # of the box head [1024]
     short_side: int | None = None  # images are resized to it [600]
     long_side: int = 1333
     anchor_sizes: tuple[tuple[float, ...], ...] = ((9, 14), (21, 32), (48, 70))  # per level
