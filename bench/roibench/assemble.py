@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from roibench.datasets.sources import Source
 from roibench.model import Model
 from roibench.registry import Registry, resolve
 from roibench.tasks import DatasetInfo, ModelSpec
@@ -25,7 +26,7 @@ def find_weights(spec: ModelSpec, dataset: str, weights: Path | None, registry: 
     """The file to load: the given one, else what the plugin ships for this data set (its bare name), else None for a
     model that learns nothing. Raises NoWeightsError, saying how to get some, for a model that does.
     """
-    path = weights or shipped_weights(spec, dataset.partition(":")[0], registry)
+    path = weights or shipped_weights(spec, Source.parse(dataset).name, registry)
     if path is None and spec.recipe is not None:
         raise NoWeightsError(
             f"model {spec.name!r} has no weights for data set {dataset!r}; "

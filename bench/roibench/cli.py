@@ -94,9 +94,10 @@ def train(
         TimeRemainingColumn,
     )
 
+    from roibench.datasets.sources import Source
     from roibench.train import train_model
 
-    folder = out or Path("results/runs") / f"train-{model}-{dataset.partition(':')[0]}"
+    folder = out or Path("results/runs") / f"train-{model}-{Source.parse(dataset).name}"
     columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.description}")) as bar:
         job = bar.add_task("", total=None, epoch=1)

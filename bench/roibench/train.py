@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from roibench.assemble import build_model
-from roibench.datasets.sources import open_dataset
+from roibench.datasets.sources import Source, open_dataset
 from roibench.files import write_atomically
 from roibench.model import TrainableModel
 from roibench.nn.augment import augment
@@ -245,7 +245,7 @@ def train_model(
         torch=torch.__version__,
         final_losses=trainer.losses,
     )
-    path = folder / f"{name}-{dataset.partition(':')[0].partition('@')[0]}.safetensors"
+    path = folder / f"{name}-{Source.parse(dataset).name}.safetensors"
     save_weights(path, model.state_dict(), header)
     return path
 

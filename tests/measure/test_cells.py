@@ -125,6 +125,12 @@ def test_a_wrong_wish_is_one_line_that_says_what_would_be_right(third_party, cha
         make_plan(Options(**wish), third_party)
 
 
+def test_shipped_weights_are_found_whatever_the_split(third_party):
+    plan = make_plan(Options(models=("faster_rcnn",), datasets=("scenes", "scenes@train")), third_party)
+    assert [cell.weights for cell in plan.cells] == [None, None]
+    assert len({cell.weights_hash for cell in plan.cells}) == 1
+
+
 @pytest.mark.usefixtures("third_party")
 def test_pytest_shows_exactly_the_childs_latencies(tmp_path):
     """Both doors end in run_cell: here `roibench run`, which starts pytest with the plugin."""

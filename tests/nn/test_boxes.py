@@ -99,9 +99,9 @@ def test_sampling_keeps_the_fraction_fills_up_with_background_and_spares_the_und
 
 
 def test_the_pyramid_sums_from_coarse_to_fine_and_keeps_sizes():
-    pyramid = FeaturePyramid((4, 8, 16), 6, extra_level=True)
+    pyramid = FeaturePyramid((4, 8, 16), 6)
     maps = [torch.randn(2, c, s, s + 1) for c, s in ((4, 16), (8, 8), (16, 4))]
-    assert [tuple(level.shape) for level in pyramid(maps)] == [(2, 6, 16, 17), (2, 6, 8, 9), (2, 6, 4, 5), (2, 6, 2, 3)]
+    assert [tuple(level.shape) for level in pyramid(maps)] == [(2, 6, 16, 17), (2, 6, 8, 9), (2, 6, 4, 5)]
     finest = pyramid(maps)[0]
     maps[2] = maps[2] + 1
     assert not torch.equal(pyramid(maps)[0], finest), "the coarsest map must reach the finest level"

@@ -16,7 +16,7 @@ from roibench.measure.cost import count_cost, memory_now, memory_peak
 from roibench.measure.predictions import cut, save_predictions
 from roibench.measure.provenance import provenance
 from roibench.measure.record import CellSpec, Interval, Memory, Record, Score
-from roibench.measure.timing import Timed, summarise, time_predictions, time_stages
+from roibench.measure.timing import summarise, time_predictions, time_stages
 from roibench.model import Model
 from roibench.registry import Registry, resolve
 from roibench.structures import Input, Prediction, Target
@@ -77,7 +77,7 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, tell: Callabl
     rounds = [time_predictions(model, batches, precision) for _ in range(spec.rounds)]
     memory = Memory(before=before, peak=memory_peak(device))
     predictions = rounds[0].predictions
-    _check(predictions, rounds[0], images)
+    _check(predictions, images)
 
     tell("scoring")
     path = folder / "predictions" / f"{spec.id}.npz"
@@ -144,7 +144,7 @@ def _images_within_budget(
     return min(images, max(affordable, spec.batch_size))
 
 
-def _check(predictions: Sequence[Prediction], timed: Timed, images: int) -> None:
+def _check(predictions: Sequence[Prediction], images: int) -> None:
     if len(predictions) != images or not all(isinstance(one, Prediction) for one in predictions):
         raise CellError(
             f"predict returned {len(predictions)} predictions for {images} images; want one Prediction per Input"

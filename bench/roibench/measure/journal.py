@@ -64,9 +64,12 @@ class Journal:
 
     def _append(self, line: dict[str, Any]) -> None:
         path = self.folder / FILE
-        torn = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
-        with path.open("a") as file:
-            file.write(("\n" if torn else "") + json.dumps(line) + "\n")
+        with path.open("ab+") as file:
+            if file.tell():  # a line that a crash tore is ended, so that it spoils no other
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    file.write(b"\n")
+            file.write(json.dumps(line).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
         self._take(line)

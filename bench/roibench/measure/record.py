@@ -6,6 +6,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from roibench.datasets.sources import Source
+
 SCHEMA_VERSION = 1
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -44,7 +46,8 @@ class CellSpec(_Data):
     def id(self) -> str:
         """Short, stable name of the cell: what it is, and a digest of everything that it depends on."""
         digest = hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
-        return f"{self.model}-{self.dataset.partition(':')[0]}-{self.device.replace(':', '')}-{self.precision}-{digest}"
+        name = Source.parse(self.dataset).name
+        return f"{self.model}-{name}-{self.device.replace(':', '')}-{self.precision}-{digest}"
 
 
 class Interval(_Data):

