@@ -46,9 +46,9 @@ def sources(*patterns: str) -> list[str]:
 if toolkit:
     cxx += [f'-DROIBENCH_CUDA_VERSION="{torch.version.cuda}"']
     cxx += [f'-DROIBENCH_CUDA_ARCHS="{os.environ["TORCH_CUDA_ARCH_LIST"]}"']
-    files = sources("*.cpp", "cpu/*.cpp", "cuda/*.cpp", "cuda/kernels/*.cu")
+    files = sources("*.cpp", "autograd/*.cpp", "cpu/*.cpp", "cuda/*.cpp", "cuda/kernels/*.cu")
     extension = CUDAExtension("roibench._C", files, extra_compile_args={"cxx": cxx, "nvcc": nvcc})
 else:
-    extension = CppExtension("roibench._C", sources("*.cpp", "cpu/*.cpp"), extra_compile_args={"cxx": cxx})
+    extension = CppExtension("roibench._C", sources("*.cpp", "autograd/*.cpp", "cpu/*.cpp"), extra_compile_args={"cxx": cxx})
 
 setup(ext_modules=[extension], cmdclass={"build_ext": BuildExtension})
