@@ -49,6 +49,7 @@ if toolkit:
     files = sources("*.cpp", "autograd/*.cpp", "cpu/*.cpp", "cuda/*.cpp", "cuda/kernels/*.cu")
     extension = CUDAExtension("roibench._C", files, extra_compile_args={"cxx": cxx, "nvcc": nvcc})
 else:
-    extension = CppExtension("roibench._C", sources("*.cpp", "autograd/*.cpp", "cpu/*.cpp"), extra_compile_args={"cxx": cxx})
+    files = sources("*.cpp", "autograd/*.cpp", "cpu/*.cpp")
+    extension = CppExtension("roibench._C", files, extra_compile_args={"cxx": cxx})
 
 setup(ext_modules=[extension], cmdclass={"build_ext": BuildExtension})

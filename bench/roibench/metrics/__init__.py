@@ -7,6 +7,7 @@ from roibench.tasks import MetricSpec, Task
 @hookimpl
 def register_metrics(register):
     register(MetricSpec("coco_ap", Task.DETECTION, "roibench.metrics.detection:coco_ap"))
+    register(MetricSpec("voc_ap", Task.DETECTION, "roibench.metrics.detection:voc_ap"))
     register(MetricSpec("mean_iou", Task.SEMANTIC_SEGMENTATION, "roibench.metrics.semantic_segmentation:mean_iou"))
     register(MetricSpec("top_k_accuracy", Task.CLASSIFICATION, "roibench.metrics.classification:top_k_accuracy"))
     register(

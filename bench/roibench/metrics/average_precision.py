@@ -2,8 +2,9 @@
 
 Follows pycocotools' COCOeval.accumulate, whose numbers are those of weight 1. A whole-number weight is that many copies
 of the image, ranked side by side. Two facts make 1,000 weightings cheap. Precision can only peak at a hit, so that the
-misses between two hits are summed, not visited: one sparse product with the weights. And the precision at the 101
-recall points is a sum over hits of (best precision from here on) x (recall points reached by this hit first).
+misses between two hits are summed, not visited: one sparse product with the weights. And the mean precision over the
+recall points is a sum over hits of (best precision from here on) x (share of the points that this hit is the first to
+reach).
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from scipy import sparse
 
 from roibench.metrics.matching import Booleans, Floats, Integers, Matching
 
-RECALL_POINTS: Floats = np.linspace(0, 1, 101)
+RECALL_POINTS = 101  # evenly from 0 to 1: COCO's; Pascal VOC had 11 until 2009
 LIMITS = (1, 10, 100)  # detections per image and class, of recall
 _BLOCK = 1 << 20  # numbers held per array while accumulating: keeps them in the cache, and memory small
 
@@ -32,8 +33,18 @@ class ClassScores:
     recall: Floats
 
 
-def accumulate(matching: Matching, weights: NDArray[np.number], area: str, limits: tuple[int, ...]) -> ClassScores:
-    """Score each class within an area range, for weights [R, N] >= 0; limits are those of recall [M]."""
+def accumulate(
+    matching: Matching,
+    weights: NDArray[np.number],
+    area: str,
+    limits: tuple[int, ...],
+    points: int | None = RECALL_POINTS,
+) -> ClassScores:
+    """Score each class within an area range, for weights [R, N] >= 0; limits are those of recall [M].
+
+    points: at how many values of recall the interpolated precision is averaged; None: at every one that occurs, which
+    is the area under the curve (VOC since 2010).
+    """
     a = matching.areas.index(area)
     by_image = np.ascontiguousarray(weights.T, np.float64)  # [N, R]
     required, true_label = matching.required[a], matching.true_label
@@ -47,7 +58,7 @@ def accumulate(matching: Matching, weights: NDArray[np.number], area: str, limit
         mine = slice(*np.searchsorted(matching.label, [label, label + 1]))
         hit, miss = matching.hit[a, :, mine], matching.miss[a, :, mine]
         image, rank = matching.image[mine], matching.rank[mine]
-        precision[k] = _average_precision(hit, miss, image, by_image, positives)
+        precision[k] = _average_precision(hit, miss, image, by_image, positives, points)
         for m, limit in enumerate(limits):
             t, d = np.nonzero(hit & (rank < limit))
             recall[k, m] = _sums(t, image[d], len(hit), by_image) / positives
@@ -60,7 +71,9 @@ def _sums(rows: Integers, images: Integers, count: int, by_image: Floats) -> Flo
     return table @ by_image
 
 
-def _average_precision(hit: Booleans, miss: Booleans, image: Integers, by_image: Floats, positives: Floats) -> Floats:
+def _average_precision(
+    hit: Booleans, miss: Booleans, image: Integers, by_image: Floats, positives: Floats, points: int | None
+) -> Floats:
     """[T, R] from hit and miss [T, D], best score first, and the number of objects [R]."""
     hits_before = np.cumsum(hit, axis=1) - hit
     totals = hit.sum(axis=1)
@@ -78,22 +91,25 @@ def _average_precision(hit: Booleans, miss: Booleans, image: Integers, by_image:
         hits = by_image[hit_image, part]
         misses = _sums(next_hit, miss_image, len(hit_image), by_image[:, part])
         for row, begin, end in zip(precision, ends - totals, ends, strict=True):
-            row[part] = _area_under_curve(hits[begin:end].cumsum(0), misses[begin:end].cumsum(0), positives[part])
+            row[part] = _area_under_curve(
+                hits[begin:end].cumsum(0), misses[begin:end].cumsum(0), positives[part], points
+            )
     return precision + 0 * positives  # NaN where nothing could be found
 
 
-def _area_under_curve(hits: Floats, misses: Floats, positives: Floats) -> Floats:
+def _area_under_curve(hits: Floats, misses: Floats, positives: Floats, points: int | None) -> Floats:
     """[R] from the hits and misses up to each of P hits [P, R]: interpolated precision, averaged over recall points."""
     precision = hits / (misses + hits + np.spacing(1))
     best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
-    reached = _points_reached(np.nan_to_num(hits / positives))
-    return np.einsum("pr,pr->r", best_from_here, np.diff(reached, axis=0, prepend=0)) / len(RECALL_POINTS)
+    recall = np.nan_to_num(hits / positives)
+    reached = recall if points is None else _points_reached(recall, points) / points
+    return np.einsum("pr,pr->r", best_from_here, np.diff(reached, axis=0, prepend=0))
 
 
-def _points_reached(recall: Floats) -> Integers:
+def _points_reached(recall: Floats, points: int) -> Integers:
     """How many recall points are <= recall: only the nearest one needs the exact comparison."""
-    nearest = (recall * (len(RECALL_POINTS) - 1) + 0.5).astype(np.intp)
-    return nearest + (RECALL_POINTS[nearest] <= recall)
+    nearest = (recall * (points - 1) + 0.5).astype(np.intp)
+    return nearest + (np.linspace(0, 1, points)[nearest] <= recall)
 
 
 def coco_summary(matching: Matching, weights: NDArray[np.number]) -> dict[str, Floats]:

@@ -1,13 +1,14 @@
-"""Detection: COCO's average precision and recall of boxes, with bootstrap intervals over images."""
+"""Detection: COCO's and Pascal VOC's average precision of boxes, with bootstrap intervals over images."""
 
 from collections.abc import Sequence
 
 import numpy as np
+from torch import Tensor
 
 from roibench.metrics.average_precision import LIMITS, accumulate, coco_summary
-from roibench.metrics.bootstrap import bootstrap
+from roibench.metrics.bootstrap import Weights, bootstrap, ratio
 from roibench.metrics.fields import by_image, flags, numbers
-from roibench.metrics.matching import Booleans, Floats, Matching, Pairing, match
+from roibench.metrics.matching import AREAS, Booleans, Floats, Integers, Matching, Pairing, match, nearest_object
 from roibench.structures import Prediction, Target
 from roibench.tasks import Result
 
@@ -22,6 +23,42 @@ def coco_ap(predictions: Sequence[Prediction], targets: Sequence[Target], probe:
     return coco_result(match_boxes(predictions, targets))
 
 
+VOC_THRESHOLD = 0.5
+VOC_POINTS = {"VOC07_AP50": 11, "VOC_AP50": None}  # of recall; None: all
+
+
+def voc_ap(predictions: Sequence[Prediction], targets: Sequence[Target], probe: None = None) -> Result:
+    """Pascal VOC's average precision at IoU 0.5, the mean over classes (Everingham et al. 2010).
+
+    VOC07_AP50: interpolated at 11 values of recall, as until VOC 2009. VOC_AP50: the area under the interpolated curve,
+    as since VOC 2010. They differ from COCO's AP50 in the matching, too (metrics.matching.nearest_object): a second
+    detection of an object is wrong, even where a neighbour is still free. Target.ignored is VOC's `difficult`.
+    artefacts["AP per class"]: label -> VOC_AP50, of the classes that have ground truth.
+
+    VOC counts both end pixels of a box in: the same as here, where a box's right and lower edge lie behind its last
+    pixel. The development kit asks for IoU >= 0.5, and so does this; some copies of it ask for more than 0.5.
+    """
+    pairings = [pair_boxes(*image) for image in by_image(predictions, targets)]
+    most = max((len(pairing.scores) for pairing in pairings), default=0)
+    matching = match(pairings, np.array([VOC_THRESHOLD]), {"all": AREAS["all"]}, most, assign=nearest_object)
+
+    def by_class(weights: Weights, points: int | None) -> tuple[Integers, Floats]:
+        scores = accumulate(matching, weights, "all", (), points)
+        return scores.labels, scores.precision[:, 0]
+
+    def statistic(weights: Weights) -> dict[str, Floats]:
+        means = {}
+        for name, points in VOC_POINTS.items():
+            _, precision = by_class(weights, points)
+            defined = ~np.isnan(precision)
+            means[name] = ratio(np.where(defined, precision, 0).sum(0), defined.sum(0))
+        return means
+
+    labels, precision = by_class(np.ones((1, matching.images)), None)
+    per_class = {int(label): float(ap) for label, ap in zip(labels, precision[:, 0], strict=True)}
+    return Result(bootstrap(statistic, matching.images), artefacts={"AP per class": per_class})
+
+
 def coco_result(matching: Matching) -> Result:
     """COCO's 12 numbers of whatever was matched, with intervals, and the AP of each class."""
     values = bootstrap(lambda weights: coco_summary(matching, weights), matching.images)
@@ -32,7 +69,7 @@ def coco_result(matching: Matching) -> Result:
 
 def match_boxes(predictions: Sequence[Prediction], targets: Sequence[Target]) -> Matching:
     """Match boxes by IoU; a prediction or a target that makes no sense is a ValueError that names its image."""
-    return match([_pair(*image) for image in by_image(predictions, targets)])
+    return match([pair_boxes(*image) for image in by_image(predictions, targets)])
 
 
 def box_similarity(boxes: Floats, true_boxes: Floats, crowd: Booleans) -> Floats:
@@ -54,7 +91,8 @@ def box_areas(boxes: Floats) -> Floats:
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
-def _pair(owner: str, prediction: Prediction, true_owner: str, target: Target) -> Pairing:
+def pair_boxes(owner: str, prediction: Prediction, true_owner: str, target: Target, one_class: bool = False) -> Pairing:
+    """An image's boxes, compared by IoU. one_class: labels don't matter, and needn't be there."""
     boxes = numbers(owner, "boxes", prediction.boxes).reshape(-1, 4)
     true_boxes = numbers(true_owner, "boxes", target.boxes).reshape(-1, 4)
     count, objects = len(boxes), len(true_boxes)
@@ -62,13 +100,17 @@ def _pair(owner: str, prediction: Prediction, true_owner: str, target: Target) -
     return Pairing(
         similarity=box_similarity(boxes, true_boxes, crowd),
         scores=numbers(owner, "scores", prediction.scores, count),
-        labels=numbers(owner, "labels", prediction.labels, count).astype(np.int64),
+        labels=_labels(owner, prediction.labels, count, one_class),
         areas=box_areas(boxes),
-        true_labels=numbers(true_owner, "labels", target.labels, objects).astype(np.int64),
+        true_labels=_labels(true_owner, target.labels, objects, one_class),
         true_areas=true_areas(true_owner, target, box_areas(true_boxes)),
         crowd=crowd,
         ignored=flags(true_owner, "ignored", target.ignored, objects),
     )
+
+
+def _labels(owner: str, labels: Tensor | None, count: int, one_class: bool) -> Integers:
+    return np.zeros(count, np.int64) if one_class else numbers(owner, "labels", labels, count).astype(np.int64)
 
 
 def true_areas(owner: str, target: Target, otherwise: Floats) -> Floats:

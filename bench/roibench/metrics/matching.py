@@ -1,10 +1,11 @@
-"""COCO's matching of detections with ground truth: greedy by score, once per image, for whatever similarity.
+"""Matching of detections with ground truth: greedy by score, once per image, for whatever similarity.
 
 Follows pycocotools' COCOeval.evaluateImg. The similarity is box IoU, mask IoU or keypoint OKS; all area ranges and IoU
 thresholds are matched side by side, and all classes of an image in one go, since no detection sees another class.
+Pascal VOC differs in one thing, which object a detection is held against: `nearest_object`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
+Assignment = Callable[[Floats, Floats, Booleans, Booleans], Integers]
 
 IOU_THRESHOLDS: Floats = np.linspace(0.5, 0.95, 10)
 # Square pixels of the object; an area on a border belongs to both ranges, as in COCOeval.
@@ -71,8 +73,10 @@ def match(
     thresholds: Floats = IOU_THRESHOLDS,
     areas: Mapping[str, tuple[float, float]] = AREAS,
     max_detections: int = MAX_DETECTIONS,
+    assign: Assignment | None = None,
 ) -> Matching:
-    """Match every image of a data set."""
+    """Match every image of a data set; assign: best_free_object (COCO's, the default) or nearest_object (VOC's)."""
+    assign = assign or best_free_object
     if not pairings:
         raise ValueError("there is no image to match")
     low, high = np.array(list(areas.values())).T[..., None]  # [A, 1] each
@@ -87,7 +91,7 @@ def match(
         similarity = np.where(labels[:, None] == pairing.true_labels, pairing.similarity[order], -1.0)
         outside = (pairing.true_areas < low) | (pairing.true_areas > high)
         needless = outside | pairing.ignored | pairing.crowd
-        matched = _greedy(similarity, thresholds, needless, pairing.crowd)
+        matched = assign(similarity, thresholds, needless, pairing.crowd)
 
         found = matched >= 0
         counts = ~np.take_along_axis(needless[:, None], matched, 2) if needless.size else np.zeros_like(found)
@@ -117,9 +121,9 @@ def match(
     )
 
 
-def _greedy(similarity: Floats, thresholds: Floats, needless: Booleans, crowd: Booleans) -> Integers:
-    """The object that each detection takes, int [A, T, D], -1 for none: similarity [D, G] best score first, needless
-    [A, G], crowd [G].
+def best_free_object(similarity: Floats, thresholds: Floats, needless: Booleans, crowd: Booleans) -> Integers:
+    """COCO's assignment: the object that each detection takes, int [A, T, D], -1 for none. similarity [D, G], best
+    score first, negative where the classes differ; thresholds [T]; needless [A, G]; crowd [G].
 
     Of the objects that are still free and similar enough, an object that counts goes before one that doesn't, then the
     more similar, then the later one.
@@ -140,4 +144,26 @@ def _greedy(similarity: Floats, thresholds: Floats, needless: Booleans, crowd: B
         found = wish[a, t, best] >= 0
         matched[:, :, d] = np.where(found, best, -1)
         free[a, t, best] &= ~found | crowd[best]
+    return matched
+
+
+def nearest_object(similarity: Floats, thresholds: Floats, needless: Booleans, crowd: Booleans) -> Integers:
+    """Pascal VOC's assignment (Everingham et al. 2010, section 4.2), arguments and result as best_free_object's.
+
+    A detection is held against the object that it overlaps most, the first of equals, and no other: if that one is
+    taken already, the detection is a duplicate, and wrong. One that needn't be found (difficult) absorbs any number.
+    """
+    detections, objects = similarity.shape
+    matched = np.full((len(needless), len(thresholds), detections), -1)
+    if objects == 0:
+        return matched
+    nearest = similarity.argmax(1)
+    enough = similarity.max(1) >= thresholds[:, None]  # [T, D]
+    for a, unneeded in enumerate(needless):
+        free = np.ones((len(thresholds), objects), bool)
+        for d in np.flatnonzero(enough.any(0)):
+            g = nearest[d]
+            found = enough[:, d] & (free[:, g] | unneeded[g])
+            matched[a, found, d] = g
+            free[found, g] = False
     return matched

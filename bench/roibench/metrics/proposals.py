@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from roibench.metrics.bootstrap import Weights, bootstrap, ratio
-from roibench.metrics.detection import box_areas, box_similarity
-from roibench.metrics.fields import by_image, flags, numbers
-from roibench.metrics.matching import AREAS, IOU_THRESHOLDS, Floats, Pairing, match
+from roibench.metrics.detection import pair_boxes
+from roibench.metrics.fields import by_image
+from roibench.metrics.matching import AREAS, IOU_THRESHOLDS, Floats, match
 from roibench.structures import Prediction, Target
 from roibench.tasks import Result
 
@@ -26,7 +26,7 @@ def proposal_recall(predictions: Sequence[Prediction], targets: Sequence[Target]
     Crowds and ignored objects need not be covered. per_image["recall50"]: NaN where an image has no object.
     artefacts["recall by proposals"]: "recall50" or "recall70" -> {proposals per image: recall}.
     """
-    pairings = [_pair(*image) for image in by_image(predictions, targets)]
+    pairings = [pair_boxes(*image, one_class=True) for image in by_image(predictions, targets)]
     matching = match(pairings, areas={"all": AREAS["all"]}, max_detections=max(COUNTS))
     objects = np.bincount(matching.true_image[matching.required[0]], minlength=matching.images).astype(np.float64)
     covered = np.zeros((len(COUNTS), len(IOU_THRESHOLDS), matching.images))
@@ -54,20 +54,3 @@ def proposal_recall(predictions: Sequence[Prediction], targets: Sequence[Target]
 
 def _level(iou: float) -> int:
     return int(np.argmin(np.abs(IOU_THRESHOLDS - iou)))
-
-
-def _pair(owner: str, prediction: Prediction, true_owner: str, target: Target) -> Pairing:
-    boxes = numbers(owner, "boxes", prediction.boxes).reshape(-1, 4)
-    true_boxes = numbers(true_owner, "boxes", target.boxes).reshape(-1, 4)
-    count, objects = len(boxes), len(true_boxes)
-    crowd = flags(true_owner, "crowd", target.crowd, objects)
-    return Pairing(
-        similarity=box_similarity(boxes, true_boxes, crowd),
-        scores=numbers(owner, "scores", prediction.scores, count),
-        labels=np.zeros(count, np.int64),
-        areas=box_areas(boxes),
-        true_labels=np.zeros(objects, np.int64),
-        true_areas=box_areas(true_boxes),
-        crowd=crowd,
-        ignored=flags(true_owner, "ignored", target.ignored, objects),
-    )
