@@ -38,6 +38,15 @@ def test_doctor_says_what_was_built_and_found():
         assert word in result.output
 
 
+def test_schema_describes_a_record():
+    schema = json.loads(runner.invoke(cli.app, ["schema"]).output)
+    assert schema["title"] == "Record"
+    assert {"cell", "scores", "latency", "stages", "memory", "cost", "disturbance", "provenance"} <= set(
+        schema["properties"]
+    )
+    assert "milliseconds per image" in schema["$defs"]["Latency"]["description"].lower()
+
+
 def test_predict_draws_and_writes_every_image(tmp_path):
     rng = np.random.default_rng(0)
     names = ["one.png", "two.png"]

@@ -16,7 +16,7 @@ def test_built_in_families_come_through_entry_points():
     assert registry.failures == []
     assert registry.origin["ModelSpec", "faster_rcnn"] == "two_stage"
     assert {"scenes", "voc"} <= set(registry.datasets)
-    assert [metric.name for metric in registry.metrics_for(Task.DETECTION)] == ["coco_ap"]
+    assert [metric.name for metric in registry.metrics_for(Task.DETECTION)] == ["coco_ap", "voc_ap"]
 
 
 def test_one_bad_plugin_does_not_stop_the_rest(third_party):

@@ -95,7 +95,8 @@ def train(
     )
 
     from roibench.datasets.sources import Source
-    from roibench.train import train_model
+    from roibench.report.write import write_training_curve
+    from roibench.train import LOG, train_model
 
     folder = out or Path("results/runs") / f"train-{model}-{Source.parse(dataset).name}"
     columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn())
@@ -125,7 +126,8 @@ def train(
             on_bad_data=on_bad_data,
             begin=begin,
         )
-    typer.echo(f"wrote {path}")
+    curve = write_training_curve(folder / LOG, f"{model} on {Source.parse(dataset).label}")
+    typer.echo(f"wrote {path} and {curve}")
     typer.echo(f"measure it: roibench run --model {model} --dataset {dataset} --weights {path}")
 
 
@@ -160,6 +162,16 @@ def doctor() -> None:
     for what, state in examine():
         table.add_row(f"[bold]{what}[/bold]", state)
     Console().print(table)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a record, as a line of records.jsonl holds it."""
+    import json
+
+    from roibench.measure.record import Record
+
+    typer.echo(json.dumps(Record.model_json_schema(), indent=2))
 
 
 def main() -> None:

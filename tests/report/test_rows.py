@@ -81,13 +81,13 @@ def test_a_failed_cell_is_a_failure_and_nothing_else(record, failed):
     records = [record("ran"), failed("broke", "Traceback (most recent call last):\n  ...\nValueError: no such box")]
     assert [names(table) for table in tables(records)] == [["ran"]]
     assert [cell.model for cell in cells(records)] == ["ran"]
-    assert [(failure.model, failure.error) for failure in failures(records)] == [("broke", "ValueError: no such box")]
+    assert [(failure.model, failure.text) for failure in failures(records)] == [("broke", "ValueError: no such box")]
 
 
 def test_a_failed_cell_has_no_row_even_if_something_was_measured_before_it_failed(record):
     broken = record("broke", 0.9).model_copy(update={"status": "failed", "error": "killed"})
     assert tables([broken]) == cells([broken]) == []
-    assert [failure.error for failure in failures([broken])] == ["killed"]
+    assert [failure.text for failure in failures([broken])] == ["killed"]
 
 
 def test_what_all_rows_share_is_said_once(record):

@@ -1,8 +1,11 @@
+import json
+
 import pytest
 from PIL import Image
 
 from roibench.report import write
-from roibench.report.write import write_report
+from roibench.report.curve import training_curve
+from roibench.report.write import write_report, write_training_curve
 
 
 def test_the_report_is_tables_and_plots(record, failed, tmp_path):
@@ -48,3 +51,21 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(record, tmp_pat
         write_report([record("a")], tmp_path)
     assert (tmp_path / "table.md").read_text() == old
     assert {path.name for path in tmp_path.iterdir()} == {"table.md", "table.csv"}
+
+
+def test_the_training_curve_is_drawn_from_the_log_even_if_it_is_torn(tmp_path):
+    log = tmp_path / "training.jsonl"
+    lines = [
+        {"epoch": epoch, "learning_rate": 0.1 / epoch, "box": 1 / epoch, "class": 2 / epoch} for epoch in (1, 2, 2)
+    ]
+    log.write_text("\n".join(map(json.dumps, lines)) + '\n{"epoch": 3, "lea')
+    picture = write_training_curve(log, "a model")
+    assert picture == tmp_path / "training.png"
+    assert Image.open(picture).size == (1200, 675)
+
+
+def test_the_training_curve_shows_each_loss_and_their_sum():
+    epochs = [{"epoch": epoch, "learning_rate": 0.1, "box": 1.0, "class": 2.0} for epoch in (1, 2)]
+    axes = training_curve(epochs, "a model").axes[0]
+    shown = {line.get_label(): line.get_ydata() for line in axes.get_lines()}
+    assert {name: list(values) for name, values in shown.items()} == {"sum": [3, 3], "box": [1, 1], "class": [2, 2]}

@@ -1,7 +1,8 @@
 """What a person types for a data set: `scenes`, `scenes@train`, `voc:PATH`, `voc:PATH@test`."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Self
 
 from roibench.registry import Registry, UnknownNameError, resolve, unknown
@@ -23,6 +24,11 @@ class Source:
         if match is None:
             raise ValueError(f"data set {text!r}: want NAME, NAME:PATH or either with @SPLIT, such as voc:photos@test")
         return cls(**match.groupdict())
+
+    @property
+    def label(self) -> str:
+        """As typed, without the folders above what was opened: those belong to the machine."""
+        return str(replace(self, path=self.path and PurePath(self.path).name))
 
     def __str__(self) -> str:
         path = f":{self.path}" if self.path else ""

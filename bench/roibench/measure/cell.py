@@ -13,6 +13,7 @@ from roibench.assemble import find_weights, ready_model
 from roibench.datasets.sources import open_dataset
 from roibench.files import file_hash
 from roibench.measure.cost import count_cost, memory_now, memory_peak
+from roibench.measure.disturbance import Watch
 from roibench.measure.predictions import cut, save_predictions
 from roibench.measure.provenance import provenance
 from roibench.measure.record import CellSpec, Interval, Memory, Record, Score
@@ -74,7 +75,10 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, tell: Callabl
     batches = Batches(data, images, spec.batch_size)
     tell("timing")
     before = memory_now(device)
-    rounds = [time_predictions(model, batches, precision) for _ in range(spec.rounds)]
+    watch, rounds = Watch(spec.threads), []
+    for _ in range(spec.rounds):
+        rounds.append(time_predictions(model, batches, precision))
+        watch.look()
     memory = Memory(before=before, peak=memory_peak(device))
     predictions = rounds[0].predictions
     _check(predictions, images)
@@ -105,6 +109,7 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, tell: Callabl
         max_detections=rules.max_detections,
         scores=scores,
         latency=summarise(rounds),
+        disturbance=watch.report(rounds),
         stages=stages,
         memory=memory,
         cost=cost,

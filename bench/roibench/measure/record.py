@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from roibench.datasets.sources import Source
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2 added `disturbance`; records of version 1 are still read
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -96,6 +96,22 @@ class Memory(_Data):
     peak: float
 
 
+class Disturbance(_Data):
+    """What the machine did beside the timed rounds, from their beginning to their end; None: can't be known here.
+
+    steal: share of the processors' time that a hypervisor gave to other guests. other_cores: how many cores other
+    processes kept busy, on average. frequency_fall: the processor's clock at its lowest, against its highest, as a
+    share lost. drift: by how much the last third of the rounds is slower than the first. warnings: what of this is too
+    much for the times to be trusted, in words.
+    """
+
+    steal: float
+    other_cores: float
+    frequency_fall: float | None
+    drift: float | None
+    warnings: tuple[str, ...]
+
+
 class Cost(_Data):
     """parameters: learned numbers. flops: floating-point operations per image, a multiply-add being two, averaged over
     counted_images."""
@@ -140,6 +156,7 @@ class Record(_Data):
     max_detections: int | None = None
     scores: dict[str, Score] = {}
     latency: Latency | None = None
+    disturbance: Disturbance | None = None
     stages: list[Stage] = []
     memory: Memory | None = None
     cost: Cost | None = None

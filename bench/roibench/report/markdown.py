@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from roibench.measure.record import Record
 from roibench.report.numbers import percent, percent_interval, short, short_interval
-from roibench.report.rows import Row, Table, cells, failures, tables
+from roibench.report.rows import Remark, Row, Table, cells, disturbances, failures, tables
 
 _MEASURED = ("p50 ms [95 % CI]", "p90 ms", "p99 ms", "images/s", "peak MiB", "GFLOPs", "parameters M", "front")
 _NOTES = (
@@ -15,7 +15,9 @@ _NOTES = (
 
 
 def render(records: Sequence[Record]) -> str:
-    """A section per data set and task, where the time went, what failed, and what it was measured with."""
+    """A section per data set and task, where the time went, whose times are in doubt, what failed, and what it was
+    measured with.
+    """
     found = tables(records)
     sections = [_comparison(table) for table in found]
     if ran := cells(records):
@@ -26,12 +28,16 @@ def render(records: Sequence[Record]) -> str:
         sections.append(
             "## Where the time goes\n\n" + _grid(("model", "data set", "p50 ms", "share of its stages"), rows)
         )
-    if failed := failures(records):
-        rows = [(failure.model, failure.dataset, failure.cell_id, failure.error) for failure in failed]
-        sections.append("## Failed\n\n" + _grid(("model", "data set", "cell", "error"), rows))
+    sections += _remarks("The machine was not quiet: don't trust these times", "why", disturbances(records))
+    sections += _remarks("Failed", "error", failures(records))
     if found:
         sections.append(f"{_NOTES}\n\nMeasured with {_software(records)}.")
     return "\n\n".join(sections or ["No cell was run."]) + "\n"
+
+
+def _remarks(title: str, what: str, remarks: Sequence[Remark]) -> list[str]:
+    rows = [(remark.model, remark.dataset, remark.cell_id, remark.text) for remark in remarks]
+    return [f"## {title}\n\n" + _grid(("model", "data set", "cell", what), rows)] if rows else []
 
 
 def _comparison(table: Table) -> str:

@@ -8,7 +8,6 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePath
 from typing import NamedTuple
 
 from roibench.datasets.sources import Source
@@ -109,13 +108,13 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Failure:
-    """A cell that didn't run to its end, and why in one line."""
+class Remark:
+    """What is to be said of one cell beside its numbers, in one line."""
 
     cell_id: str
     model: str
     dataset: str
-    error: str
+    text: str
 
 
 def tables(records: Sequence[Record]) -> list[Table]:
@@ -133,19 +132,31 @@ def cells(records: Sequence[Record]) -> list[Cell]:
     """The cells that ran and told their stages, fastest first."""
     ran = [record for record in records if record.status == "ok" and record.stages]
     found = [
-        Cell(record.cell.model, _dataset(record), _setting(record), record.latency.p50, tuple(record.stages))
+        Cell(
+            record.cell.model,
+            _dataset(record),
+            _setting(record),
+            record.latency.p50,
+            tuple(record.stages),
+        )
         for record in ran
     ]
     return sorted(found, key=lambda cell: cell.p50.value)
 
 
-def failures(records: Sequence[Record]) -> list[Failure]:
-    """The cells that failed, in the order of the records."""
-    return [
-        Failure(record.cell_id, record.cell.model, _dataset(record), _one_line(record.error))
-        for record in records
-        if record.status == "failed"
-    ]
+def failures(records: Sequence[Record]) -> list[Remark]:
+    """The cells that failed, each with its error, in the order of the records."""
+    return [_remark(record, _one_line(record.error)) for record in records if record.status == "failed"]
+
+
+def disturbances(records: Sequence[Record]) -> list[Remark]:
+    """The cells whose times were taken on a machine that wasn't quiet, each with what disturbed it."""
+    noisy = [record for record in records if record.disturbance and record.disturbance.warnings]
+    return [_remark(record, "; ".join(record.disturbance.warnings)) for record in noisy]
+
+
+def _remark(record: Record, text: str) -> Remark:
+    return Remark(record.cell_id, record.cell.model, _dataset(record), text)
 
 
 def _row(record: Record, task: str) -> Row:
@@ -178,9 +189,7 @@ def _setting(record: Record) -> Setting:
 
 
 def _dataset(record: Record) -> str:
-    """What was opened, without the folders above it: those belong to the machine."""
-    source = Source.parse(record.cell.dataset)
-    return str(replace(source, path=source.path and PurePath(source.path).name))
+    return Source.parse(record.cell.dataset).label
 
 
 def _one_line(error: str | None) -> str:

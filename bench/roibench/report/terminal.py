@@ -9,13 +9,13 @@ from rich.text import Text
 
 from roibench.measure.record import Record
 from roibench.report.numbers import percent, percent_margin, short, short_margin
-from roibench.report.rows import Cell, Failure, Row, Table, cells, failures, tables
+from roibench.report.rows import Cell, Remark, Row, Table, cells, disturbances, failures, tables
 
 FRONT = "●"
 
 
 def render(records: Sequence[Record]) -> RenderableType:
-    """A table per data set and task, where the time went, and what failed."""
+    """A table per data set and task, where the time went, whose times are in doubt, and what failed."""
     found = tables(records)
     parts = [part for table in found for part in _comparison(table)]
     if found:
@@ -25,8 +25,10 @@ def render(records: Sequence[Record]) -> RenderableType:
         parts.append(Text(legend + "\n", style="dim"))
     if ran := cells(records):
         parts.append(_stages(ran))
+    if disturbed := disturbances(records):
+        parts.append(_remarks("the machine was not quiet: don't trust these times", "yellow", "why", disturbed))
     if failed := failures(records):
-        parts.append(_failures(failed))
+        parts.append(_remarks("failed", "red", "error", failed))
     if not parts:
         parts.append(Text("No cell was run."))
     return Group(*parts)
@@ -76,11 +78,11 @@ def _stages(ran: list[Cell]) -> RichTable:
     return grid
 
 
-def _failures(failed: list[Failure]) -> RichTable:
-    grid = _grid("failed")
-    grid.title_style = "bold red"
+def _remarks(title: str, colour: str, what: str, remarks: list[Remark]) -> RichTable:
+    grid = _grid(title)
+    grid.title_style = f"bold {colour}"
     grid.add_column("cell", overflow="fold")
-    grid.add_column("error", overflow="fold")
-    for failure in failed:
-        grid.add_row(failure.cell_id, Text(failure.error))
+    grid.add_column(what, overflow="fold")
+    for remark in remarks:
+        grid.add_row(remark.cell_id, Text(remark.text))
     return grid

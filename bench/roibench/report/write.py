@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from roibench.files import write_atomically
+from roibench.measure.journal import read_lines
 from roibench.measure.record import Record
 from roibench.report import csv, markdown
+from roibench.report.curve import training_curve
 from roibench.report.plot import speed_accuracy
 from roibench.report.rows import Table, tables
 
@@ -31,6 +33,13 @@ def write_report(records: Sequence[Record], folder: Path) -> list[Path]:
         if figure := speed_accuracy(table):
             written += [write_atomically(folder / f"{name}.{kind}", _picture(figure, kind)) for kind in ("png", "svg")]
     return written
+
+
+def write_training_curve(log: Path, title: str) -> Path:
+    """Draw what training wrote into `log` (training.jsonl) as a .png beside it; returns the path."""
+    epochs = {line["epoch"]: line for line in read_lines(log)}  # an epoch that was interrupted has been logged twice
+    figure = training_curve([epochs[number] for number in sorted(epochs)], title)
+    return write_atomically(log.with_suffix(".png"), _picture(figure, "png"))
 
 
 def _named(found: Sequence[Table]) -> dict[str, Table]:
