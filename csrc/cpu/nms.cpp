@@ -11,6 +11,7 @@
 #include "../checks.h"
 #include "kernels.h"
 #include "parallel.h"
+#include "stable_order.h"
 
 namespace roibench {
 namespace {
@@ -21,17 +22,6 @@ float round_down(double t) {
   return f > t ? std::nextafter(f, -std::numeric_limits<float>::infinity()) : f;
 }
 
-// Best first; equal scores by index; NaN last.
-template <class T>
-std::vector<int64_t> by_score(const T* scores, int64_t n) {
-  std::vector<int64_t> order(n);
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [scores](int64_t a, int64_t b) {
-    return scores[a] > scores[b] || (std::isnan(scores[b]) && !std::isnan(scores[a]));
-  });
-  return order;
-}
-
 // NMS on each class by itself: boxes of two classes never meet, so classes go to different threads.
 // idxs may be undefined: all boxes are of one class.
 template <class T>
@@ -40,16 +30,19 @@ at::Tensor suppress(const at::Tensor& boxes, const at::Tensor& scores, const at:
   const T* const corners = boxes.const_data_ptr<T>();
   const std::vector<int64_t> order = by_score(scores.const_data_ptr<T>(), n);
 
-  std::vector<int64_t> rank(n);  // places in `order`, class after class, best first within each
-  std::iota(rank.begin(), rank.end(), 0);
+  std::vector<int64_t> rank(n);      // places in `order`, class after class, best first within each
   std::vector<int64_t> first = {0};  // where each class begins in `rank`
   if (idxs.defined()) {
     const int64_t* const classes = idxs.const_data_ptr<int64_t>();
-    const auto class_of = [&](int64_t r) { return classes[order[r]]; };
-    std::stable_sort(rank.begin(), rank.end(), [&](int64_t a, int64_t b) { return class_of(a) < class_of(b); });
+    const uint64_t least = *std::min_element(classes, classes + n);
+    std::vector<uint64_t> keys(n);
+    for (int64_t r = 0; r < n; ++r) keys[r] = classes[order[r]] - least;
+    rank = stable_order(keys);
     for (int64_t i = 1; i < n; ++i) {
-      if (class_of(rank[i]) != class_of(rank[i - 1])) first.push_back(i);
+      if (keys[rank[i]] != keys[rank[i - 1]]) first.push_back(i);
     }
+  } else {
+    std::iota(rank.begin(), rank.end(), 0);
   }
   first.push_back(n);
 

@@ -87,6 +87,74 @@ def test_agrees_with_torchvision(n):
     assert torch.equal(ops.nms(boxes, scores, 0.5), torchvision.ops.nms(boxes, scores, 0.5))
 
 
+def many(arrangement: str, n: int, random: np.random.Generator) -> np.ndarray:
+    """So many boxes that they are looked up by place; laid out so that it matters how."""
+    corner, size = random.uniform(0, 600, (n, 2)), random.uniform(10, 60, (n, 2))
+    match arrangement:
+        case "all sizes":
+            size = 10 ** random.uniform(-2, 4, (n, 2))
+        case "one place":
+            corner = np.full((n, 2), 40.0)
+        case "a row":
+            corner[:, 1] = size[:, 1] = 7
+        case "far away":
+            corner += 1e6
+        case "tiny":
+            corner, size = corner * 1e-22, size * 1e-22
+        case "huge":
+            corner, size = corner * 1e17, size * 1e16
+        case "two clusters":
+            corner[::2] += 1e5
+        case "much that is nothing":
+            size[::3] *= -1
+            corner[::7] = np.nan
+            size[::11] = np.inf
+    return np.concatenate([corner, corner + size], 1)
+
+
+def greedy(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> list[int]:
+    """The textbook's loop over the whole matrix of overlaps."""
+    order = torch.sort(scores, descending=True, stable=True).indices.tolist()
+    overlapping = (ops.box_iou(boxes, boxes).double() > threshold).numpy()
+    kept = []
+    for i in order:
+        if not overlapping[i, kept].any():
+            kept.append(i)
+    return kept
+
+
+@each_precision
+@pytest.mark.parametrize("threshold", [0.0, 0.05, 0.3, 0.5, 0.7, 0.95, 1.0, 1.2])
+@pytest.mark.parametrize(
+    "arrangement",
+    [
+        *("uniform", "all sizes", "one place", "a row", "far away", "tiny", "huge", "two clusters"),
+        "much that is nothing",
+    ],
+)
+def test_many_boxes_give_what_all_pairs_give(arrangement, threshold, dtype):
+    random = np.random.default_rng(5)
+    boxes = torch.as_tensor(many(arrangement, 700, random)).to(dtype)
+    scores = torch.as_tensor(random.integers(0, 300, 700) / 300).to(dtype)
+    assert ops.nms(boxes, scores, threshold).tolist() == greedy(boxes, scores, threshold)
+
+
+def test_a_threshold_that_is_not_a_number_suppresses_nothing():
+    boxes = torch.tensor([[0.0, 0.0, 2.0, 1.0]]).repeat(400, 1)
+    assert len(ops.nms(boxes, torch.ones(400), math.nan)) == 400
+
+
+def test_memory_grows_with_the_number_of_boxes_not_with_its_square():
+    generator = torch.Generator().manual_seed(0)
+    corner = torch.rand(200_000, 2, generator=generator) * 4000
+    boxes = torch.cat([corner, corner + 2 + 100 * torch.rand(200_000, 2, generator=generator)], dim=1)
+    kept = boxes[ops.nms(boxes, torch.rand(200_000, generator=generator), 0.5)]
+    # A tenth of N squared bits would be 500 MB; and what is kept overlaps nothing else that is kept.
+    some = kept[:500]
+    overlaps = ops.box_iou(some, kept)
+    assert (overlaps > 0.5).sum() == 500
+
+
 def test_a_threshold_between_two_floats_is_not_rounded():
     # IoU is 1/3: the float32 above it is greater than the double 1/3, the float32 below is not.
     boxes = torch.tensor([[0.0, 0.0, 2.0, 1.0], [1.0, 0.0, 3.0, 1.0]])
