@@ -15,14 +15,18 @@ import torch
 
 from roibench.datasets.scenes import cache
 from roibench.datasets.scenes.backgrounds import PHOTOGRAPHS
+from roibench.datasets.scenes.captions import VOCABULARY, describe
 from roibench.datasets.scenes.compose import SPLITS, Scene, render
-from roibench.datasets.scenes.shapes import CLASSES
+from roibench.datasets.scenes.raster import PIXEL
+from roibench.datasets.scenes.shapes import CLASSES, JOINTS
 from roibench.structures import Input, Sample, Target
 from roibench.tasks import DatasetInfo
 
-GENERATOR = 1  # to be raised whenever a scene changes: hashes, caches and published figures hang on it
+GENERATOR = 2  # to be raised whenever a scene changes: hashes, caches and published figures hang on it
 LENGTHS = {"train": 4_000, "val": 500}
-FIELDS = frozenset({"boxes", "labels", "areas", "masks", "main", "image_label", "semantic_map"})
+FIELDS = frozenset(
+    {"boxes", "labels", "areas", "masks", "keypoints", "captions", "main", "image_label", "semantic_map"}
+)
 
 
 def open_scenes(path: None, split: str) -> "Scenes":
@@ -35,7 +39,7 @@ class Scenes:
     """One split: a Dataset. Cheap to make and to pickle; scenes are rendered when asked for.
 
     size: height and width of the images in pixels; objects grow with it. Rendered scenes are kept on disk: all of val
-    (33 MB) and the first epoch of train (260 MB), 64 KiB each; a train scene beyond it is rendered whenever asked for.
+    (34 MB) and the first epoch of train (270 MB), 66 KiB each; a train scene beyond it is rendered whenever asked for.
     """
 
     split: str
@@ -49,7 +53,7 @@ class Scenes:
             raise ValueError(f"scenes has the splits {' and '.join(SPLITS)}, not {self.split!r}")
         if self.size < 32:
             raise ValueError(f"scenes: size: want at least 32 pixels, got {self.size}")
-        info = DatasetInfo("scenes", self.split, CLASSES, image_size=(self.size, self.size), fields=FIELDS)
+        info = DatasetInfo("scenes", self.split, CLASSES, JOINTS, VOCABULARY, (self.size, self.size), FIELDS)
         origin = json.dumps([GENERATOR, self.split, self.size, PHOTOGRAPHS])
         object.__setattr__(self, "info", info)
         object.__setattr__(self, "hash", hashlib.sha256(origin.encode()).hexdigest())
@@ -81,25 +85,29 @@ class Scenes:
 
 
 def _sample(name: str, scene: Scene) -> Sample:
-    numbers = np.arange(1, len(scene.labels) + 1, dtype=np.uint8)
-    masks = scene.instances == numbers[:, None, None]
-    areas = masks.sum(axis=(1, 2))
+    objects = scene.objects
+    masks = scene.instances == np.arange(1, len(objects) + 1, dtype=np.uint8)[:, None, None]
+    boxes, areas, labels = _boxes(masks), masks.sum(axis=(1, 2)), objects["label"].astype(np.int64)
     main = int(areas.argmax())
-    classes = np.array((0, *(label + 1 for label in scene.labels)), np.uint8)
+    classes = np.array((0, *(labels + 1)), np.uint8)
+    joints = objects["joints"].astype(np.float32)
+    joints[..., :2] /= PIXEL
     target = Target(
-        boxes=torch.from_numpy(_boxes(masks)),
-        labels=torch.tensor(scene.labels, dtype=torch.int64),
+        boxes=torch.from_numpy(boxes.astype(np.float32)),
+        labels=torch.from_numpy(labels),
         areas=torch.from_numpy(areas.astype(np.float32)),
         masks=torch.from_numpy(masks),
+        keypoints=torch.from_numpy(joints),
+        captions=describe(objects, boxes, len(scene.instances)),
         main=main,
-        image_label=scene.labels[main],
+        image_label=int(labels[main]),
         semantic_map=torch.from_numpy(classes[scene.instances]),
     )
     return Sample(Input(name, torch.from_numpy(scene.image)), target)
 
 
 def _boxes(masks: np.ndarray) -> np.ndarray:
-    """The tight boxes of masks none of which is empty: bool [N, H, W] -> float32 [N, 4]."""
+    """The tight boxes of masks none of which is empty: bool [N, H, W] -> int64 [N, 4]."""
     columns, rows = masks.any(axis=1), masks.any(axis=2)
     right, bottom = (seen.shape[1] - seen[:, ::-1].argmax(axis=1) for seen in (columns, rows))
-    return np.stack((columns.argmax(axis=1), rows.argmax(axis=1), right, bottom), axis=1).astype(np.float32)
+    return np.stack((columns.argmax(axis=1), rows.argmax(axis=1), right, bottom), axis=1)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from roibench.datasets.scenes.compose import MAX_OBJECTS, Scene
+from roibench.datasets.scenes.compose import MAX_OBJECTS, OBJECT, Scene
 
 _DIGEST = hashlib.sha256().digest_size
+_TABLE = MAX_OBJECTS * OBJECT.itemsize
 
 
 def cache_root() -> Path:
@@ -27,16 +28,16 @@ def load(file: Path, size: int) -> Scene | None:
     except OSError:
         return None
     body = memoryview(data)[_DIGEST:]
-    if len(body) != 1 + MAX_OBJECTS + 4 * size * size or hashlib.sha256(body).digest() != data[:_DIGEST]:
+    if len(body) != 1 + _TABLE + 4 * size * size or hashlib.sha256(body).digest() != data[:_DIGEST]:
         return None
-    planes = np.frombuffer(body[1 + MAX_OBJECTS :], np.uint8).reshape(4, size, size)
-    return Scene(planes[:3], planes[3], tuple(body[1 : 1 + body[0]]))
+    planes = np.frombuffer(body[1 + _TABLE :], np.uint8).reshape(4, size, size)
+    return Scene(planes[:3], planes[3], np.frombuffer(body[1:], OBJECT, count=body[0]))
 
 
 def save(file: Path, scene: Scene) -> None:
     """Writes a scene. A folder that can't be written costs time, not the run: it is warned of."""
-    labels = bytes(scene.labels)
-    body = bytes([len(labels)]) + labels.ljust(MAX_OBJECTS, b"\0") + scene.image.tobytes() + scene.instances.tobytes()
+    table = scene.objects.tobytes().ljust(_TABLE, b"\0")
+    body = bytes([len(scene.objects)]) + table + scene.image.tobytes() + scene.instances.tobytes()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         handle, partial = tempfile.mkstemp(dir=file.parent, suffix=".partial")

@@ -10,9 +10,9 @@ import numpy as np
 
 from roibench.datasets.scenes.backgrounds import add_noise, background
 from roibench.datasets.scenes.integers import SINE_BITS, TURN, Draws, cosine, geometric, sine
-from roibench.datasets.scenes.paint import Coat, choose_coat, lay
+from roibench.datasets.scenes.paint import PALETTE, TEXTURES, Coat, choose_coat, lay
 from roibench.datasets.scenes.raster import PIXEL, Frame, Point, Window, count, rasterize
-from roibench.datasets.scenes.shapes import CLASSES, OUTLINES, PERSON, pose
+from roibench.datasets.scenes.shapes import CLASSES, JOINTS, OUTLINES, PERSON, pose
 
 SPLITS = ("train", "val")
 MAX_OBJECTS = 10
@@ -24,27 +24,46 @@ _TRIES = 8  # per object; a scene where they don't suffice has fewer objects
 _MAX_NOISE = 24
 
 
+# What is known of an object. texture, colour: into TEXTURES and PALETTE. hidden_by: which objects cover a pixel that
+# it would show. joints, of a person: x, y in units and visibility, 0 throughout where it is outside of the image.
+OBJECT = np.dtype(
+    [
+        ("label", "u1"),
+        ("texture", "u1"),
+        ("colour", "u1"),
+        ("hidden_by", "?", MAX_OBJECTS),
+        ("joints", "<i4", (len(JOINTS), 3)),
+    ]
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """A rendered scene of N objects, front to back.
 
-    image: uint8 [3, H, W]. instances: uint8 [H, W], 0 background, else 1 + the object whose pixel it is. labels: [N].
+    image: uint8 [3, H, W]. instances: uint8 [H, W], 0 background, else 1 + the object whose pixel it is. objects:
+    OBJECT [N].
     """
 
     image: np.ndarray
     instances: np.ndarray
-    labels: tuple[int, ...]
+    objects: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
 class _Object:
-    """label, where it is, what it looks like; window and covered as rasterize's."""
+    """label, where it is, what it looks like; window and covered as rasterize's; joints of a person, in units.
+
+    own: bool [h, w], the window's pixels of which it covers half or more.
+    """
 
     label: int
     frame: Frame
     coat: Coat
     window: Window
     covered: np.ndarray
+    own: np.ndarray
+    joints: tuple[Point, ...]
 
 
 def render(split: str, index: int, size: int) -> Scene:
@@ -52,10 +71,16 @@ def render(split: str, index: int, size: int) -> Scene:
     draws = {name: Draws(SPLITS.index(split), index, stream) for name, stream in _STREAMS.items()}
     objects, instances = _layout(draws["layout"], size)
     picture = background(split, size, draws["background"])
-    for thing in reversed(objects):
-        lay(picture, thing.window, thing.covered, thing.frame, thing.coat)
+    table, colours = np.zeros(len(objects), OBJECT), tuple(PALETTE)
+    for index in reversed(range(len(objects))):
+        thing, entry = objects[index], table[index]
+        entry["label"], entry["texture"] = thing.label, TEXTURES.index(thing.coat.texture)
+        entry["colour"] = colours.index(lay(picture, thing.window, thing.covered, thing.frame, thing.coat))
+        entry["hidden_by"][_in_front(thing, instances, index)] = True
+        if thing.joints:
+            entry["joints"] = _see_joints(thing.joints, instances, index)
     picture = add_noise(picture, draws["layout"].below(_MAX_NOISE + 1), draws["noise"])
-    return Scene(picture, instances, tuple(thing.label for thing in objects))
+    return Scene(picture, instances, table)
 
 
 def _layout(draws: Draws, size: int) -> tuple[list[_Object], np.ndarray]:
@@ -94,25 +119,46 @@ def _beside(neighbour: Frame, draws: Draws) -> Point:
 def _make(label: int, x: int, y: int, half: int, draws: Draws) -> _Object:
     if label == PERSON:
         frame = Frame(x, y, half, draws.between(-20, 20))
-        outline = pose(draws).outline
+        outline, joints = pose(draws)
     else:
         frame = Frame(x, y, half, draws.below(TURN))
-        outline = OUTLINES[CLASSES[label]]
+        outline, joints = OUTLINES[CLASSES[label]], ()
     window, covered = rasterize(frame.place(outline))
-    return _Object(label, frame, choose_coat(draws, half), window, covered)
+    own = count(covered) >= 8
+    return _Object(label, frame, choose_coat(draws, half), window, covered, own, tuple(map(frame.point, joints)))
 
 
 def _show(thing: _Object, instances: np.ndarray, number: int) -> bool:
     """Enters an object into the map, behind those already there; returns False if too little of it can be seen.
 
-    A pixel is an object's if the object covers half of it or more and no object in front does.
+    A pixel is an object's if it is among its own and of no object in front.
     """
-    own = count(thing.covered) >= 8
     window = thing.window.clip(*instances.shape)
     here = instances[window.top : window.bottom, window.left : window.right]
-    seen = own[window.within(thing.window)] & (here == 0)
+    seen = thing.own[window.within(thing.window)] & (here == 0)
     visible, (part, whole) = int(seen.sum()), MIN_VISIBLE_SHARE
-    if visible < MIN_VISIBLE_PIXELS or visible * whole < int(own.sum()) * part:
+    if visible < MIN_VISIBLE_PIXELS or visible * whole < int(thing.own.sum()) * part:
         return False
     here[seen] = number
     return True
+
+
+def _in_front(thing: _Object, instances: np.ndarray, index: int) -> np.ndarray:
+    """Which objects hide a part of the index-th: a pixel of its own is theirs in the map."""
+    window = thing.window.clip(*instances.shape)
+    here = instances[window.top : window.bottom, window.left : window.right]
+    return np.setdiff1d(here[thing.own[window.within(thing.window)]], index + 1) - 1
+
+
+def _see_joints(joints: tuple[Point, ...], instances: np.ndarray, index: int) -> list[tuple[int, int, int]]:
+    """x, y in units and visibility: 1 where the joint's pixel is that of an object in front of the index-th, else 2.
+
+    A joint on the outline, whose pixel is mostly what lies behind the person, is thus visible: nothing hides it.
+    """
+    height, width = instances.shape
+    return [
+        (x, y, 1 if 0 < instances[y // PIXEL, x // PIXEL] <= index else 2)
+        if 0 <= x < width * PIXEL and 0 <= y < height * PIXEL
+        else (0, 0, 0)
+        for x, y in joints
+    ]

@@ -34,33 +34,33 @@ _DOT = 84  # radius of a dot, in 1/256 of the distance between dots
 class Coat:
     """How an object looks.
 
-    colours: the palette in the order of preference: the first that stands out from what lies under the object becomes
-    its colour. second: how far behind it the search for the texture's other colour starts. pitch: the texture's period
-    in units.
+    colours: the palette by name, in the order of preference: the first that stands out from what lies under the object
+    becomes its colour. second: how far behind it the search for the texture's other colour starts. pitch: the texture's
+    period in units.
     """
 
     texture: str
-    colours: tuple[Colour, ...]
+    colours: dict[str, Colour]
     second: int
     pitch: int
 
 
 def choose_coat(draws: Draws, half: int) -> Coat:
     """A random coat for an object of a given half size, in units."""
-    palette, start = (*PALETTE.values(),), draws.below(len(PALETTE))
+    palette, start = (*PALETTE.items(),), draws.below(len(PALETTE))
     jitter = [draws.between(-_JITTER, _JITTER) for _ in range(3)]
-    colours = tuple(
-        tuple(min(255, max(0, value + shift)) for value, shift in zip(colour, jitter, strict=True))
-        for colour in palette[start:] + palette[:start]
-    )
+    colours = {
+        name: tuple(min(255, max(0, value + shift)) for value, shift in zip(colour, jitter, strict=True))
+        for name, colour in palette[start:] + palette[:start]
+    }
     texture = TEXTURES[draws.below(len(TEXTURES))]
     second = draws.between(1, len(PALETTE) - 1)
     pitch = max(_LEAST_PITCH, 2 * half // draws.between(3, 7))
     return Coat(texture if pitch <= half else "solid", colours, second, pitch)
 
 
-def lay(picture: np.ndarray, window: Window, covered: np.ndarray, frame: Frame, coat: Coat) -> None:
-    """Paints an object onto the picture (uint8 [3, H, W], changed).
+def lay(picture: np.ndarray, window: Window, covered: np.ndarray, frame: Frame, coat: Coat) -> str:
+    """Paints an object onto the picture (uint8 [3, H, W], changed); returns its colour's name, a key of PALETTE.
 
     window and covered are rasterize's; what lies outside of the picture is dropped.
     """
@@ -70,15 +70,17 @@ def lay(picture: np.ndarray, window: Window, covered: np.ndarray, frame: Frame, 
     under, alpha = here.astype(np.int16), count(covered).astype(np.int16)
     weight = alpha.astype(np.int64)
     below = tuple((under * weight).sum(axis=(1, 2)) // max(1, int(weight.sum())))
-    first = next(k for k, colour in enumerate(coat.colours) if _distance(colour, below) >= _CONTRAST)
-    paint = _column(coat.colours[first]) * alpha
+    names, colours = tuple(coat.colours), tuple(coat.colours.values())
+    first = next(k for k, colour in enumerate(colours) if _distance(colour, below) >= _CONTRAST)
+    paint = _column(colours[first]) * alpha
     if coat.texture != "solid":
-        order = range(first + coat.second, first + coat.second + len(coat.colours))
-        candidates = (coat.colours[k % len(coat.colours)] for k in order)
-        second = next(colour for colour in candidates if _distance(colour, coat.colours[first]) >= _CONTRAST)
+        order = range(first + coat.second, first + coat.second + len(colours))
+        candidates = (colours[k % len(colours)] for k in order)
+        second = next(colour for colour in candidates if _distance(colour, colours[first]) >= _CONTRAST)
         pattern = count(covered & _pattern(coat, frame, seen)).astype(np.int16)
-        paint += (_column(second) - _column(coat.colours[first])) * pattern
+        paint += (_column(second) - _column(colours[first])) * pattern
     here[:] = (under * (16 - alpha) + paint + 8) >> 4
+    return names[first]
 
 
 def _column(colour: Colour) -> np.ndarray:
