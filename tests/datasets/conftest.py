@@ -2,10 +2,20 @@
 
 import pytest
 
+from roibench.datasets.scenes import open_scenes
+
 
 @pytest.fixture(scope="session")
 def session_cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def val(session_cache):
+    """All of Scenes' val, with its cache in the session's folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROIBENCH_CACHE", str(session_cache))
+        return list(open_scenes(None, "val"))
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from roibench.datasets.scenes import FIELDS, Scenes, backgrounds, compose, open_scenes
+from roibench.datasets.scenes import FIELDS, Scenes, _sample, backgrounds, compose, open_scenes
 from roibench.datasets.scenes.backgrounds import PHOTOGRAPHS, background
 from roibench.datasets.scenes.compose import SPLITS, Draws
 from roibench.datasets.scenes.raster import Frame, count, rasterize
@@ -27,10 +27,14 @@ PINNED = {
     ("train", 3_999): "285daa36443f0b9616b5fc76f6052da8197d30b229c20429b05be20ba6e36b90",
     ("train", 10**15): "745109fa323e0e0b0272a272e8cb8d4f4bd17da37107d38dad6a99df07a8a259",
 }
+PINNED_JOINTS_AND_CAPTIONS = {
+    "val": "2b326c8069b20c199047e4d87a6ce8f0ce044d2fb27ea91f1f322debd1307424",
+    "train": "d98c205174917bd78ed47dffbbaa096bf619d897fca8f71ae272761960ee1834",
+}
 PINNED_VAL = "5f3a387abcab53ac40ac4d4c281f36715c1eaf2a2e6a3c77f3638109e9712434"
 PINNED_HASHES = {
-    "val": "07dfed88771c50f2e0a982a2006f5aca7cb6caa699e4d0a6c2c66199f52ebdec",
-    "train": "a09f653729219c0b31f202693ab201c1f8c5aac250fac7f2515ffdf1bcebe134",
+    "val": "be29bed0c4f32ea3fa4c2339912206d057be89a84e8c81d00fc3e6595adfddf5",
+    "train": "8df9e64e4de97f22a937efea7421b5dbfb20c6fc371bdf195d3f7c86c4da75a4",
 }
 
 
@@ -41,14 +45,6 @@ def digest(sample) -> str:
         sha.update(repr((tensor.dtype, tuple(tensor.shape))).encode() + tensor.numpy().tobytes())
     sha.update(repr((target.main, target.image_label)).encode())
     return sha.hexdigest()
-
-
-@pytest.fixture(scope="session")
-def val(session_cache):
-    """All of val, with its cache in the session's folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ROIBENCH_CACHE", str(session_cache))
-        return list(open_scenes(None, "val"))
 
 
 @pytest.mark.parametrize(("split", "index"), PINNED)
@@ -64,6 +60,15 @@ def test_the_bytes_of_all_of_val_are_pinned(val):
 
 
 @pytest.mark.parametrize("split", SPLITS)
+def test_joints_and_captions_are_pinned(split):
+    scenes, sha = open_scenes(None, split), hashlib.sha256()
+    for index in range(100):
+        target = scenes[index].target
+        sha.update(target.keypoints.numpy().astype("<f4").tobytes() + repr(target.captions).encode())
+    assert sha.hexdigest() == PINNED_JOINTS_AND_CAPTIONS[split]
+
+
+@pytest.mark.parametrize("split", SPLITS)
 def test_hashes_are_pinned(split):
     assert open_scenes(None, split).hash == PINNED_HASHES[split]
 
@@ -76,7 +81,7 @@ def test_the_data_set_says_what_it_is(val):
     train = open_scenes(None, "train")
     assert (len(val), len(train), train.unbounded, open_scenes(None, "val").unbounded) == (500, 4_000, True, False)
     assert train.info.classes == CLASSES
-    assert train.info.image_size == (128, 128)
+    assert (train.info.image_size, train.info.joints) == ((128, 128), JOINTS)
     assert (train.info.name, train.info.split, train.info.fields) == ("scenes", "train", FIELDS)
     assert [sample.input.id for sample in val[:2]] == ["scenes-val-000000", "scenes-val-000001"]
     assert val[0].input.query is None
@@ -86,6 +91,7 @@ def test_targets_have_the_promised_types(val):
     for sample in val[:20]:
         target, n = sample.target, len(sample.target.labels)
         fields = (sample.input.image, target.boxes, target.labels, target.areas, target.masks, target.semantic_map)
+        fields += (target.keypoints,)
         assert [(field.dtype, tuple(field.shape)) for field in fields] == [
             (torch.uint8, (3, 128, 128)),
             (torch.float32, (n, 4)),
@@ -93,7 +99,9 @@ def test_targets_have_the_promised_types(val):
             (torch.float32, (n,)),
             (torch.bool, (n, 128, 128)),
             (torch.uint8, (128, 128)),
+            (torch.float32, (n, 14, 3)),
         ]
+        assert len(target.captions) == n
         for name in type(target).__dataclass_fields__:
             assert (getattr(target, name) is not None) == (name in FIELDS), name
 
@@ -142,10 +150,43 @@ def test_everything_drawn_is_labelled_and_what_is_in_front_hides_what_is_behind(
     for number, (thing, own) in enumerate(zip(objects, coverage, strict=True), start=1):
         visible = (scene.instances == number).sum()
         assert visible * 10 >= 3 * (count(thing.covered) >= 8).sum(), "enough of the whole object is seen"
-        assert thing.label == scene.labels[number - 1]
+        assert thing.label == scene.objects[number - 1]["label"]
         front = (own == 16) & (np.max([np.zeros_like(own), *coverage[: number - 1]], axis=0) == 0)
         colours = np.unique(scene.image[:, front].T, axis=0)
         assert len(colours) <= 17, "in the open, an object shows its two colours and their mixtures"
+
+
+def test_a_joint_is_visible_unless_something_in_front_covers_half_of_its_pixel(monkeypatch):
+    seen = Counter()
+    for index in range(60):
+        scene, objects, coverage = rendered_without_noise(monkeypatch, "val", index)
+        keypoints = _sample("", scene).target.keypoints.tolist()
+        for number, thing in enumerate(objects):
+            if thing.label != PERSON:
+                assert not np.any(keypoints[number])
+                continue
+            for (x, y), joint in zip(thing.joints, keypoints[number], strict=True):
+                x, y = x / 64, y / 64
+                if not (0 <= x < 128 and 0 <= y < 128):
+                    want = [0, 0, 0]
+                else:
+                    hidden = any(front[int(y), int(x)] >= 8 for front in coverage[:number])
+                    want = [x, y, 1 if hidden else 2]
+                    seen["on the outline"] += coverage[number][int(y), int(x)] < 8
+                assert joint == want
+                seen[joint[2]] += 1
+    assert min(seen[0], seen[1], seen[2], seen["on the outline"]) > 3
+
+
+def test_visible_joints_lie_on_their_person(val):
+    """Or within a pixel of it; the limbs of the smallest are too thin to cover half of a pixel."""
+    near = []
+    for sample in val:
+        for mask, keypoints in zip(sample.target.masks.numpy(), sample.target.keypoints.numpy(), strict=True):
+            for x, y, visibility in keypoints.astype(int):
+                if visibility == 2:
+                    near.append(mask[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2].any())
+    assert np.mean(near) > 0.995
 
 
 def test_any_order_of_access_gives_the_same(val):
@@ -159,15 +200,16 @@ def test_another_process_on_a_lesser_processor_gives_the_same(tmp_path):
     code = (
         "from roibench.datasets.scenes.compose import render; import hashlib\n"
         "scenes = [render('train', index, 128) for index in (3, 2, 1)]\n"
-        "print(hashlib.sha256(b''.join(s.image.tobytes() + s.instances.tobytes() for s in scenes)).hexdigest())"
+        "parts = [part.tobytes() for s in scenes for part in (s.image, s.instances, s.objects)]\n"
+        "print(hashlib.sha256(b''.join(parts)).hexdigest())"
     )
     features = np._core._multiarray_umath
     beyond = [name for name in features.__cpu_dispatch__ if features.__cpu_features__.get(name)]
     plain = {**os.environ, "NPY_DISABLE_CPU_FEATURES": " ".join(beyond), "PYTHONHASHSEED": "7"}
     found = subprocess.run([sys.executable, "-c", code], env=plain, check=True, capture_output=True, text=True)
     scenes = [compose.render("train", index, 128) for index in (3, 2, 1)]
-    want = hashlib.sha256(b"".join(s.image.tobytes() + s.instances.tobytes() for s in scenes)).hexdigest()
-    assert found.stdout.strip() == want
+    parts = [part.tobytes() for s in scenes for part in (s.image, s.instances, s.objects)]
+    assert found.stdout.strip() == hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def test_a_data_set_is_cheap_to_send_to_a_worker(val):

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 
 from roibench.datasets import scenes as package
 from roibench.datasets.scenes import Scenes, cache
@@ -37,7 +38,7 @@ def assert_right(scene, index):
     want = render("val", index, 32)
     assert np.array_equal(scene.image, want.image)
     assert np.array_equal(scene.instances, want.instances)
-    assert scene.labels == want.labels
+    assert np.array_equal(scene.objects, want.objects)
 
 
 def test_a_scene_is_rendered_once(scenes, rendered, tmp_path):
@@ -48,16 +49,26 @@ def test_a_scene_is_rendered_once(scenes, rendered, tmp_path):
     assert files(tmp_path)[0].parent.name == scenes.hash[:16]
 
 
+def test_a_sample_from_the_cache_is_the_rendered_one(scenes, rendered):
+    fresh, kept = ([scenes[index].target for index in range(30)] for _ in range(2))
+    assert len(rendered) == 30
+    for one, other in zip(fresh, kept, strict=True):
+        assert torch.equal(one.keypoints, other.keypoints)
+        assert one.captions == other.captions
+    assert any(target.keypoints.any() for target in kept)
+
+
 def test_samples_from_the_cache_can_be_written_to(scenes):
     for _ in range(2):  # the second comes from the cache
         scene = scenes._scene(3)
         assert scene.image.flags.writeable
         scene.image[:] = 0
         scene.instances[:] = 0
+        scene.objects["label"] = 0
     assert_right(scenes._scene(3), 3)
 
 
-@pytest.mark.parametrize("harm", ["truncated", "empty", "flipped", "longer", "labels"])
+@pytest.mark.parametrize("harm", ["truncated", "empty", "flipped", "longer", "count"])
 def test_a_corrupt_file_is_made_again(scenes, rendered, tmp_path, harm):
     scenes[0]
     (file,) = files(tmp_path)
@@ -67,7 +78,7 @@ def test_a_corrupt_file_is_made_again(scenes, rendered, tmp_path, harm):
         "empty": b"",
         "flipped": good[:-1] + bytes([good[-1] ^ 1]),
         "longer": good + b"\0",
-        "labels": good[:32] + b"\xff" + good[33:],
+        "count": good[:32] + b"\xff" + good[33:],
     }[harm]
     file.write_bytes(bad)
     assert_right(scenes._scene(0), 0)

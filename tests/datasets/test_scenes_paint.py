@@ -8,7 +8,6 @@ from roibench.datasets.scenes.paint import PALETTE, TEXTURES, Coat, _distance, _
 from roibench.datasets.scenes.raster import PIXEL, Disc, Frame, Part, Window, count, rasterize
 
 PITCH = 16  # pixels
-COLOURS = tuple(PALETTE.values())
 
 
 def textured(texture: str, x: float, y: float) -> bool:
@@ -25,7 +24,7 @@ def textured(texture: str, x: float, y: float) -> bool:
 @pytest.mark.parametrize("turn", [0, 64, 23])
 def test_a_texture_turns_with_its_object(texture, turn):
     frame, window = Frame(5 * PIXEL, -3 * PIXEL, 100, turn), Window(-20, -20, 20, 20)
-    found = _pattern(Coat(texture, COLOURS, 1, PITCH * PIXEL), frame, window)
+    found = _pattern(Coat(texture, PALETTE, 1, PITCH * PIXEL), frame, window)
     angle = 2 * np.pi * turn / 256
     wrong = 0
     for row, y in enumerate(np.arange(-20, 20, 0.25) + 0.125):
@@ -52,10 +51,11 @@ def test_an_object_stands_out_from_what_it_lies_on(ground):
         picture = np.empty((3, 40, 40), np.uint8)
         picture[:] = np.array(ground)[:, None, None]
         coat = choose_coat(Draws(1, index, 0), 9 * PIXEL)
-        lay(picture, window, covered, Frame(20 * PIXEL, 20 * PIXEL, 9 * PIXEL, 0), coat)
+        name = lay(picture, window, covered, Frame(20 * PIXEL, 20 * PIXEL, 9 * PIXEL, 0), coat)
         seen = {tuple(colour) for colour in picture[:, inside].T.tolist()}
-        own = [colour for colour in coat.colours if colour in seen]
-        assert any(_distance(colour, ground) >= 160 for colour in own)
+        own = [colour for colour in coat.colours.values() if colour in seen]
+        assert coat.colours[name] in own
+        assert _distance(coat.colours[name], ground) >= 160
         if coat.texture == "solid":
             assert len(seen) == 1
         else:

@@ -10,7 +10,17 @@ def register_datasets(register):
         DatasetSpec(
             "scenes",
             open="roibench.datasets.scenes:open_scenes",
-            fields=("boxes", "labels", "areas", "masks", "keypoints", "captions", "main", "image_label", "semantic_map"),
+            fields=(
+                "boxes",
+                "labels",
+                "areas",
+                "masks",
+                "keypoints",
+                "captions",
+                "main",
+                "image_label",
+                "semantic_map",
+            ),
             description="embedded 128x128 scenes: 12 classes of shapes and figures on photographs, 500 val images",
         )
     )
