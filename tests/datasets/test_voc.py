@@ -251,7 +251,7 @@ def test_bccd_opens_as_published(bccd):
     data = open_voc(bccd, "test")
     assert (len(data), data.info.classes, data.info.image_size) == (72, ("Platelets", "RBC", "WBC"), (480, 640))
     assert data.hash == "87c00b8b4fdc73ef3fcc31e1e9e5cc85e3c06e38d8e34af96ccd467ab79ccde5"
-    assert sum(len(photograph.boxes) for photograph in data.photographs) == 945
+    assert sum(len(photograph.boxes) for photograph in data.pictures) == 945
     sample = data[0]
     assert sample.input.image.shape == (3, 480, 640)
     assert sample.target.boxes[0].tolist() == [192, 91, 387, 285]
@@ -268,5 +268,5 @@ def test_bccd_s_two_degenerate_boxes_are_found_and_skipped(bccd):
     with pytest.warns(UserWarning, match="left out"):
         data = open_voc(bccd, "trainval", on_bad_data="skip")
     assert len(data) == 292
-    boxes = sum(len(photograph.boxes) for photograph in (*data.photographs, *open_voc(bccd, "test").photographs))
+    boxes = sum(len(photograph.boxes) for photograph in (*data.pictures, *open_voc(bccd, "test").pictures))
     assert boxes == 4_888 - 2

@@ -8,21 +8,19 @@ single file is all one split, whatever that is called; its images lie beside it 
 roibench.datasets.coco_json says what becomes of an annotation.
 """
 
-import hashlib
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
 from pycocotools import mask as rle
 
-from roibench.datasets.bad_data import BadData, Problem
+from roibench.datasets.bad_data import BadData
 from roibench.datasets.coco_json import Picture, read_annotations
-from roibench.datasets.images import decode, read_size, shared_size
-from roibench.structures import Input, Sample, Target
+from roibench.datasets.image_files import ImageFiles
+from roibench.datasets.images import read_size, shared_size
+from roibench.structures import Target
 from roibench.tasks import DatasetInfo
 
 _KINDS = ("instances", "person_keypoints")
@@ -54,33 +52,14 @@ def open_coco(path: str, split: str, on_bad_data: str = "fail") -> "Coco":
     return Coco(info, annotations.pictures, problems)
 
 
-@dataclass(frozen=True)
-class Coco:
-    """A split that has been read: a Dataset. problems: what was left out."""
+class Coco(ImageFiles[Picture]):
+    """A split of a COCO folder, or a file."""
 
-    info: DatasetInfo
-    pictures: tuple[Picture, ...]
-    problems: tuple[Problem, ...] = ()
-    unbounded = False
+    def target(self, picture: Picture) -> Target:
+        return target(picture, self.info.fields, len(self.info.joints))
 
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def __iter__(self) -> Iterator[Sample]:
-        return (self[index] for index in range(len(self)))
-
-    def __getitem__(self, index: int) -> Sample:
-        picture = self.pictures[index]
-        return Sample(Input(picture.id, decode(picture.file)), target(picture, self.info.fields, len(self.info.joints)))
-
-    @cached_property
-    def hash(self) -> str:
-        """Covers ids, classes, joints, annotations and the image files; reads each file once, when first asked for."""
-        digest = hashlib.sha256(repr((self.info.classes, self.info.joints)).encode())
-        for picture in self.pictures:
-            digest.update(repr((picture.id, picture.size, picture.things)).encode())
-            digest.update(hashlib.sha256(picture.file.read_bytes()).digest())
-        return digest.hexdigest()
+    def facts(self, picture: Picture) -> tuple:
+        return picture.id, picture.size, picture.things, self.info.joints
 
 
 def target(picture: Picture, fields: Iterable[str], joints: int) -> Target:

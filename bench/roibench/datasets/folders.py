@@ -6,16 +6,13 @@ label means the same in each; an empty folder is a class, too. PATH/CLASS/*.jpg 
 of other kinds and hidden ones don't count.
 """
 
-import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from roibench.datasets.bad_data import BadData, Problem
-from roibench.datasets.images import decode, images_in, read_size, shared_size
-from roibench.structures import Input, Sample, Target
+from roibench.datasets.bad_data import BadData
+from roibench.datasets.image_files import ImageFiles
+from roibench.datasets.images import images_in, read_size, shared_size
+from roibench.structures import Target
 from roibench.tasks import DatasetInfo
 
 UNDIVIDED = ("val", "test", "all")
@@ -55,33 +52,14 @@ class Picture(NamedTuple):
     label: int
 
 
-@dataclass(frozen=True)
-class Folders:
-    """A split that has been read: a Dataset. problems: what was left out."""
+class Folders(ImageFiles[Picture]):
+    """A split, or a folder without splits."""
 
-    info: DatasetInfo
-    pictures: tuple[Picture, ...]
-    problems: tuple[Problem, ...] = ()
-    unbounded = False
+    def target(self, picture: Picture) -> Target:
+        return Target(image_label=picture.label)
 
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def __iter__(self) -> Iterator[Sample]:
-        return (self[index] for index in range(len(self)))
-
-    def __getitem__(self, index: int) -> Sample:
-        picture = self.pictures[index]
-        return Sample(Input(picture.id, decode(picture.file)), Target(image_label=picture.label))
-
-    @cached_property
-    def hash(self) -> str:
-        """Covers ids, classes, labels and the image files; reads each file once, when first asked for."""
-        digest = hashlib.sha256(repr(self.info.classes).encode())
-        for picture in self.pictures:
-            digest.update(repr((picture.id, picture.label)).encode())
-            digest.update(hashlib.sha256(picture.file.read_bytes()).digest())
-        return digest.hexdigest()
+    def facts(self, picture: Picture) -> tuple:
+        return picture.id, picture.label
 
 
 def _find(root: Path, split: str) -> tuple[Path, tuple[str, ...]]:

@@ -10,10 +10,8 @@ others are classes, counted without these. Without classes.txt every number up t
 that is called by it: CamVid's 12 labels, of which 11 means unlabelled, are 12 classes then. 255 is always void.
 """
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,8 +20,10 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from roibench.datasets.bad_data import BadData, BadDataError, Problem
-from roibench.datasets.images import decode, images_in, read_size, shared_size
-from roibench.structures import Input, Sample, Target
+from roibench.datasets.image_files import ImageFiles
+from roibench.datasets.images import images_in, read_size, shared_size
+from roibench.files import file_hash
+from roibench.structures import Target
 from roibench.tasks import DatasetInfo
 
 BACKGROUND, VOID = 0, 255  # in Target.semantic_map; a class is its index + 1
@@ -54,51 +54,32 @@ def open_masks(path: str, split: str, on_bad_data: str = "fail") -> "Masks":
     classes = tuple(label for label, value in zip(labels, values, strict=False) if value not in (BACKGROUND, VOID))
     size, fields = shared_size(frame.size for frame in sound), frozenset({"semantic_map"})
     info = DatasetInfo(f"masks:{path}", split, classes, image_size=size, fields=fields)
-    return Masks(info, tuple(sound), values, problems)
+    return Masks(info, tuple(sound), problems, values)
 
 
 class Frame(NamedTuple):
-    """A photograph with its label image. size: (height, width). values: the label numbers in it."""
+    """A photograph's file with its label image. size: (height, width). values: the label numbers in it."""
 
     id: str
-    photograph: Path
+    file: Path
     labels: Path
     size: tuple[int, int]
     values: frozenset[int]
 
 
 @dataclass(frozen=True)
-class Masks:
-    """A split that has been read: a Dataset. values: label number -> semantic map. problems: what was left out."""
+class Masks(ImageFiles[Frame]):
+    """A split of photographs and label images. values: label number -> semantic map."""
 
-    info: DatasetInfo
-    frames: tuple[Frame, ...]
-    values: tuple[int, ...]
-    problems: tuple[Problem, ...] = ()
-    unbounded = False
+    values: tuple[int, ...] = ()
 
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def __iter__(self) -> Iterator[Sample]:
-        return (self[index] for index in range(len(self)))
-
-    def __getitem__(self, index: int) -> Sample:
-        frame = self.frames[index]
+    def target(self, frame: Frame) -> Target:
         with Image.open(frame.labels) as image:
             numbers = np.array(image, dtype=np.uint8)
-        semantic_map = torch.from_numpy(np.array(self.values, np.uint8)[numbers])
-        return Sample(Input(frame.id, decode(frame.photograph)), Target(semantic_map=semantic_map))
+        return Target(semantic_map=torch.from_numpy(np.array(self.values, np.uint8)[numbers]))
 
-    @cached_property
-    def hash(self) -> str:
-        """Covers ids, classes and both files of every image; reads each file once, when first asked for."""
-        digest = hashlib.sha256(repr((self.info.classes, self.values)).encode())
-        for frame in self.frames:
-            digest.update(repr(frame.id).encode())
-            for file in (frame.photograph, frame.labels):
-                digest.update(hashlib.sha256(file.read_bytes()).digest())
-        return digest.hexdigest()
+    def facts(self, frame: Frame) -> tuple:
+        return frame.id, self.values, file_hash(frame.labels)
 
 
 def _read_split(root: Path, split: str) -> list[str]:

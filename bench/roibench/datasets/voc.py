@@ -4,21 +4,17 @@ VOC counts pixels from 1 and includes both ends, so a box becomes (xmin - 1, ymi
 that rule xmin = xmax would be one pixel wide; in published data it is a slip of the mouse, and counts as degenerate.
 """
 
-import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 import torch
-from PIL import Image, UnidentifiedImageError
 
 from roibench.datasets.bad_data import BadData, Problem, box_problem
-from roibench.datasets.images import decode
-from roibench.structures import Input, Sample, Target
+from roibench.datasets.image_files import ImageFiles
+from roibench.datasets.images import read_size, shared_size
+from roibench.structures import Target
 from roibench.tasks import DatasetInfo
 
 FIELDS = frozenset({"boxes", "labels", "ignored", "areas"})
@@ -41,8 +37,7 @@ def open_voc(path: str, split: str, on_bad_data: str = "fail") -> "Voc":
     ]
     photographs = tuple(photograph for photograph in photographs if photograph is not None)
     problems = bad.settle()
-    sizes = {photograph.size for photograph in photographs}
-    size = sizes.pop() if len(sizes) == 1 else None
+    size = shared_size(photograph.size for photograph in photographs)
     return Voc(DatasetInfo(f"voc:{path}", split, classes, image_size=size, fields=FIELDS), photographs, problems)
 
 
@@ -57,42 +52,21 @@ class Photograph(NamedTuple):
     difficult: tuple[bool, ...]
 
 
-@dataclass(frozen=True)
-class Voc:
-    """A split that has been read: a Dataset. problems: what was left out."""
+class Voc(ImageFiles[Photograph]):
+    """A split of a VOC folder."""
 
-    info: DatasetInfo
-    photographs: tuple[Photograph, ...]
-    problems: tuple[Problem, ...] = ()
-    unbounded = False
-
-    def __len__(self) -> int:
-        return len(self.photographs)
-
-    def __iter__(self) -> Iterator[Sample]:
-        return (self[index] for index in range(len(self)))
-
-    def __getitem__(self, index: int) -> Sample:
-        photograph = self.photographs[index]
+    def target(self, photograph: Photograph) -> Target:
         boxes = torch.tensor(photograph.boxes, dtype=torch.float32).reshape(-1, 4)
         width_height = boxes[:, 2:] - boxes[:, :2]
-        target = Target(
+        return Target(
             boxes=boxes,
             labels=torch.tensor(photograph.labels, dtype=torch.int64),
             ignored=torch.tensor(photograph.difficult, dtype=torch.bool),
             areas=width_height.prod(dim=1),  # of the box: VOC's detection task knows no outline
         )
-        return Sample(Input(photograph.id, decode(photograph.file)), target)
 
-    @cached_property
-    def hash(self) -> str:
-        """Covers ids, classes, boxes and the image files; reads each file once, when first asked for."""
-        digest = hashlib.sha256(repr(self.info.classes).encode())
-        for photograph in self.photographs:
-            facts = (photograph.id, photograph.boxes, photograph.labels, photograph.difficult)
-            digest.update(repr(facts).encode())
-            digest.update(hashlib.sha256(photograph.file.read_bytes()).digest())
-        return digest.hexdigest()
+    def facts(self, photograph: Photograph) -> tuple:
+        return photograph.id, photograph.boxes, photograph.labels, photograph.difficult
 
 
 class _Thing(NamedTuple):
@@ -201,16 +175,12 @@ def _read_photograph(
 ) -> Photograph | None:
     """The image of an annotation with those boxes that are sound; None if there is no such image."""
     folder = root / "JPEGImages"
-    file = next((file for suffix in _SUFFIXES if (file := folder / (name + suffix)).is_file()), None)
-    if file is None:
-        bad.report(folder / f"{name}.jpg", "missing")
+    places = [folder / (name + suffix) for suffix in _SUFFIXES]
+    file = next((place for place in places if place.is_file()), places[0])
+    size = read_size(file, bad)
+    if size is None:
         return None
-    try:
-        with Image.open(file) as image:  # the header alone
-            width, height = image.size
-    except (OSError, UnidentifiedImageError) as error:
-        bad.report(file, f"can't be read: {error}")
-        return None
+    height, width = size
     if annotation.size not in (None, (width, height)):
         said = "x".join(map(str, annotation.size))
         bad.report(annotation.file, f"says that the image has {said} pixels; it has {width}x{height}")
@@ -226,7 +196,7 @@ def _read_photograph(
     return Photograph(
         name,
         file,
-        (height, width),
+        size,
         tuple(box for _, box in sound),
         tuple(classes.index(thing.name) for thing, _ in sound),
         tuple(thing.difficult for thing, _ in sound),
