@@ -247,6 +247,12 @@ def test_the_size_is_a_parameter(size):
     assert sample.target.masks.shape[1:] == (size, size)
 
 
+def test_the_smallest_size_has_objects_too():
+    for index in range(60):
+        scene = compose.render("val", index, 32)
+        assert len(scene.objects) > 0
+
+
 def test_val_backgrounds_come_from_pixels_that_train_never_shows():
     for photograph in PHOTOGRAPHS:
         a, b = photograph.train, photograph.val

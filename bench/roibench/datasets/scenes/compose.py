@@ -93,6 +93,8 @@ def _layout(draws: Draws, size: int) -> tuple[list[_Object], np.ndarray]:
     instances = np.zeros((size, size), np.uint8)
     tries = 0
     while len(objects) < wanted and (tries < _TRIES * wanted or not objects):
+        if tries == _TRIES * wanted:
+            crowd = 0  # in a tiny image its objects may be too small ever to be shown
         tries += 1
         x, y = draws.below(size * PIXEL), draws.below(size * PIXEL)
         if len(objects) < crowd:
