@@ -149,6 +149,28 @@ def predict(
 
 
 @app.command()
+def export(
+    dataset: Annotated[str, typer.Argument(help="scenes, voc:PATH, ...; @SPLIT names another split")],
+    out: Annotated[Path, typer.Option(help="folder for annotations/ and the images")],
+    form: Annotated[str, typer.Option("--format", help="coco")] = "coco",
+    images: Annotated[int | None, typer.Option(help="only so many (default: all)")] = None,
+    on_bad_data: BadDataOption = "fail",
+) -> None:
+    """Write a data set that has boxes in a format that other tools read."""
+    from rich.progress import Progress
+
+    from roibench.datasets.export import export as write
+    from roibench.datasets.sources import open_dataset
+    from roibench.registry import installed
+
+    data = open_dataset(dataset, installed(), on_bad_data=on_bad_data)
+    with Progress(transient=True) as bar:
+        job = bar.add_task("images")
+        file = write(data, out, form, images, lambda done, count: bar.update(job, completed=done, total=count))
+    typer.echo(f"wrote {file}")
+
+
+@app.command()
 def doctor() -> None:
     """Say what was built, which SIMD level runs, whether CUDA works or why not, which data and weights are found."""
     from rich.console import Console

@@ -260,7 +260,8 @@ class _Augmented:
         return len(self.data)
 
     def __getitem__(self, index: int) -> Sample:
-        return augment(self.data[index], self.names, torch.Generator().manual_seed(_seed(self.seed, index)))
+        generator = torch.Generator().manual_seed(_seed(self.seed, index))
+        return augment(self.data[index], self.names, generator, self.data.info.joints)
 
 
 def _worker_context() -> BaseContext:

@@ -60,3 +60,12 @@ def register_datasets(register):
             takes_path=True,
         )
     )
+    register(
+        DatasetSpec(
+            "lsp",
+            open="roibench.datasets.lsp:open_lsp",
+            fields=("boxes", "labels", "keypoints"),
+            description="Leeds Sports Pose Extended: lsp:PATH, a folder with joints.mat and images; all, train or val",
+            takes_path=True,
+        )
+    )
