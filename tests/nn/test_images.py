@@ -5,6 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from roibench.datasets.scenes import Scenes
+from roibench.datasets.scenes.captions import RELATIONS
+from roibench.datasets.scenes.shapes import JOINTS
 from roibench.nn.augment import AUGMENTATIONS, augment
 from roibench.nn.images import MEAN, STD, batch_images
 from roibench.structures import Input, Sample, Target
@@ -65,7 +68,7 @@ def labelled(height: int = 20, width: int = 30) -> Sample:
 @given(seed=st.integers(0, 200))
 def test_targets_follow_the_pixels_through_any_geometry(seed):
     names = ("horizontal_flip", "vertical_flip", "transpose")
-    sample = augment(labelled(), names, torch.Generator().manual_seed(seed))
+    sample = augment(labelled(), names, torch.Generator().manual_seed(seed), ("nose",))
     white = sample.input.image[0] == 255
     y, x = torch.where(white)
     assert sample.target.boxes.tolist() == [[x.min(), y.min(), x.max() + 1, y.max() + 1]]
@@ -78,11 +81,12 @@ def test_targets_follow_the_pixels_through_any_geometry(seed):
 def test_augmentation_depends_on_the_generator_alone_and_leaves_its_input():
     before = labelled()
     pixels = before.input.image.clone()
-    one, two = (augment(before, tuple(AUGMENTATIONS), torch.Generator().manual_seed(3)) for _ in range(2))
+    names = tuple(AUGMENTATIONS)
+    one, two = (augment(before, names, torch.Generator().manual_seed(3), ("nose",)) for _ in range(2))
     assert torch.equal(one.input.image, two.input.image)
     assert torch.equal(before.input.image, pixels)
     seen = {
-        augment(before, ("horizontal_flip",), torch.Generator().manual_seed(s)).target.boxes[0, 0].item()
+        augment(before, ("horizontal_flip",), torch.Generator().manual_seed(s), ("nose",)).target.boxes[0, 0].item()
         for s in range(9)
     }
     assert seen == {12.0, 4.0}
@@ -90,4 +94,93 @@ def test_augmentation_depends_on_the_generator_alone_and_leaves_its_input():
 
 def test_an_unknown_augmentation_is_named():
     with pytest.raises(ValueError, match="unknown augmentation 'spin'; known: horizontal_flip"):
-        augment(labelled(), ("spin",), torch.Generator())
+        augment(labelled(), ("spin",), torch.Generator(), ())
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROIBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return [Scenes("val")[index] for index in range(12)]
+
+
+def turned(sample: Sample, *names: str) -> Sample:
+    """Each of the augmentations applied, whatever the coin says."""
+    for name in names:
+        before, seed = sample.input.image, 0
+        while torch.equal(sample.input.image, before):
+            sample, seed = augment(sample, (name,), torch.Generator().manual_seed(seed), JOINTS), seed + 1
+    return sample
+
+
+@pytest.mark.parametrize("name", ["horizontal_flip", "vertical_flip", "transpose"])
+def test_a_mirrored_person_has_its_left_on_the_other_side(scenes, name):
+    places = {
+        "horizontal_flip": lambda x, y: (128 - x, y),
+        "vertical_flip": lambda x, y: (x, 128 - y),
+        "transpose": lambda x, y: (y, x),
+    }[name]
+    count = 0
+    for sample in scenes:
+        pairs = zip(sample.target.keypoints.tolist(), turned(sample, name).target.keypoints.tolist(), strict=True)
+        for before, after in pairs:
+            for joint, (x, y, visibility) in zip(JOINTS, before, strict=True):
+                swap = {"left": "right", "right": "left"}
+                other = " ".join(swap.get(word, word) for word in joint.split())
+                want = [*places(x, y), visibility] if visibility else [0, 0, 0]
+                assert after[JOINTS.index(other)] == want
+                count += visibility > 0
+    assert count > 20
+
+
+def relation(caption: str) -> str | None:
+    return next((words for words in RELATIONS if f" {words} " in caption), None)
+
+
+def gap(name: str | None, box, other) -> float:
+    """How far a box lies beyond another on the side that a relation names."""
+    return {
+        "left of": other[0] - box[2],
+        "right of": box[0] - other[2],
+        "above": other[1] - box[3],
+        "below": box[1] - other[3],
+    }.get(name, 0)
+
+
+@pytest.mark.parametrize("name", ["horizontal_flip", "vertical_flip", "transpose"])
+def test_captions_stay_true_in_the_mirror(scenes, name):
+    changed = 0
+    for sample in scenes:
+        after = turned(sample, name)
+        boxes, turned_boxes = sample.target.boxes.tolist(), after.target.boxes.tolist()
+        for index, (old, new) in enumerate(zip(sample.target.captions, after.target.captions, strict=True)):
+            old_gaps = [gap(relation(old), boxes[index], other) for other in boxes]
+            assert old_gaps == [gap(relation(new), turned_boxes[index], other) for other in turned_boxes]
+            assert old.split()[:3] == new.split()[:3]
+            changed += old != new
+        assert turned(after, name).target.captions == sample.target.captions
+    assert changed > 5
+
+
+def test_two_reflections_are_a_rotation_which_keeps_left_and_right(scenes):
+    for sample in scenes:
+        after = turned(sample, "horizontal_flip", "vertical_flip").target.keypoints
+        want = sample.target.keypoints.clone()
+        want[..., :2] = torch.where(want[..., 2:] > 0, 128 - want[..., :2], 0)
+        assert torch.equal(after, want)
+
+
+def test_names_with_an_underscore_are_sides_too_and_lone_joints_stay():
+    joints = ("nose", "left_eye", "right_eye", "left_tail")
+    keypoints = torch.tensor([[[1.0, 1, 2], [2, 1, 2], [3, 1, 1], [4, 1, 2]]])
+    sample = labelled()
+    sample = sample._replace(target=Target(keypoints=keypoints))
+    seen = {
+        tuple(
+            augment(sample, ("horizontal_flip",), torch.Generator().manual_seed(s), joints)
+            .target.keypoints[0, :, 0]
+            .tolist()
+        )
+        for s in range(9)
+    }
+    assert seen == {(1, 2, 3, 4), (29, 27, 28, 26)}
