@@ -60,6 +60,14 @@ def test_predict_draws_and_writes_every_image(tmp_path):
     assert all((tmp_path / "out" / name).exists() for name in names)
 
 
+def test_export_writes_a_split_that_coco_tools_read(tmp_path):
+    result = runner.invoke(cli.app, ["export", "scenes@train", "--out", str(tmp_path), "--images", "2"])
+    assert result.exit_code == 0
+    file = tmp_path / "annotations" / "instances_train.json"
+    assert f"wrote {file}" in result.output.replace("\n", "")
+    assert len(json.loads(file.read_text())["images"]) == len(list((tmp_path / "train").glob("*.png"))) == 2
+
+
 def test_images_are_read_as_rgb_and_turned_as_their_exif_says(tmp_path):
     image = Image.new("L", (4, 2), 7)
     exif = image.getexif()
@@ -75,6 +83,8 @@ def test_images_are_read_as_rgb_and_turned_as_their_exif_says(tmp_path):
         (("predict", "fastr_rcnn", "x.png", "--out", "o"), "did you mean 'faster_rcnn'"),
         (("predict", "faster_rcnn", "no-such.png", "--out", "o"), "image no-such.png: no such file"),
         (("predict", "faster_rcnn_mobilenet", "x.png", "--out", "o"), "pass some by --weights"),
+        (("export", "scenes", "--format", "yolo", "--out", "o"), "unknown format 'yolo'; known: coco"),
+        (("export", "scene", "--out", "o"), "did you mean 'scenes'"),
         (("train", "retinanett"), "no model matches 'retinanett'"),
         (("train", "faster_rcnn", "--dataset", "scene"), "did you mean 'scenes'"),
         (("train", "faster_rcnn", "--dataset", "voc"), "want voc:PATH"),
