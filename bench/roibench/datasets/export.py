@@ -60,38 +60,24 @@ def export(
     if instances.exists():
         raise FileExistsError(f"{instances} is there already: name another folder, or delete it")
     count = len(data) if images is None else images if data.unbounded else min(images, len(data))
-    pictures, things, captions, jointed = [], [], [], set()
+    pictures, things, captions = [], [], []
     for number in range(1, count + 1):
         given, target = data[number - 1]
         file_name = f"{number:012d}.png"
         _write_image(out / info.split / file_name, given.image)
         _, height, width = given.image.shape
         pictures.append({"id": number, "file_name": file_name, "width": width, "height": height, "source": given.id})
-        first = len(things) + 1  # not 0, which pycocotools takes for "no object"
-        entries = [{"id": first + k, "image_id": number} | thing for k, thing in enumerate(_things(target, info))]
-        things += entries
-        jointed |= {entry["category_id"] for entry in entries if entry.get("num_keypoints")}
-        if entries and target.captions is not None:
+        for thing in _things(target, info):  # ids from 1: COCOeval takes 0 for no match
+            things.append({"id": len(things) + 1, "image_id": number} | thing)
+        if target.captions:
             captions.append({"id": number, "image_id": number, "caption": "; ".join(target.captions)})
         if progress:
             progress(number, count)
-    head = {
-        "info": {
-            "description": f"{info.name}, split {info.split}, exported by RoIBench {version('roibench')}",
-            "version": data.hash,
-        },
-        "licenses": [],
-        "images": pictures,
-    }
+    source = f"{info.name}, split {info.split}, exported by RoIBench {version('roibench')}"
+    head = {"info": {"description": source, "version": data.hash}, "licenses": [], "images": pictures}
     categories = [{"id": k, "name": name, "supercategory": name} for k, name in enumerate(info.classes, start=1)]
     if "keypoints" in info.fields:
-        skeleton = {"keypoints": list(info.joints), "skeleton": limbs(info.joints)}
-        kinds = [kind | skeleton for kind in categories if kind["id"] in (jointed or _persons(info))]
-        known = {kind["id"] for kind in kinds}
-        poses = [thing for thing in things if thing["category_id"] in known]
-        _write_json(
-            annotations / f"person_keypoints_{info.split}.json", head | {"annotations": poses, "categories": kinds}
-        )
+        _write_json(annotations / f"person_keypoints_{info.split}.json", head | _persons(things, categories, info))
     if "captions" in info.fields:
         _write_json(annotations / f"captions_{info.split}.json", head | {"annotations": captions})
     plain = [{key: thing[key] for key in thing if "keypoints" not in key} for thing in things]
@@ -117,10 +103,18 @@ def _part(joint: str) -> tuple[str, str]:
     return (side, name) if side in ("left", "right") else ("", joint.replace("_", " "))
 
 
-def _persons(info: DatasetInfo) -> set[int]:
-    """The categories that may have joints, where no object shows any: person, or all if none is called so."""
-    named = {k for k, name in enumerate(info.classes, start=1) if name == "person"}
-    return named or set(range(1, len(info.classes) + 1))
+def _persons(things: list[dict], categories: list[dict], info: DatasetInfo) -> dict[str, list[dict]]:
+    """Annotations and categories that have joints: those of which an object shows one; else person; else all."""
+    ids = (
+        {thing["category_id"] for thing in things if thing["num_keypoints"]}
+        or {kind["id"] for kind in categories if kind["name"] == "person"}
+        or {kind["id"] for kind in categories}
+    )
+    skeleton = {"keypoints": list(info.joints), "skeleton": limbs(info.joints)}
+    return {
+        "annotations": [thing for thing in things if thing["category_id"] in ids],
+        "categories": [kind | skeleton for kind in categories if kind["id"] in ids],
+    }
 
 
 def _things(target: Target, info: DatasetInfo) -> Iterator[dict[str, Any]]:
