@@ -8,13 +8,27 @@ import torch
 
 from roibench.datasets.sources import Source
 from roibench.model import Model
-from roibench.registry import Registry, resolve
+from roibench.registry import Registry, UnknownNameError, resolve, unknown
 from roibench.tasks import DatasetInfo, ModelSpec
 from roibench.weights import load_weights, shipped_weights
 
 
 class NoWeightsError(LookupError):
     """A model that must be trained has no weights for a data set; the message says how to get them."""
+
+
+def usable_device(name: str) -> torch.device:
+    """The device that a person named. Raises ValueError, saying what would be right, for one that isn't there."""
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise ValueError(f"--device {name!r}: want cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count() or "no"
+        raise ValueError(f"--device {name!r}: {found} usable GPU; `roibench doctor` says what there is, and why")
+    return device
 
 
 def build_model(spec: ModelSpec, info: DatasetInfo, overrides: Mapping[str, Any] | None = None) -> Model:
@@ -26,7 +40,10 @@ def find_weights(spec: ModelSpec, dataset: str, weights: Path | None, registry: 
     """The file to load: the given one, else what the plugin ships for this data set (its bare name), else None for a
     model that learns nothing. Raises NoWeightsError, saying how to get some, for a model that does.
     """
-    path = weights or shipped_weights(spec, Source.parse(dataset).name, registry)
+    name = Source.parse(dataset).name
+    if name not in registry.datasets:
+        raise UnknownNameError(unknown("data set", name, registry.datasets))
+    path = weights or shipped_weights(spec, name, registry)
     if path is None and spec.recipe is not None:
         raise NoWeightsError(
             f"model {spec.name!r} has no weights for data set {dataset!r}; "

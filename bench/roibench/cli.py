@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,8 @@ app = typer.Typer(
 
 # What a person's mistake raises: one line, not a traceback.
 MISTAKES = (ValueError, LookupError, OSError, RuntimeError)
+# A shell's exit code after Ctrl-C, and typer's.
+INTERRUPTED = 130
 
 DatasetOption = Annotated[
     str, typer.Option("--dataset", help="scenes, voc:PATH, coco:PATH, ...; @SPLIT names another split")
@@ -26,8 +29,9 @@ BadDataOption = Annotated[str, typer.Option("--on-bad-data", help="fail, listing
 
 
 @app.callback()
-def options(debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False) -> None:
-    """--debug is read by main(), which sees the error."""
+def options(context: typer.Context, debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False):
+    """main(), which sees the errors, reads --debug itself; `run` hands it on."""
+    context.obj = debug
 
 
 @app.command("list")
@@ -67,8 +71,9 @@ def run(context: typer.Context) -> None:
 
     suite = Path(roibench.suites.__file__).parent / "bench_models.py"
     arguments = ["-p", "roibench.pytest_plugin", "--import-mode=importlib", "-o", "addopts=", "-p", "no:cacheprovider"]
+    arguments += ["--full-trace"] if context.obj else []
     code = pytest.main([*arguments, "-q", "--benchmark-only", str(suite), *context.args])
-    raise typer.Exit(int(code))
+    raise typer.Exit(INTERRUPTED if code == pytest.ExitCode.INTERRUPTED else int(code))
 
 
 @app.command()
@@ -100,8 +105,9 @@ def train(
 
     folder = out or Path("results/runs") / f"train-{model}-{Source.parse(dataset).name}"
     columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.description}")) as bar:
-        job = bar.add_task("", total=None, epoch=1)
+    bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    job = bar.add_task("", total=None, epoch=1)
+    with ExitStack() as shown:  # the bar appears once nothing is wrong with what was typed
 
         def progress(epoch: int, step: int, steps: int, losses: dict[str, float]) -> None:
             total = f"loss {sum(losses.values()):.3f}  " + "  ".join(f"{k} {v:.3f}" for k, v in losses.items())
@@ -110,6 +116,7 @@ def train(
             bar.update(job, completed=epoch * steps + step, epoch=epoch + 1, description=total)
 
         def begin(recipe_epochs: int, steps: int) -> Callable[[int, int, int, dict[str, float]], None]:
+            shown.enter_context(bar)
             bar.update(job, total=recipe_epochs * steps)
             return progress
 
@@ -197,13 +204,17 @@ def schema() -> None:
 
 
 def main() -> None:
-    """The console script: a mistake is one line on standard error and exit code 2; --debug shows its traceback."""
-    debug = "--debug" in sys.argv
+    """The console script: a mistake is one line on standard error and exit code 2; --debug, wherever it stands, shows
+    its traceback.
+    """
+    arguments = [word for word in sys.argv[1:] if word != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
     try:
-        app()
-    except KeyboardInterrupt:
-        typer.echo("interrupted; what was finished is safe", err=True)
-        raise SystemExit(130) from None
+        app(["--debug", *arguments] if debug else arguments)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            typer.echo("interrupted; what was finished is safe: the same `run` or `train` goes on from there", err=True)
+        raise
     except MISTAKES as error:
         if debug:
             raise

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from roibench.files import UnwritableError
+
 if TYPE_CHECKING:
     from roibench.measure.plan import Options
     from roibench.measure.record import CellSpec, Record
@@ -31,12 +33,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
     group.addoption("--precision", default="float32", help="float32, bfloat16, float16 (default: float32)")
     group.addoption("--batch-size", default="1", help="images per call (default: 1)")
-    group.addoption("--images", type=int, help="how many images, from the first one on (default: all)")
-    group.addoption("--rounds", type=int, default=3, help="timed passes over the images (default: 3)")
+    group.addoption("--images", default="", help="how many images, from the first one on (default: all)")
+    group.addoption("--rounds", default="3", help="timed passes over the images (default: 3)")
     group.addoption("--threads", default="", help="CPU threads (default: one per core)")
     group.addoption("--weights", type=Path, help="a file that `roibench train` wrote (default: the shipped ones)")
-    group.addoption("--on-bad-data", choices=("fail", "skip"), default="fail", help="(default: fail, listing all)")
-    group.addoption("--cell-timeout", type=float, default=900.0, help="seconds after which a cell is given up")
+    group.addoption("--on-bad-data", default="fail", help="fail or skip (default: fail, listing all)")
+    group.addoption("--cell-timeout", default="900", help="seconds after which a cell is given up (default: 900)")
     group.addoption("--out", type=Path, default=Path("results/runs"), help="where runs go (default: results/runs)")
 
 
@@ -50,9 +52,11 @@ def pytest_configure(config: pytest.Config) -> None:
     registry = installed()
     try:
         plan = make_plan(_options(config), registry)
+        config.stash[RUN] = Run(plan, config.getoption("out"), debug=config.option.fulltrace)
     except (ValueError, LookupError, OSError) as error:
+        if config.option.fulltrace:
+            raise
         raise pytest.UsageError(str(error)) from error
-    config.stash[RUN] = Run(plan, config.getoption("out"))
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -76,7 +80,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def record(cell: "CellSpec", request: pytest.FixtureRequest) -> "Record":
     """The cell's record. It must come before `benchmark` in a test's signature: it hands that fixture its clock."""
-    record = request.config.stash[RUN].record(cell)
+    try:
+        record = request.config.stash[RUN].record(cell)
+    except UnwritableError as error:
+        pytest.exit(f"{error}; what was finished is safe, and the same command goes on", returncode=1)
     if record.status == "failed":
         pytest.fail(f"{record.cell_id}: {record.error}", pytrace=False)
     durations = [milliseconds / 1000 for milliseconds in record.latency.samples]
@@ -104,13 +111,24 @@ class Replay:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     run = session.config.stash.get(RUN, None)
-    if run is not None:
+    if run is None:
+        return
+    try:
         run.finish()
+    except UnwritableError as error:
+        pytest.exit(str(error), returncode=1)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
     run = config.stash.get(RUN, None)
-    if run is None or not run.records:
+    if run is None:
+        return
+    if exitstatus == pytest.ExitCode.INTERRUPTED:
+        done, cells = len(run.records), len(run.plan.cells)
+        terminalreporter.write_line(
+            f"roibench: {done} of {cells} cells are measured; the same command goes on from there"
+        )
+    if not run.records:
         return
     from rich.console import Console
 
@@ -122,8 +140,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     with console.capture() as capture:
         console.print(render(run.records))
     terminalreporter.write(capture.get())
-    for path in write_report(run.records, run.folder):
-        terminalreporter.write_line(f"wrote {path}")
+    try:
+        for path in write_report(run.records, run.folder):
+            terminalreporter.write_line(f"wrote {path}")
+    except UnwritableError as error:
+        pytest.exit(str(error), returncode=1)
 
 
 def _options(config: pytest.Config) -> "Options":
@@ -136,9 +157,16 @@ def _options(config: pytest.Config) -> "Options":
         try:
             return [int(word) for word in words(name)]
         except ValueError as error:
-            raise pytest.UsageError(
-                f"--{name.replace('_', '-')} {config.getoption(name)!r}: want whole numbers"
-            ) from error
+            raise wrong(name, "whole numbers") from error
+
+    def number(name: str, kind: type, what: str) -> int | float:
+        try:
+            return kind(config.getoption(name))
+        except ValueError as error:
+            raise wrong(name, what) from error
+
+    def wrong(name: str, what: str) -> ValueError:
+        return ValueError(f"--{name.replace('_', '-')} {config.getoption(name)!r}: want {what}")
 
     return Options(
         models=words("model"),
@@ -146,11 +174,11 @@ def _options(config: pytest.Config) -> "Options":
         devices=words("device"),
         precisions=words("precision"),
         batch_sizes=numbers("batch_size"),
-        images=config.getoption("images"),
-        rounds=config.getoption("rounds"),
+        images=number("images", int, "a whole number") if config.getoption("images") else None,
+        rounds=number("rounds", int, "a whole number"),
         threads=numbers("threads"),
         weights=config.getoption("weights"),
         on_bad_data=config.getoption("on_bad_data"),
-        timeout_s=config.getoption("cell_timeout"),
+        timeout_s=number("cell_timeout", float, "a number of seconds"),
         out=config.getoption("out"),
     )

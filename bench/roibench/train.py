@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import multiprocessing
+import pickle
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from io import BytesIO
@@ -20,9 +21,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from roibench.assemble import build_model
+from roibench.assemble import build_model, usable_device
 from roibench.datasets.sources import Source, open_dataset
-from roibench.files import write_atomically
+from roibench.files import hold, write_atomically
 from roibench.model import TrainableModel
 from roibench.nn.augment import augment
 from roibench.registry import UnknownNameError, installed, unknown
@@ -32,6 +33,7 @@ from roibench.weights import WeightsHeader, save_weights
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "training.jsonl"
+PRECISIONS = ("float32", "bfloat16")
 
 # Told after every step: epoch, step within it, steps per epoch, mean losses of the epoch so far.
 Progress = Callable[[int, int, int, dict[str, float]], None]
@@ -76,7 +78,8 @@ class Trainer:
     def fit(self, model: TrainableModel, data: Dataset) -> None:
         """Trains the model in place; at the end it holds the averaged weights and is in eval mode.
 
-        Raises TrainingError if a loss is not finite, or if the folder holds a checkpoint of another run.
+        Raises TrainingError if a loss is not finite, or if the folder holds a checkpoint of another run; before the
+        first step, BusyError or UnwritableError if the folder can't be used.
         """
         recipe = self.recipe
         torch.manual_seed(recipe.seed)
@@ -89,16 +92,17 @@ class Trainer:
             average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.average), use_buffers=True)
         parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "average": average}
         run = self._fingerprint(model, data)
-        first = self._resume(run, parts)
+        lock = hold(self.folder)
         deterministic = torch.are_deterministic_algorithms_enabled()
         torch.use_deterministic_algorithms(True)
         try:
-            for epoch in range(first, recipe.epochs):
+            for epoch in range(self._resume(run, parts), recipe.epochs):
                 self._epoch(epoch, steps, model, data, optimizer, schedule, average)
                 self._log(epoch, schedule.get_last_lr()[0])
                 self._save(run, epoch + 1, parts)
         finally:
             torch.use_deterministic_algorithms(deterministic)
+            lock.release()
         if average is not None:
             model.load_state_dict(average.module.state_dict())
         model.eval()
@@ -169,8 +173,12 @@ class Trainer:
         path = self.folder / CHECKPOINT
         if not path.exists():
             return 0
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        if state["run"] != run:
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            owner = state["run"]
+        except (RuntimeError, LookupError, TypeError, EOFError, pickle.UnpicklingError) as error:
+            raise TrainingError(f"{path} is no checkpoint of a training: delete it to start anew") from error
+        if owner != run:
             raise TrainingError(
                 f"{path} belongs to another run (recipe, model, precision or data differ): "
                 "name another folder, or delete it to start anew"
@@ -188,10 +196,11 @@ class Trainer:
         write_atomically(self.folder / CHECKPOINT, buffer.getvalue())
 
     def _log(self, epoch: int, learning_rate: float) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        line = {"epoch": epoch + 1, "learning_rate": learning_rate, **self.losses}
-        with (self.folder / LOG).open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        path = self.folder / LOG
+        # A line per epoch; one that was logged, but interrupted before its checkpoint, is replaced.
+        lines = path.read_text().splitlines()[:epoch] if path.exists() else []
+        lines.append(json.dumps({"epoch": epoch + 1, "learning_rate": learning_rate, **self.losses}))
+        write_atomically(path, ("\n".join(lines) + "\n").encode())
 
 
 def train_model(
@@ -216,20 +225,32 @@ def train_model(
     registry = installed()
     if name not in registry.models:
         raise UnknownNameError(unknown("model", name, registry.models))
+    for option, value, least in (("--epochs", epochs, 1), ("--threads", threads, 1), ("--workers", workers, 0)):
+        if value is not None and value < least:
+            raise ValueError(f"{option} {value}: want {least} or more")
+    if precision not in (None, *PRECISIONS):
+        raise ValueError(f"--precision {precision!r}: want {' or '.join(PRECISIONS)}")
+    placed = usable_device(device)
     spec = registry.models[name]
     if spec.recipe is None:
         raise ValueError(f"model {name!r} has no recipe: it isn't trained by gradients")
     recipe = dataclasses.replace(spec.recipe, seed=seed, epochs=epochs or spec.recipe.epochs)
     data = open_dataset(dataset, registry, split="train", on_bad_data=on_bad_data)
     if missing := set(spec.trained_on) - data.info.fields:
-        raise ValueError(f"model {name!r} learns from {', '.join(spec.trained_on)}; {dataset!r} lacks {missing}")
+        raise ValueError(
+            f"model {name!r} learns from {', '.join(spec.trained_on)}; {dataset!r} lacks {', '.join(sorted(missing))}"
+        )
+    source = Source.parse(dataset)
+    if source.split == registry.datasets[source.name].eval_split:
+        train = dataclasses.replace(source, split="train")
+        raise ValueError(f"data set {dataset!r}: models are scored on this split; train on another, such as {train}")
     if threads is not None:
         torch.set_num_threads(threads)
     torch.manual_seed(recipe.seed)
     model = build_model(spec, data.info)
     model.initialize()
     progress = begin(recipe.epochs, math.ceil(len(data) / recipe.batch_size)) if begin else None
-    trainer = Trainer(recipe, folder, torch.device(device), precision, progress, workers)
+    trainer = Trainer(recipe, folder, placed, precision, progress, workers)
     model.fit(data, trainer)
     header = WeightsHeader(
         model=name,
@@ -245,7 +266,7 @@ def train_model(
         torch=torch.__version__,
         final_losses=trainer.losses,
     )
-    path = folder / f"{name}-{Source.parse(dataset).name}.safetensors"
+    path = folder / f"{name}-{source.name}.safetensors"
     save_weights(path, model.state_dict(), header)
     return path
 

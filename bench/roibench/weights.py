@@ -1,11 +1,11 @@
 """Weights on disk: safetensors whose header says what they are weights of, and how they came to be."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import shorten
 
 import torch
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -61,7 +61,14 @@ def read_header(path: Path) -> WeightsHeader:
         raise WeightsError(f"weights {path}: not a readable safetensors file ({error})") from error
     if text is None:
         raise WeightsError(f"weights {path}: no {HEADER_KEY!r} header; want a file that `roibench train` wrote")
-    return WeightsHeader.model_validate(json.loads(text))
+    try:
+        return WeightsHeader.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "as a whole"
+        raise WeightsError(
+            f"weights {path}: header {HEADER_KEY!r}, {where}: {first['msg']}; want a file that `roibench train` wrote"
+        ) from error
 
 
 def load_weights(path: Path, model: Model, spec: ModelSpec, classes: tuple[str, ...]) -> WeightsHeader:
@@ -79,7 +86,7 @@ def load_weights(path: Path, model: Model, spec: ModelSpec, classes: tuple[str, 
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise WeightsError(f"weights {path}: other shapes than the model's: {error}") from error
+        raise WeightsError(f"weights {path}: other shapes than the model's: {shorten(str(error), 400)}") from error
     return header
 
 

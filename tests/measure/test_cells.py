@@ -78,6 +78,7 @@ def test_an_interrupted_run_goes_on_and_measures_nothing_twice(tmp_path, third_p
     done = first.record(plan.cells[0])
     with (first.folder / "records.jsonl").open("a") as file:
         file.write('{"event": "record", "rec')  # torn by a crash
+    first.journal.close()  # as the process's end does
     second = Run(plan, tmp_path)
     assert second.folder == first.folder
     assert second.record(plan.cells[0]) == done
@@ -92,6 +93,7 @@ def test_a_cell_that_was_started_twice_and_never_finished_has_failed(tmp_path, t
     journal = Journal.open(tmp_path, plan.key)
     journal.start(plan.cells[0].id)
     journal.start(plan.cells[0].id)
+    journal.close()
     record = Run(plan, tmp_path).record(plan.cells[0])
     assert record.status == "failed" and "started 2 times" in record.error
 

@@ -2,14 +2,14 @@
 
 import hashlib
 import itertools
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
-from roibench.assemble import NoWeightsError, find_weights
+from roibench.assemble import NoWeightsError, build_model, find_weights, usable_device
+from roibench.datasets.bad_data import ON_BAD_DATA
 from roibench.datasets.sources import open_dataset
 from roibench.files import file_hash
 from roibench.measure.cell import scored_tasks
@@ -17,6 +17,7 @@ from roibench.measure.provenance import cpu_name, source_state
 from roibench.measure.record import CellSpec
 from roibench.registry import Registry
 from roibench.tasks import RULES, Dataset, ModelSpec
+from roibench.weights import load_weights, read_header
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -61,6 +62,8 @@ def make_plan(options: Options, registry: Registry) -> Plan:
     """Raises PlanError (or the registry's and the data sets' own errors) for anything that can't be right."""
     _check(options)
     models = registry.select_models(options.models)
+    if options.weights is not None:
+        _check_weights(options.weights, models)
     cells: list[CellSpec] = []
     skipped: list[str] = []
     for source in options.datasets:
@@ -92,7 +95,7 @@ def make_plan(options: Options, registry: Registry) -> Plan:
                     timeout_s=options.timeout_s,
                 )
             )
-    return Plan(cells, skipped)
+    return Plan(list(dict.fromkeys(cells)), skipped)
 
 
 def _weights(model: ModelSpec, source: str, data: Dataset, options: Options, registry: Registry) -> Path | None:
@@ -101,10 +104,29 @@ def _weights(model: ModelSpec, source: str, data: Dataset, options: Options, reg
         raise PlanError(
             f"model {model.name!r} is scored on {wants}; data set {source!r} has {', '.join(sorted(data.info.fields))}"
         )
-    return find_weights(model, source, options.weights, registry)
+    path = find_weights(model, source, options.weights, registry)
+    if options.weights is not None:  # loaded once here, so that a file that doesn't fit is refused before anything runs
+        load_weights(options.weights, build_model(model, data.info), model, data.info.classes)
+    return path
+
+
+def _check_weights(path: Path, models: Sequence[ModelSpec]) -> None:
+    owner = read_header(path).model
+    if others := [model.name for model in models if model.name != owner]:
+        raise PlanError(f"--weights {path} is of model {owner!r}, not of {', '.join(others)}: want --model {owner}")
 
 
 def _check(options: Options) -> None:
+    lists = {
+        "--model": options.models,
+        "--dataset": options.datasets,
+        "--device": options.devices,
+        "--precision": options.precisions,
+        "--batch-size": options.batch_sizes,
+    }
+    for name, values in lists.items():
+        if not values:
+            raise PlanError(f"{name}: want at least one")
     for precision in options.precisions:
         if precision not in PRECISIONS:
             raise PlanError(f"--precision {precision!r}: want one of {', '.join(PRECISIONS)}")
@@ -114,15 +136,12 @@ def _check(options: Options) -> None:
     for name, value in (("--images", options.images), ("--rounds", options.rounds)):
         if value is not None and value < 1:
             raise PlanError(f"{name} {value}: want 1 or more")
+    if not (math.isfinite(options.timeout_s) and options.timeout_s > 0):
+        raise PlanError(f"--cell-timeout {options.timeout_s:g}: want a number of seconds above 0")
+    if options.on_bad_data not in ON_BAD_DATA:
+        raise PlanError(f"--on-bad-data {options.on_bad_data!r}: want {' or '.join(ON_BAD_DATA)}")
     for device in options.devices:
-        try:
-            kind = torch.device(device).type
-        except RuntimeError as error:
-            raise PlanError(f"--device {device!r}: want cpu, cuda or cuda:N") from error
-        if kind not in ("cpu", "cuda"):
-            raise PlanError(f"--device {device!r}: want cpu, cuda or cuda:N")
-        if kind == "cuda" and not torch.cuda.is_available():
-            raise PlanError(f"--device {device!r}: no usable GPU; `roibench doctor` says why")
+        usable_device(device)
 
 
 def _cores() -> int:

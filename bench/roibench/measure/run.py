@@ -1,7 +1,9 @@
 """A run: the cells of a plan, one after the other, each recorded before the next begins."""
 
+from contextlib import suppress
 from pathlib import Path
 
+from roibench.files import UnwritableError
 from roibench.measure.isolate import failed, run_cell
 from roibench.measure.journal import MAX_STARTS, Journal
 from roibench.measure.plan import Plan
@@ -9,10 +11,14 @@ from roibench.measure.record import CellSpec, Record
 
 
 class Run:
-    """Runs cells and keeps their records; goes on where an interrupted run of the same plan stopped."""
+    """Runs cells and keeps their records; goes on where an interrupted run of the same plan stopped.
 
-    def __init__(self, plan: Plan, root: Path) -> None:
+    debug: a cell that fails shows its traceback.
+    """
+
+    def __init__(self, plan: Plan, root: Path, debug: bool = False) -> None:
         self.plan = plan
+        self.debug = debug
         self.journal = Journal.open(root, plan.key)
 
     @property
@@ -25,18 +31,29 @@ class Run:
         return [self.journal.records[cell.id] for cell in self.plan.cells if cell.id in self.journal.records]
 
     def record(self, cell: CellSpec) -> Record:
-        """The cell's record: the journal's if it has one, else measured now."""
+        """The cell's record: the journal's if it has one, else measured now.
+
+        Raises UnwritableError if it can't be kept; the cell then counts as not started, as after Ctrl-C.
+        """
         if cell.id in self.journal.records:
             return self.journal.records[cell.id]
         if self.journal.starts[cell.id] >= MAX_STARTS:
             record = failed(cell, f"started {MAX_STARTS} times and never finished: it takes the run down with it")
         else:
             self.journal.start(cell.id)
-            record = run_cell(cell, self.folder)
+            try:
+                record = run_cell(cell, self.folder, self.debug)
+            except (KeyboardInterrupt, UnwritableError):
+                with suppress(UnwritableError):
+                    self.journal.interrupt(cell.id)
+                raise
         self.journal.add(record)
         return record
 
     def finish(self) -> None:
-        """Closes the journal if every cell has its record; a later run then begins anew."""
-        if len(self.records) == len(self.plan.cells):
-            self.journal.finish()
+        """Ends the journal if every cell has its record, so that a later run begins anew; lets go of the folder."""
+        try:
+            if len(self.records) == len(self.plan.cells):
+                self.journal.finish()
+        finally:
+            self.journal.close()

@@ -1,0 +1,226 @@
+"""Killed, interrupted, out of disk: what was finished is safe, and the next run goes on with the rest."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from roibench.files import BusyError, UnwritableError, hold, write_atomically
+from roibench.measure import run as run_module
+from roibench.measure.isolate import failed
+from roibench.measure.journal import FILE, Journal, read_lines, read_records
+from roibench.measure.plan import Plan
+from roibench.measure.record import CellSpec, Record
+from roibench.measure.run import Run
+
+PATIENCE_S = 120.0
+CELLS = 200
+
+
+def wait_for(what: Callable[[], bool], step_s: float = 0.02) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not what():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(step_s)
+
+
+def lines_of(root: Path, event: str) -> list[bytes]:
+    """The whole lines of one kind in the latest run's journal, as they lie on the disk."""
+    files = sorted(root.glob(f"*/{FILE}"))
+    text = files[-1].read_bytes() if files else b""
+    return [line for line in text.splitlines(keepends=True) if line.startswith(b'{"event": "%s"' % event.encode())]
+
+
+def whole_plan(plan: Plan, root: Path) -> None:
+    run = Run(plan, root)
+    for cell in plan.cells:
+        run.record(cell)
+    run.finish()
+
+
+@contextmanager
+def process(work: Callable[[], None]) -> Iterator[int]:
+    """A forked process at work; killed by SIGKILL at the end of the block. Imports are paid for once."""
+    if (pid := os.fork()) == 0:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    try:
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def test_a_run_killed_at_ten_random_moments_loses_and_repeats_nothing(tmp_path, monkeypatch):
+    """The cells' own processes are left out (they have the next test), so that 200 of them take moments."""
+    plan = Plan([CellSpec(model=f"m{i}", dataset="squares", dataset_hash="0" * 64, threads=1) for i in range(CELLS)])
+    rng = random.Random(0)
+
+    def quick_cell(spec: CellSpec, folder: Path, debug: bool) -> Record:
+        time.sleep(random.random() * 0.004)
+        write_atomically(folder / "predictions" / f"{spec.id}.npz", b"x" * 1000)
+        return failed(spec, "padding: " + "x" * random.randrange(20_000))
+
+    monkeypatch.setattr(run_module, "run_cell", quick_cell)
+    before: list[bytes] = []
+    for enough in sorted(rng.sample(range(5, CELLS - 20), 10)):
+        with process(lambda: whole_plan(plan, tmp_path)):
+            wait_for(lambda enough=enough: len(lines_of(tmp_path, "record")) >= enough, step_s=0.0005)
+            time.sleep(rng.random() * 0.01)
+        after = lines_of(tmp_path, "record")
+        assert after[: len(before)] == before, "what was recorded is still there, byte for byte"
+        before = after
+        if rng.random() < 0.7:  # power that fails in the midst of a write leaves a part of a line
+            with next(tmp_path.glob(f"*/{FILE}")).open("ab") as file:
+                file.write(before[-1][: rng.randrange(1, len(before[-1]) - 1)])
+    whole_plan(plan, tmp_path)
+
+    [folder] = tmp_path.iterdir()
+    lines = read_lines(folder / FILE)
+    recorded = [line["record"]["cell_id"] for line in lines if line["event"] == "record"]
+    assert sorted(recorded) == sorted(cell.id for cell in plan.cells), "one record per cell"
+    starts = [line["cell_id"] for line in lines if line["event"] == "started"]
+    for record in read_records(folder):  # two kills may hit one cell: then, and only then, it takes the blame
+        assert starts.count(record.cell_id) <= 2
+        assert ("never finished" in record.error) <= (starts.count(record.cell_id) == 2)
+    assert lines[-1]["event"] == "finished"
+
+
+def roibench(folder: Path, *arguments: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "roibench", *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=folder, start_new_session=True, **pipes)
+
+
+RUN = ("run", "--dataset", "squares", "--rounds", "1", "--out", "runs")
+
+
+@pytest.mark.usefixtures("third_party")
+def test_a_killed_run_leaves_no_process_and_the_next_one_completes_it(tmp_path):
+    arguments = (*RUN, "--model", "works", "--batch-size", "1,2")
+    root = tmp_path / "runs"
+    running = roibench(tmp_path, *arguments)
+    wait_for(lambda: len(lines_of(root, "started")) == 2)
+    time.sleep(random.Random(0).random())
+    family = psutil.Process(running.pid).children(recursive=True)
+    running.kill()
+    running.communicate()
+    assert family and not psutil.wait_procs(family, timeout=PATIENCE_S)[1], "the cell's process goes with its parent"
+    before = lines_of(root, "record")
+    running = roibench(tmp_path, *arguments)
+    output = "".join(running.communicate(timeout=PATIENCE_S))
+    assert running.returncode == 0, output
+    after = lines_of(root, "record")
+    assert after[:1] == before and len(after) == 2
+    [folder] = root.iterdir()
+    assert [record.status for record in read_records(folder)] == ["ok", "ok"]
+
+
+@pytest.mark.usefixtures("third_party")
+def test_ctrl_c_ends_a_run_in_a_line_and_is_not_held_against_the_cell(tmp_path):
+    running = roibench(tmp_path, *RUN, "--model", "works,hangs")
+    wait_for(lambda: len(lines_of(tmp_path / "runs", "started")) == 2)
+    family = psutil.Process(running.pid).children(recursive=True)
+    os.killpg(running.pid, signal.SIGINT)
+    output, errors = running.communicate(timeout=PATIENCE_S)
+    assert running.returncode == 130, output + errors
+    assert "interrupted; what was finished is safe" in errors and "1 of 2 cells are measured" in output
+    assert "Traceback" not in output + errors
+    assert not psutil.wait_procs(family, timeout=PATIENCE_S)[1]
+    [folder] = (tmp_path / "runs").iterdir()
+    journal = Journal(folder)
+    assert [record.status for record in journal.records.values()] == ["ok"]
+    assert (folder / "table.md").exists()
+    assert sorted(journal.starts.values()) == [0, 1]
+
+
+@pytest.mark.usefixtures("third_party")
+def test_ctrl_c_ends_a_training_in_a_line_and_it_goes_on(tmp_path):
+    command = ("train", "faster_rcnn", "--dataset", "squares", "--threads", "1", "--out", "here", "--epochs", "500")
+    running = roibench(tmp_path, *command)
+    wait_for(lambda: (tmp_path / "here" / "checkpoint.pt").exists())
+    os.killpg(running.pid, signal.SIGINT)
+    output, errors = running.communicate(timeout=PATIENCE_S)
+    assert running.returncode == 130, output + errors
+    assert errors.strip().splitlines()[-1].startswith("interrupted; what was finished is safe")
+    assert "Traceback" not in output + errors
+    epochs = [json.loads(line)["epoch"] for line in (tmp_path / "here" / "training.jsonl").read_text().splitlines()]
+    assert epochs == list(range(1, len(epochs) + 1))
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A file system of 16 pages."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"can't mount a small file system here: {error}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.usefixtures("third_party")
+def test_a_full_disk_ends_a_run_in_a_line_and_what_was_finished_is_safe(tmp_path, small_disk):
+    filler = small_disk / "filler"
+    filler.write_bytes(b"x" * (64 - 12) * 1024)  # leaves room for one cell: its journal, its predictions
+    arguments = ("run", "--dataset", "squares", "--model", "works", "--batch-size", "1,2,3", "--out", str(small_disk))
+    running = roibench(tmp_path, *arguments)
+    output, errors = running.communicate(timeout=PATIENCE_S)
+    assert running.returncode == 1, output + errors
+    assert "No space left on device" in output and "Traceback" not in output + errors
+    before = lines_of(small_disk, "record")
+    assert 1 <= len(before) < 3
+    filler.unlink()
+    running = roibench(tmp_path, *arguments)
+    output, errors = running.communicate(timeout=PATIENCE_S)
+    assert running.returncode == 0, output + errors
+    after = lines_of(small_disk, "record")
+    assert after[: len(before)] == before and len(after) == 3
+
+
+def test_a_file_that_can_not_be_written_stays_as_it_was(small_disk):
+    path = write_atomically(small_disk / "file", b"old")
+    with pytest.raises(UnwritableError, match=r"can't write .*file: No space left on device"):
+        write_atomically(path, bytes(100_000))
+    assert path.read_bytes() == b"old" and [one.name for one in small_disk.iterdir()] == ["file"]
+
+
+def test_a_folder_belongs_to_one_process_at_a_time(tmp_path):
+    key = "k"
+
+    def keep() -> None:
+        Journal.open(tmp_path, key)
+        time.sleep(PATIENCE_S)
+
+    with process(keep):
+        wait_for(lambda: bool(list(tmp_path.glob(f"*/{FILE}"))))
+        with pytest.raises(BusyError, match="another process is writing into"):
+            Journal.open(tmp_path, key)
+        other = Journal.open(tmp_path, "another key")
+        other.close()
+        other.finish()
+    [folder] = [path for path in tmp_path.iterdir() if Journal(path).key == key]
+    hold(folder).release()
+
+
+def test_the_bytes_that_a_lost_power_leaves_do_not_stop_a_journal(tmp_path):
+    journal = Journal.open(tmp_path, "k")
+    journal.start("cell")
+    with (journal.folder / FILE).open("ab") as file:
+        file.write(b"\0\0\xff\xfe")
+    journal.start("cell")
+    assert Journal(journal.folder).starts["cell"] == 2
