@@ -52,9 +52,11 @@ def test_a_cell_is_timed_and_scored_on_the_same_outputs(tmp_path):
         ("works", {"dataset_hash": "1" * 64}, "has changed"),
     ],
 )
-def test_a_cell_that_fails_is_one_failed_record(tmp_path, model, changes, words):
+def test_a_cell_that_fails_is_one_failed_record(tmp_path, capfd, model, changes, words):
     spec = cell(model).model_copy(update=changes)
-    record = run_cell(spec, tmp_path)
+    debug = model == "raises"
+    record = run_cell(spec, tmp_path, debug)
+    assert ("Traceback" in capfd.readouterr().err) == debug
     assert record.status == "failed"
     assert record.latency is None and record.scores == {}
     with pytest.raises(RuntimeError, match=words):
@@ -140,7 +142,7 @@ def test_pytest_shows_exactly_the_childs_latencies(tmp_path):
     command += ["--rounds", "2", "--out", "runs", f"--benchmark-json={tmp_path}/benchmark.json"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "no squares today" in done.stdout
+    assert "no squares today" in done.stdout and "Traceback" not in done.stdout + done.stderr
     [folder] = (tmp_path / "runs").iterdir()
     ok, failed = read_records(folder / "records.jsonl")
     assert (ok.status, failed.status) == ("ok", "failed")

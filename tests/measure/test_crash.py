@@ -161,7 +161,7 @@ def test_ctrl_c_ends_a_training_in_a_line_and_it_goes_on(tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path) -> Iterator[Path]:
-    """A file system of 16 pages."""
+    """A file system of 64 KiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
@@ -175,21 +175,33 @@ def small_disk(tmp_path) -> Iterator[Path]:
 
 @pytest.mark.usefixtures("third_party")
 def test_a_full_disk_ends_a_run_in_a_line_and_what_was_finished_is_safe(tmp_path, small_disk):
-    filler = small_disk / "filler"
-    filler.write_bytes(b"x" * (64 - 12) * 1024)  # leaves room for one cell: its journal, its predictions
+    (small_disk / "filler").write_bytes(bytes((64 - 12) * 1024))  # leaves room for one cell: record and predictions
     arguments = ("run", "--dataset", "squares", "--model", "works", "--batch-size", "1,2,3", "--out", str(small_disk))
     running = roibench(tmp_path, *arguments)
     output, errors = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 1, output + errors
-    assert "No space left on device" in output and "Traceback" not in output + errors
-    before = lines_of(small_disk, "record")
-    assert 1 <= len(before) < 3
+    [line] = [line for line in output.splitlines() if "what was finished is safe" in line]
+    assert "No space left on device" in line and "Traceback" not in output + errors
+    [folder] = [path.parent for path in small_disk.glob(f"*/{FILE}")]
+    records = read_records(folder)
+    assert 1 <= len(records) < 3 and all(record.status == "ok" for record in records), "no cell is blamed"
+
+
+def test_a_journal_that_filled_the_disk_goes_on_when_there_is_room(small_disk):
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(40 * 1024))
+    journal = Journal.open(small_disk, "k")
+    started = 0
+    with pytest.raises(UnwritableError, match="No space left on device"):
+        for started in range(CELLS):
+            journal.start(f"{started} " + "x" * 1000)
     filler.unlink()
-    running = roibench(tmp_path, *arguments)
-    output, errors = running.communicate(timeout=PATIENCE_S)
-    assert running.returncode == 0, output + errors
-    after = lines_of(small_disk, "record")
-    assert after[: len(before)] == before and len(after) == 3
+    journal.close()
+    again = Journal.open(small_disk, "k")
+    assert again.folder == journal.folder and len(again.starts) == started > 0
+    again.start("one more")
+    again.close()
+    assert set(Journal(again.folder).starts) == {*journal.starts, "one more"}
 
 
 def test_a_file_that_can_not_be_written_stays_as_it_was(small_disk):

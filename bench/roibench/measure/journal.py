@@ -100,7 +100,7 @@ class Journal:
             case "started":
                 self.starts[line["cell_id"]] += 1
             case "interrupted":
-                self.starts[line["cell_id"]] -= 1
+                self.starts[line["cell_id"]] = max(0, self.starts[line["cell_id"]] - 1)
             case "record":
                 record = Record.model_validate(line["record"])
                 self.records[record.cell_id] = record

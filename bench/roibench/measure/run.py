@@ -40,8 +40,8 @@ class Run:
         if self.journal.starts[cell.id] >= MAX_STARTS:
             record = failed(cell, f"started {MAX_STARTS} times and never finished: it takes the run down with it")
         else:
-            self.journal.start(cell.id)
             try:
+                self.journal.start(cell.id)
                 record = run_cell(cell, self.folder, self.debug)
             except (KeyboardInterrupt, UnwritableError):
                 with suppress(UnwritableError):
