@@ -10,9 +10,12 @@ import json
 import math
 import multiprocessing
 import pickle
+import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from io import BytesIO
+from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
 from pathlib import Path
 
@@ -161,7 +164,13 @@ class Trainer:
             multiprocessing_context=_worker_context() if self.workers else None,
             generator=torch.Generator(),  # else the loader draws its workers' seeds from the global generator
         )
-        yield from loader
+        batches = None
+        try:
+            with _without_interrupt():
+                batches = iter(loader)
+            yield from batches
+        finally:
+            del batches  # its workers end here and now, in good order
 
     def _fingerprint(self, model: TrainableModel, data: Dataset) -> str:
         shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
@@ -283,6 +292,17 @@ class _Augmented:
     def __getitem__(self, index: int) -> Sample:
         generator = torch.Generator().manual_seed(_seed(self.seed, index))
         return augment(self.data[index], self.names, generator, self.data.info.joints)
+
+
+@contextmanager
+def _without_interrupt() -> Iterator[None]:
+    """Ctrl-C waits until the workers are started: one that loses its parent halfway prints a traceback of its own."""
+    resource_tracker.ensure_running()  # starting it later would let Ctrl-C through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _worker_context() -> BaseContext:

@@ -215,11 +215,12 @@ def test_a_folder_belongs_to_one_process_at_a_time(tmp_path):
     key = "k"
 
     def keep() -> None:
-        Journal.open(tmp_path, key)
+        journal = Journal.open(tmp_path, key)
         time.sleep(PATIENCE_S)
+        journal.close()
 
     with process(keep):
-        wait_for(lambda: bool(list(tmp_path.glob(f"*/{FILE}"))))
+        wait_for(lambda: bool(lines_of(tmp_path, "run")))
         with pytest.raises(BusyError, match="another process is writing into"):
             Journal.open(tmp_path, key)
         other = Journal.open(tmp_path, "another key")
