@@ -11,6 +11,7 @@ import math
 import multiprocessing
 import pickle
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -296,13 +297,25 @@ class _Augmented:
 
 @contextmanager
 def _without_interrupt() -> Iterator[None]:
-    """Ctrl-C waits until the workers are started: one that loses its parent halfway prints a traceback of its own."""
-    resource_tracker.ensure_running()  # starting it later would let Ctrl-C through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Ctrl-C waits until the workers are started: one that loses its parent halfway prints a traceback of its own.
+
+    The workers inherit the blocked signal, and leave Ctrl-C to this process. That alone wouldn't hold it off here,
+    where another thread may take the signal.
+    """
+    if threading.current_thread() is not threading.main_thread():  # which Ctrl-C never interrupts
+        yield
+        return
+    resource_tracker.ensure_running()  # starting it later would unblock the signal
+    caught: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+        if caught:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _worker_context() -> BaseContext:
