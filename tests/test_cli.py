@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import pytest
 import torch
 from PIL import Image
 from typer.testing import CliRunner
@@ -12,17 +11,6 @@ from roibench import cli
 from roibench.predict import read_image
 
 runner = CliRunner()
-
-
-def mistake(monkeypatch, capsys, *arguments: str) -> str:
-    """What a mistaken call prints on standard error, through the console script's own door."""
-    monkeypatch.setattr("sys.argv", ["roibench", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    assert stop.value.code == 2
-    message = capsys.readouterr().err
-    assert "Traceback" not in message
-    return message
 
 
 def test_list_names_what_is_registered_and_what_failed(third_party):
@@ -75,21 +63,3 @@ def test_images_are_read_as_rgb_and_turned_as_their_exif_says(tmp_path):
     image.save(tmp_path / "turned.jpg", exif=exif)
     pixels = read_image(tmp_path / "turned.jpg")
     assert pixels.shape == (3, 4, 2) and pixels.dtype == torch.uint8
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("predict", "fastr_rcnn", "x.png", "--out", "o"), "did you mean 'faster_rcnn'"),
-        (("predict", "faster_rcnn", "no-such.png", "--out", "o"), "image no-such.png: no such file"),
-        (("predict", "faster_rcnn_mobilenet", "x.png", "--out", "o"), "pass some by --weights"),
-        (("export", "scenes", "--format", "yolo", "--out", "o"), "unknown format 'yolo'; known: coco"),
-        (("export", "scene", "--out", "o"), "did you mean 'scenes'"),
-        (("train", "retinanett"), "no model matches 'retinanett'"),
-        (("train", "faster_rcnn", "--dataset", "scene"), "did you mean 'scenes'"),
-        (("train", "faster_rcnn", "--dataset", "voc"), "want voc:PATH"),
-    ],
-)
-def test_a_mistake_is_one_line(monkeypatch, capsys, tmp_path, arguments, words):
-    monkeypatch.chdir(tmp_path)
-    assert words in mistake(monkeypatch, capsys, *arguments)

@@ -94,6 +94,11 @@ PREDICT = [
     (("faster_rcnn", "photo.png", "--dataset", "squares"), "no weights for data set 'squares'"),
 ]
 
+EXPORT = [
+    (("scenes", "--format", "yolo"), "unknown format 'yolo'; known: coco"),
+    (("scene",), "did you mean 'scenes'"),
+]
+
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory) -> Path:
@@ -164,6 +169,11 @@ def test_train(typed, arguments, words):
 @pytest.mark.parametrize(("arguments", "words"), PREDICT)
 def test_predict(typed, arguments, words):
     one_line(typed("predict", "--out", "out", *arguments), 2, words)
+
+
+@pytest.mark.parametrize(("arguments", "words"), EXPORT)
+def test_export(typed, arguments, words):
+    one_line(typed("export", *arguments, "--out", "out"), 2, words)
 
 
 def test_debug_shows_the_traceback_wherever_it_stands(typed, desk, monkeypatch):
