@@ -41,6 +41,24 @@ inline void check_rois(const char* op, const at::Tensor& rois, const at::Tensor&
   check_same_device(op, "rois", rois, input);
 }
 
+inline void check_map(const char* op, const at::Tensor& input) {
+  TORCH_CHECK_VALUE(input.dim() == 4, op, ": input must have the shape [N, C, H, W], got ", input.sizes());
+  check_floating(op, "input", input);
+}
+
+inline void check_output_size(const char* op, int64_t height, int64_t width) {
+  TORCH_CHECK_VALUE(height > 0 && width > 0, op, ": output_size must be positive, got ", height, " x ", width);
+}
+
+// On the host, where the RoIs can be read.
+template <class T>
+void check_batch_index(const char* op, const T* rois, int64_t n, int64_t batch) {
+  for (int64_t k = 0; k < n; ++k) {
+    TORCH_CHECK_INDEX(rois[5 * k] >= 0 && rois[5 * k] < T(batch), op, ": rois[", k, ", 0] must be a batch index below ",
+                      batch, ", got ", rois[5 * k]);
+  }
+}
+
 inline IouKind iou_kind(const char* op, std::string_view kind) {
   if (kind == "iou") return IouKind::iou;
   if (kind == "giou") return IouKind::giou;

@@ -57,6 +57,19 @@ ROIBENCH_HD float ceil_of(float x) {
 ROIBENCH_HD double ceil_of(double x) {
   return __builtin_ceil(x);
 }
+ROIBENCH_HD float floor_of(float x) {
+  return __builtin_floorf(x);
+}
+ROIBENCH_HD double floor_of(double x) {
+  return __builtin_floor(x);
+}
+// Halves go away from zero.
+ROIBENCH_HD float round_of(float x) {
+  return __builtin_roundf(x);
+}
+ROIBENCH_HD double round_of(double x) {
+  return __builtin_round(x);
+}
 #if defined(__CUDA_ARCH__)
 ROIBENCH_HD float arctan2(float y, float x) {
   return ::atan2f(y, x);
@@ -293,6 +306,11 @@ ROIBENCH_HD void overlap_backward(const Measured<T>& a, const Measured<T>& b, T 
 // ---- RoI bins
 // --------------------------------------------------------------------------------------------------------
 
+// [begin, end) of samples, or of pixels along one axis.
+struct Range {
+  int64_t begin, end;
+};
+
 // More samples along one bin than any feature map has pixels, and few enough that a float counts them exactly.
 constexpr int64_t kMostSamples = 1 << 20;
 
@@ -320,14 +338,10 @@ ROIBENCH_HD BinAxis<T> bin_axis(T low, T high, T scale, bool aligned, int64_t bi
   return {start, bin, samples < T(kMostSamples) ? (samples > T(0) ? int64_t(samples) : 0) : kMostSamples};
 }
 
-struct SampleRange {
-  int64_t begin, end;
-};
-
 // The samples of a bin that may lie on a map of `size` pixels. A RoI much longer than the map has millions of samples
 // beside it; they count as zero, so they need not be visited. Errs outwards, by up to two samples.
 template <class T>
-ROIBENCH_HD SampleRange samples_on_map(const BinAxis<T>& axis, int64_t bin, int64_t size) {
+ROIBENCH_HD Range samples_on_map(const BinAxis<T>& axis, int64_t bin, int64_t size) {
   if (axis.samples <= size) return {0, axis.samples};
   const double first = double(axis.bin_start(bin));
   const double step = double(axis.bin) / double(axis.samples);
@@ -355,6 +369,54 @@ ROIBENCH_HD Bilinear<T> bilinear(T at, int64_t size) {
   if (low >= size - 1) return {size - 1, size - 1, T(1), T(0), true};
   const T high_weight = at - T(low);
   return {low, low + 1, T(1) - high_weight, high_weight, true};
+}
+
+// ---- bins of whole pixels
+// --------------------------------------------------------------------------------------------
+
+// Farther than any map reaches, and near enough that int64 holds the sum of several such numbers.
+constexpr int64_t kFar = int64_t(1) << 60;
+
+// A number that is whole already, as an integer; beyond kFar, and for NaN, the nearest far one.
+template <class T>
+ROIBENCH_HD int64_t integer(T whole) {
+  return whole > T(-kFar) ? (whole < T(kFar) ? int64_t(whole) : kFar) : -kFar;
+}
+
+ROIBENCH_HD int64_t clamped(int64_t x, int64_t size) {
+  return x < 0 ? 0 : x < size ? x : size;
+}
+
+// One axis of a RoI whose ends are rounded to pixels, cut into bins of equal length that grow outwards to whole pixels,
+// so that neighbours share the pixel which their border cuts. The expressions are those of torchvision's roi_pool and
+// ps_roi_pool: bins jump with the last bit of the RoI's length.
+template <class T>
+struct PixelBins {
+  int64_t start;
+  T bin;  // the length of one; NaN if the RoI is NaN or infinite
+
+  // The pixels of a bin on a map of `size`. None where the bin lies beside the map.
+  ROIBENCH_HD Range pixels(int64_t index, int64_t size) const {
+    if (!(bin > T(0))) return {0, 0};
+    return {clamped(start + integer(floor_of(T(index) * bin)), size),
+            clamped(start + integer(ceil_of(T(index + 1) * bin)), size)};
+  }
+};
+
+// low, high: the RoI's ends in image coordinates. last: pixels that the rounded high end has beyond it, 1 where the
+// pixel at the end belongs to the RoI.
+template <class T>
+ROIBENCH_HD PixelBins<T> pixel_bins(T low, T high, T scale, int64_t last, int64_t bins) {
+  const T first = round_of(low * scale), end = round_of(high * scale);
+  const T distance = end - first;
+  if (!(distance - distance == T(0))) return {0, T(NAN)};  // also where the ends are farther apart than T can tell
+  const int64_t start = integer(first), length = integer(end) - start + last;
+  return {start, T(length < 1 ? 1 : length) / T(bins)};
+}
+
+// Bin `index` of a map that is cut into `bins` parts, as adaptive pooling cuts it: exact, and no bin is empty.
+ROIBENCH_HD Range adaptive_bin(int64_t index, int64_t size, int64_t bins) {
+  return {index * size / bins, ((index + 1) * size + bins - 1) / bins};
 }
 
 }  // namespace roibench

@@ -16,4 +16,25 @@ TORCH_LIBRARY(roibench, m) {
   m.def(
       "roi_align_backward(Tensor grad, Tensor rois, SymInt[4] input_size, float spatial_scale, int sampling_ratio, "
       "bool aligned, bool channels_last) -> Tensor");
+
+  // Max pooling returns its argmax on request, else nothing in its place: [K, bins, C] int32, the pixel y * W + x that
+  // each number came from, or -1 for an empty bin.
+  m.def(
+      "roi_pool(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width, "
+      "bool with_argmax=False) -> (Tensor, Tensor)");
+  m.def("spatial_pyramid_pool(Tensor input, int[] levels, bool with_argmax=False) -> (Tensor, Tensor)");
+  m.def(
+      "roi_spatial_pyramid_pool(Tensor input, Tensor rois, int[] levels, float spatial_scale, "
+      "bool with_argmax=False) -> (Tensor, Tensor)");
+  // Of all three. Without rois, grad[k] belongs to image k. bins: how many each level has.
+  m.def(
+      "max_pool_backward(Tensor grad, Tensor argmax, Tensor? rois, SymInt[4] input_size, SymInt[] bins, "
+      "bool channels_last) -> Tensor");
+
+  m.def(
+      "ps_roi_pool(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width) "
+      "-> Tensor");
+  m.def(
+      "ps_roi_pool_backward(Tensor grad, Tensor rois, SymInt[4] input_size, float spatial_scale, "
+      "bool channels_last) -> Tensor");
 }

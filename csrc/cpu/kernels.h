@@ -37,6 +37,20 @@ struct RoiAlign {
   const T* rois;  // [rois, 5]: batch index, x1, y1, x2, y2
 };
 
+// Windows of feature maps, each cut into one or several grids of bins.
+struct Grid {
+  int64_t rows, columns;
+};
+
+struct Windows {
+  int64_t channels, height, width;  // of a map
+  const Grid* grids;
+  int64_t levels;        // how many grids
+  int64_t bins, edges;   // of one window: rows * columns and rows + columns, summed over its grids
+  const int64_t* image;  // [windows]: which map of the batch
+  const Range* pixels;   // [windows, edges]: for every grid the pixel rows of its rows, then those of its columns
+};
+
 template <class T>
 struct Kernels {
   // Rows [begin, end) of [n, 4] boxes into columns of memory.
@@ -60,12 +74,45 @@ struct Kernels {
   // Channels [begin, end) of image `image`, all RoIs.
   void (*roi_align_backward)(const RoiAlign<T>& shape, int64_t rois, const T* pooled_grad, T* input_grad, int64_t image,
                              int64_t begin, int64_t end);
+
+  // Fills windows.pixels for RoIs [begin, end) on maps of height x width. `last` is geometry.h's.
+  void (*roi_bins)(const Windows& windows, const T* rois, T scale, int64_t last, int64_t height, int64_t width,
+                   Range* pixels, int64_t begin, int64_t end);
+
+  // Channels [begin, end) of image `image`, all windows. argmax: [windows, bins, channels], the pixel or -1.
+  void (*max_pool_backward)(const Windows& windows, int64_t n, bool pooled_channels_last, const T* pooled_grad,
+                            const int32_t* argmax, T* input_grad, int64_t image, int64_t begin, int64_t end);
+
+  // Channels [begin, end) of the maps, all windows.
+  void (*ps_roi_pool)(const Windows& windows, int64_t n, bool channels_last, const T* input, T* pooled, int64_t begin,
+                      int64_t end);
+  void (*ps_roi_pool_backward)(const Windows& windows, int64_t n, bool channels_last, const T* pooled_grad,
+                               T* input_grad, int64_t begin, int64_t end);
 };
+
+// What needs only the order of numbers takes them as integers I of their size. `infinity` is the bits of the type's
+// infinity, which tell float16 from bfloat16.
+template <class I>
+struct OrderKernels {
+  // Pixels [begin, end) of one map, stored in the order [channels, pixels] or [pixels, channels], as integers of the
+  // same order; they go into memory as [pixels, channels].
+  void (*to_order)(const I* map, I* ordered, int64_t channels, int64_t pixels, bool channels_last, I infinity,
+                   int64_t begin, int64_t end);
+  // Items [begin, end) of windows x blocks of kPoolBlock channels. argmax may be null.
+  void (*max_pool)(const Windows& windows, const I* ordered, bool pooled_channels_last, I* pooled, int32_t* argmax,
+                   int64_t begin, int64_t end);
+};
+
+// Channels that max_pool takes at a time.
+constexpr int64_t kPoolBlock = 128;
 
 struct SimdLevel {
   const char* name;
   Kernels<float> for_float;
   Kernels<double> for_double;
+  OrderKernels<int16_t> for_int16;
+  OrderKernels<int32_t> for_int32;
+  OrderKernels<int64_t> for_int64;
 };
 
 extern const SimdLevel simd_v2;
@@ -85,6 +132,21 @@ inline const Kernels<float>& kernels<float>() {
 template <>
 inline const Kernels<double>& kernels<double>() {
   return simd_level().for_double;
+}
+
+template <class I>
+const OrderKernels<I>& order_kernels();
+template <>
+inline const OrderKernels<int16_t>& order_kernels<int16_t>() {
+  return simd_level().for_int16;
+}
+template <>
+inline const OrderKernels<int32_t>& order_kernels<int32_t>() {
+  return simd_level().for_int32;
+}
+template <>
+inline const OrderKernels<int64_t>& order_kernels<int64_t>() {
+  return simd_level().for_int64;
 }
 
 }  // namespace roibench

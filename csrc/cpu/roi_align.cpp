@@ -4,29 +4,13 @@
 
 #include "../checks.h"
 #include "kernels.h"
+#include "layout.h"
 #include "parallel.h"
 
 namespace roibench {
 namespace {
 
 using at::MemoryFormat;
-
-bool is_channels_last(const at::Tensor& t) {
-  return t.is_contiguous(MemoryFormat::ChannelsLast) && !t.is_contiguous();
-}
-
-// A tensor in the type and the order that the kernels read; itself where it has them already.
-at::Tensor as(const at::Tensor& t, at::ScalarType dtype, MemoryFormat format) {
-  return t.to(dtype, /*non_blocking=*/false, /*copy=*/false, format).contiguous(format);
-}
-
-template <class T>
-void check_batch_index(const char* op, const T* rois, int64_t n, int64_t batch) {
-  for (int64_t k = 0; k < n; ++k) {
-    TORCH_CHECK_INDEX(rois[5 * k] >= 0 && rois[5 * k] < T(batch), op, ": rois[", k, ", 0] must be a batch index below ",
-                      batch, ", got ", rois[5 * k]);
-  }
-}
 
 // Multiply-adds for one RoI and one channel, roughly.
 template <class T>
@@ -44,18 +28,15 @@ void forward(const RoiAlign<T>& shape, const at::Tensor& input, int64_t rois, at
 
 at::Tensor roi_align(const at::Tensor& input, const at::Tensor& rois, double spatial_scale, int64_t pooled_height,
                      int64_t pooled_width, int64_t sampling_ratio, bool aligned) {
-  TORCH_CHECK_VALUE(input.dim() == 4, "roi_align: input must have the shape [N, C, H, W], got ", input.sizes());
-  check_floating("roi_align", "input", input);
+  check_map("roi_align", input);
   check_rois("roi_align", rois, input);
-  TORCH_CHECK_VALUE(pooled_height > 0 && pooled_width > 0, "roi_align: output_size must be positive, got ",
-                    pooled_height, " x ", pooled_width);
+  check_output_size("roi_align", pooled_height, pooled_width);
 
   const bool channels_last = is_channels_last(input);
-  const MemoryFormat format = channels_last ? MemoryFormat::ChannelsLast : MemoryFormat::Contiguous;
   const auto dtype = arithmetic(input, input);
   const int64_t n = rois.size(0);
-  at::Tensor pooled =
-      at::empty({n, input.size(1), pooled_height, pooled_width}, input.options().dtype(dtype).memory_format(format));
+  at::Tensor pooled = at::empty({n, input.size(1), pooled_height, pooled_width},
+                                input.options().dtype(dtype).memory_format(format(channels_last)));
   const at::Tensor boxes = rois.to(dtype).contiguous();
   const auto run = [&]<class T>(T) {
     const RoiAlign<T> shape = {input.size(0),
@@ -128,11 +109,10 @@ at::Tensor roi_align_backward(const at::Tensor& grad, const at::Tensor& rois, at
                                boxes.const_data_ptr<T>()};
     check_batch_index("roi_align_backward", shape.rois, n, shape.batch);
     if (grad.numel() == 0 || input_grad.numel() == 0) return;
-    backward<T>(shape, as(grad, dtype, grad_channels_last ? MemoryFormat::ChannelsLast : MemoryFormat::Contiguous), n,
-                input_grad);
+    backward<T>(shape, as(grad, dtype, format(grad_channels_last)), n, input_grad);
   };
   dtype == at::kDouble ? run(double()) : run(float());
-  return as(input_grad, grad.scalar_type(), channels_last ? MemoryFormat::ChannelsLast : MemoryFormat::Contiguous);
+  return as(input_grad, grad.scalar_type(), format(channels_last));
 }
 
 }  // namespace

@@ -11,5 +11,10 @@
 #include "kernels/level.h"
 
 namespace roibench {
-const SimdLevel simd_v2 = {"v2", v2::table<float>, v2::table<double>};
+const SimdLevel simd_v2 = {"v2",
+                           v2::table<float>,
+                           v2::table<double>,
+                           v2::order_table<int16_t>,
+                           v2::order_table<int32_t>,
+                           v2::order_table<int64_t>};
 }

@@ -10,6 +10,11 @@
 #include "kernels/level.h"
 
 namespace roibench {
-const SimdLevel simd_v3 = {"v3", v3::table<float>, v3::table<double>};
+const SimdLevel simd_v3 = {"v3",
+                           v3::table<float>,
+                           v3::table<double>,
+                           v3::order_table<int16_t>,
+                           v3::order_table<int32_t>,
+                           v3::order_table<int64_t>};
 }
 #endif

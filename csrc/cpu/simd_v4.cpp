@@ -10,6 +10,11 @@
 #include "kernels/level.h"
 
 namespace roibench {
-const SimdLevel simd_v4 = {"v4", v4::table<float>, v4::table<double>};
+const SimdLevel simd_v4 = {"v4",
+                           v4::table<float>,
+                           v4::table<double>,
+                           v4::order_table<int16_t>,
+                           v4::order_table<int32_t>,
+                           v4::order_table<int64_t>};
 }
 #endif

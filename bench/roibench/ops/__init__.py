@@ -24,9 +24,21 @@ except ImportError as error:
 
 from roibench.ops import _fake  # noqa: F401 - registers itself
 from roibench.ops.boxes import batched_nms, box_iou, nms
-from roibench.ops.roi import roi_align
+from roibench.ops.pyramid import roi_spatial_pyramid_pool, spatial_pyramid_pool
+from roibench.ops.roi import ps_roi_pool, roi_align, roi_pool
 
 build_info = _C.build_info
 simd_level = _C.simd_level
 
-__all__ = ["batched_nms", "box_iou", "build_info", "nms", "roi_align", "simd_level"]
+__all__ = [
+    "batched_nms",
+    "box_iou",
+    "build_info",
+    "nms",
+    "ps_roi_pool",
+    "roi_align",
+    "roi_pool",
+    "roi_spatial_pyramid_pool",
+    "simd_level",
+    "spatial_pyramid_pool",
+]

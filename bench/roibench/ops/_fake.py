@@ -38,6 +38,12 @@ def _format(channels_last: bool) -> torch.memory_format:
     return torch.channels_last if channels_last else torch.contiguous_format
 
 
+def _pooled(input: Tensor, rois: Tensor, height: int, width: int) -> Tensor:
+    channels_last = input.is_contiguous(memory_format=torch.channels_last) and not input.is_contiguous()
+    shape = (rois.size(0), input.size(1), height, width)
+    return torch.empty(shape, dtype=input.dtype, device=input.device, memory_format=_format(channels_last))
+
+
 @register_fake("roibench::roi_align")
 def _(
     input: Tensor,
@@ -48,9 +54,7 @@ def _(
     sampling_ratio: int,
     aligned: bool,
 ) -> Tensor:
-    channels_last = input.is_contiguous(memory_format=torch.channels_last) and not input.is_contiguous()
-    shape = (rois.size(0), input.size(1), pooled_height, pooled_width)
-    return torch.empty(shape, dtype=input.dtype, device=input.device, memory_format=_format(channels_last))
+    return _pooled(input, rois, pooled_height, pooled_width)
 
 
 @register_fake("roibench::roi_align_backward")
@@ -63,4 +67,57 @@ def _(
     aligned: bool,
     channels_last: bool,
 ) -> Tensor:
+    return torch.empty(input_size, dtype=grad.dtype, device=grad.device, memory_format=_format(channels_last))
+
+
+def _argmax(input: Tensor, windows: int, bins: int, wanted: bool) -> Tensor:
+    return input.new_empty((windows, bins, input.size(1)) if wanted else (0,), dtype=torch.int32)
+
+
+@register_fake("roibench::roi_pool")
+def _(
+    input: Tensor,
+    rois: Tensor,
+    spatial_scale: float,
+    pooled_height: int,
+    pooled_width: int,
+    with_argmax: bool = False,
+) -> tuple[Tensor, Tensor]:
+    argmax = _argmax(input, rois.size(0), pooled_height * pooled_width, with_argmax)
+    return _pooled(input, rois, pooled_height, pooled_width), argmax
+
+
+def _pyramid(input: Tensor, windows: int, levels: list[int], with_argmax: bool) -> tuple[Tensor, Tensor]:
+    bins = sum(level * level for level in levels)
+    return input.new_empty(windows, input.size(1) * bins), _argmax(input, windows, bins, with_argmax)
+
+
+@register_fake("roibench::spatial_pyramid_pool")
+def _(input: Tensor, levels: list[int], with_argmax: bool = False) -> tuple[Tensor, Tensor]:
+    return _pyramid(input, input.size(0), levels, with_argmax)
+
+
+@register_fake("roibench::roi_spatial_pyramid_pool")
+def _(
+    input: Tensor, rois: Tensor, levels: list[int], spatial_scale: float, with_argmax: bool = False
+) -> tuple[Tensor, Tensor]:
+    return _pyramid(input, rois.size(0), levels, with_argmax)
+
+
+@register_fake("roibench::max_pool_backward")
+def _(
+    grad: Tensor, argmax: Tensor, rois: Tensor | None, input_size: list[int], bins: list[int], channels_last: bool
+) -> Tensor:
+    return torch.empty(input_size, dtype=grad.dtype, device=grad.device, memory_format=_format(channels_last))
+
+
+@register_fake("roibench::ps_roi_pool")
+def _(input: Tensor, rois: Tensor, spatial_scale: float, pooled_height: int, pooled_width: int) -> Tensor:
+    return input.new_empty(
+        rois.size(0), input.size(1) // (pooled_height * pooled_width), pooled_height, pooled_width
+    )
+
+
+@register_fake("roibench::ps_roi_pool_backward")
+def _(grad: Tensor, rois: Tensor, input_size: list[int], spatial_scale: float, channels_last: bool) -> Tensor:
     return torch.empty(input_size, dtype=grad.dtype, device=grad.device, memory_format=_format(channels_last))

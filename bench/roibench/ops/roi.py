@@ -58,3 +58,60 @@ def roi_align(
     """
     height, width = pair("output_size", output_size)
     return torch.ops.roibench.roi_align(input, as_rois(boxes), spatial_scale, height, width, sampling_ratio, aligned)
+
+
+def roi_pool(
+    input: Tensor, boxes: Tensor | Sequence[Tensor], output_size: int | Sequence[int], spatial_scale: float = 1.0
+) -> Tensor:
+    """RoI pool (Girshick 2015, arXiv 1504.08083): the maximum of each bin in a grid over each box.
+
+    A box's corners are rounded to pixels of the map, halves away from zero, and the pixel at (x2, y2) belongs to it.
+    Bins divide its width, at least 1 pixel, evenly and grow outwards to whole pixels: bin j holds the columns from
+    x1 + floor(j * w / bins) to x1 + ceil((j + 1) * w / bins), the last one left out, as far as they lie on the map.
+    A bin beside the map gives 0, and so does a box of NaN or infinity. A NaN in a bin is its maximum.
+
+    Args:
+        input: [N, C, H, W], H * W below 2^31.
+        boxes: [K, 5], ``(batch index, x1, y1, x2, y2)``, or a list of N tensors [L, 4]; any floating dtype.
+        output_size: bins per axis, as an integer or (height, width).
+        spatial_scale: from the boxes' coordinates to the map's: 1/16 for boxes in image pixels and a map of stride 16.
+
+    Returns:
+        [K, C, height, width] in the dtype and the memory format of ``input``. Differentiable by ``input``, twice; the
+        gradient goes to the first pixel that has the maximum.
+
+    Raises:
+        ValueError: a wrong shape, size or device.
+        TypeError: input or boxes that are no floating-point numbers.
+        IndexError: a batch index that is none of 0 ... N-1 (on the CPU).
+    """
+    height, width = pair("output_size", output_size)
+    return torch.ops.roibench.roi_pool(input, as_rois(boxes), spatial_scale, height, width)[0]
+
+
+def ps_roi_pool(
+    input: Tensor, boxes: Tensor | Sequence[Tensor], output_size: int | Sequence[int], spatial_scale: float = 1.0
+) -> Tensor:
+    """Position-sensitive RoI pool of R-FCN (Dai et al. 2016, arXiv 1605.06409).
+
+    The map has a group of channels for each bin, and output channel c of bin (i, j) is the mean of that bin in channel
+    (c * height + i) * width + j. Corners and bins are rounded as in :func:`roi_pool`, except that the pixel at
+    (x2, y2) does not belong to the box. As in torchvision, the map's last row and last column are in no bin; its
+    gradients disagree with that, these do not. An empty bin gives 0, and so does a box of NaN or infinity.
+
+    Args:
+        input: [N, C * height * width, H, W].
+        boxes: [K, 5], ``(batch index, x1, y1, x2, y2)``, or a list of N tensors [L, 4]; any floating dtype.
+        output_size: bins per axis, as an integer or (height, width).
+        spatial_scale: from the boxes' coordinates to the map's: 1/16 for boxes in image pixels and a map of stride 16.
+
+    Returns:
+        [K, C, height, width] in the dtype of ``input``. Differentiable by ``input``, any number of times.
+
+    Raises:
+        ValueError: a wrong shape, size or device; channels that are no multiple of height * width.
+        TypeError: input or boxes that are no floating-point numbers.
+        IndexError: a batch index that is none of 0 ... N-1 (on the CPU).
+    """
+    height, width = pair("output_size", output_size)
+    return torch.ops.roibench.ps_roi_pool(input, as_rois(boxes), spatial_scale, height, width)

@@ -13,12 +13,28 @@ constexpr int kVectorBytes = ROIBENCH_VECTOR_BYTES;
 #include "nms.h"
 #include "transpose.h"
 
+#include "bins.h"
+#include "max_pool.h"
+#include "ps_roi_pool.h"
 #include "roi_align.h"
 
 template <class T>
 constexpr Kernels<T> table = {
-    measure<T>, box_iou<T>,   box_iou_elementwise<T>, box_iou_backward<T>, box_iou_elementwise_backward<T>,
-    nms<T>,     roi_align<T>, roi_align_backward<T>,
+    measure<T>,
+    box_iou<T>,
+    box_iou_elementwise<T>,
+    box_iou_backward<T>,
+    box_iou_elementwise_backward<T>,
+    nms<T>,
+    roi_align<T>,
+    roi_align_backward<T>,
+    roi_bins<T>,
+    max_pool_backward<T>,
+    ps_roi_pool<T>,
+    ps_roi_pool_backward<T>,
 };
+
+template <class I>
+constexpr OrderKernels<I> order_table = {to_order<I>, max_pool<I>};
 
 }  // namespace roibench::ROIBENCH_LEVEL

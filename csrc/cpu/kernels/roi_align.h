@@ -50,7 +50,7 @@ template <bool transposed, class T>
 void fill(TapRows<T>& matrix, const BinAxis<T>& axis, int64_t bins, int64_t size, int64_t stride) {
   matrix.clear();
   for (int64_t bin = 0; bin < bins; ++bin) {
-    const SampleRange range = samples_on_map(axis, bin, size);
+    const Range range = samples_on_map(axis, bin, size);
     for (int64_t s = range.begin; s < range.end; ++s) {
       const Bilinear<T> at = bilinear(axis.sample(bin, s), size);
       if (!at.inside) continue;

@@ -1,0 +1,146 @@
+// roi_pool and both pyramid poolings take the largest number of each bin. Their derivative is the same: the gradient
+// goes to where the number came from. The derivative of that reads there.
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/take.h>
+#include <ATen/ops/zeros.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+namespace roibench {
+namespace {
+
+using at::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::Function;
+using torch::autograd::variable_list;
+using Pooled = std::tuple<Tensor, Tensor>;  // and argmax
+using SymInts = std::vector<c10::SymInt>;
+
+template <class Signature>
+c10::TypedOperatorHandle<Signature> find(const char* name) {
+  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>();
+}
+
+Tensor max_pool_backward(const Tensor& grad, const Tensor& argmax, const std::optional<Tensor>& rois,
+                         c10::SymIntArrayRef input_size, c10::SymIntArrayRef bins, bool channels_last);
+
+// pool(with_argmax) calls the operator below autograd.
+template <class Pool>
+struct MaxPool : Function<MaxPool<Pool>> {
+  static variable_list forward(AutogradContext* ctx, const Tensor& input, const std::optional<Tensor>& rois,
+                               const SymInts& bins, const Pool& pool) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    auto [pooled, argmax] = pool(true);
+    ctx->save_for_backward({argmax, rois.value_or(Tensor())});
+    ctx->mark_non_differentiable({argmax});
+    ctx->saved_data["input_size"] = input.sym_sizes();
+    ctx->saved_data["bins"] = bins;
+    ctx->saved_data["channels_last"] = input.suggest_memory_format() == at::MemoryFormat::ChannelsLast;
+    return {pooled, argmax};
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    const std::optional<Tensor> rois = saved[1].defined() ? std::optional<Tensor>(saved[1]) : std::nullopt;
+    const Tensor grad =
+        max_pool_backward(grads[0], saved[0], rois, ctx->saved_data["input_size"].toSymIntVector(),
+                          ctx->saved_data["bins"].toSymIntVector(), ctx->saved_data["channels_last"].toBool());
+    return {grad, Tensor(), Tensor(), Tensor()};
+  }
+};
+
+template <class Pool>
+Pooled differentiable(const Tensor& input, const std::optional<Tensor>& rois, const SymInts& bins, bool with_argmax,
+                      const Pool& pool) {
+  if (!at::GradMode::is_enabled() || !input.requires_grad()) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    return pool(with_argmax);
+  }
+  const variable_list out = MaxPool<Pool>::apply(input, rois, bins, pool);
+  return {out[0], with_argmax ? out[1] : out[1].new_empty({0})};
+}
+
+Pooled roi_pool(const Tensor& input, const Tensor& rois, double spatial_scale, c10::SymInt pooled_height,
+                c10::SymInt pooled_width, bool with_argmax) {
+  static const auto op =
+      find<Pooled(const Tensor&, const Tensor&, double, c10::SymInt, c10::SymInt, bool)>("roibench::roi_pool");
+  return differentiable(input, rois, {pooled_height * pooled_width}, with_argmax, [&](bool places) {
+    return op.call(input, rois, spatial_scale, pooled_height, pooled_width, places);
+  });
+}
+
+SymInts squares(at::IntArrayRef levels) {
+  SymInts bins;
+  for (const int64_t level : levels) bins.emplace_back(level * level);
+  return bins;
+}
+
+Pooled spatial_pyramid_pool(const Tensor& input, at::IntArrayRef levels, bool with_argmax) {
+  static const auto op = find<Pooled(const Tensor&, at::IntArrayRef, bool)>("roibench::spatial_pyramid_pool");
+  return differentiable(input, std::nullopt, squares(levels), with_argmax,
+                        [&](bool places) { return op.call(input, levels, places); });
+}
+
+Pooled roi_spatial_pyramid_pool(const Tensor& input, const Tensor& rois, at::IntArrayRef levels, double spatial_scale,
+                                bool with_argmax) {
+  static const auto op =
+      find<Pooled(const Tensor&, const Tensor&, at::IntArrayRef, double, bool)>("roibench::roi_spatial_pyramid_pool");
+  return differentiable(input, rois, squares(levels), with_argmax,
+                        [&](bool places) { return op.call(input, rois, levels, spatial_scale, places); });
+}
+
+// The numbers of `map` that lie at argmax, and 0 for empty bins, in the layout of `pooled_size`.
+Tensor pick(const Tensor& map, const Tensor& argmax, const std::optional<Tensor>& rois, c10::SymIntArrayRef bins,
+            c10::SymIntArrayRef pooled_size) {
+  const c10::Scalar pixels = map.sym_size(2) * map.sym_size(3), channels = map.sym_size(1);
+  const auto whole = argmax.options().dtype(at::kLong);
+  const Tensor image = rois ? rois->select(1, 0).to(at::kLong) : at::arange(c10::Scalar(map.sym_size(0)), whole);
+  const Tensor plane = image.view({-1, 1, 1}) * channels + at::arange(channels, whole);
+  const Tensor picked = at::take(map.contiguous(), plane * pixels + argmax.clamp_min(0));
+  std::vector<Tensor> levels;
+  for (const Tensor& level : picked.where(argmax.ge(0), 0).split_with_sizes_symint(bins, 1)) {
+    levels.push_back(level.transpose(1, 2).flatten(1));
+  }
+  return at::cat(levels, 1).view_symint(pooled_size);
+}
+
+struct MaxPoolBackward : Function<MaxPoolBackward> {
+  static Tensor forward(AutogradContext* ctx, const Tensor& grad, const Tensor& argmax,
+                        const std::optional<Tensor>& rois, c10::SymIntArrayRef input_size, c10::SymIntArrayRef bins,
+                        bool channels_last) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    ctx->save_for_backward({argmax, rois.value_or(Tensor())});
+    ctx->saved_data["bins"] = bins;
+    ctx->saved_data["pooled_size"] = grad.sym_sizes();
+    static const auto op = find<Tensor(const Tensor&, const Tensor&, const std::optional<Tensor>&, c10::SymIntArrayRef,
+                                       c10::SymIntArrayRef, bool)>("roibench::max_pool_backward");
+    return op.call(grad, argmax, rois, input_size, bins, channels_last);
+  }
+  static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    const SymInts size = ctx->saved_data["pooled_size"].toSymIntVector();
+    const bool empty = grads[0].sym_numel() == 0;
+    const Tensor grad =
+        empty ? at::zeros_symint(size, grads[0].options())
+              : pick(grads[0], saved[0], saved[1].defined() ? std::optional<Tensor>(saved[1]) : std::nullopt,
+                     ctx->saved_data["bins"].toSymIntVector(), size);
+    return {grad, Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
+  }
+};
+
+Tensor max_pool_backward(const Tensor& grad, const Tensor& argmax, const std::optional<Tensor>& rois,
+                         c10::SymIntArrayRef input_size, c10::SymIntArrayRef bins, bool channels_last) {
+  return MaxPoolBackward::apply(grad, argmax, rois, input_size, bins, channels_last);
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(roibench, Autograd, m) {
+  m.impl("roi_pool", &roi_pool);
+  m.impl("spatial_pyramid_pool", &spatial_pyramid_pool);
+  m.impl("roi_spatial_pyramid_pool", &roi_spatial_pyramid_pool);
+  m.impl("max_pool_backward", &max_pool_backward);
+}
+
+}  // namespace roibench

@@ -1,0 +1,174 @@
+// The largest number of each bin, and where it lies.
+//
+// Numbers are compared as integers of their size that have the same order, with NaN above infinity: one instruction per
+// vector, NaN wins without being asked for, and 16-bit types need no conversion. The map is turned into such integers
+// once, with the channels of a pixel side by side, so that the loops over a bin run for a whole vector of channels.
+//
+// Cost per window: pixels of its bins * channels, from the L2 cache; with small bins writing the result costs more.
+
+template <class I>
+constexpr I kMost = I(~(uint64_t(1) << (8 * sizeof(I) - 1)));
+template <class I>
+constexpr I kLeast = I(-kMost<I> - 1);  // below -infinity: no number has it
+
+// The bits of a number from the integer of its rank: negative numbers go backwards. It is its own inverse.
+template <class I, class V>
+inline V bits_of(V rank) {
+  return rank ^ ((rank >> I(8 * sizeof(I) - 1)) & kMost<I>);
+}
+
+template <class I, class V>
+inline V rank_of(V bits, I infinity) {
+  const V nan = V{} + kMost<I>;
+  return (bits & kMost<I>) > infinity ? nan : bits_of<I>(bits);
+}
+
+template <class V, class I>
+int64_t to_ranks(const I* from, I* to, I infinity, int64_t i, int64_t end) {
+  constexpr int64_t lanes = sizeof(V) / sizeof(I);
+  for (; i + lanes <= end; i += lanes) store(to + i, rank_of<I>(load<V>(from + i), infinity));
+  return i;
+}
+
+template <class I>
+void to_order(const I* map, I* ordered, int64_t channels, int64_t pixels, bool channels_last, I infinity, int64_t begin,
+              int64_t end) {
+  I* const to = ordered + begin * channels;
+  const int64_t n = (end - begin) * channels;
+  if (!channels_last) transpose(map + begin, channels, end - begin, pixels, to, channels);
+  const I* const from = channels_last ? map + begin * channels : to;
+  to_ranks<I>(from, to, infinity, to_ranks<Vector<I>>(from, to, infinity, 0, n), n);
+}
+
+// As many int32 as V has lanes.
+template <class V, class I>
+struct IndexOf {
+  typedef int32_t type __attribute__((vector_size(4 * sizeof(V) / sizeof(I))));
+};
+template <class I>
+struct IndexOf<I, I> {
+  typedef int32_t type;
+};
+
+// One bin, N vectors of channels. `from` is the map at the first of them.
+template <bool with_argmax, class V, int N, class I>
+inline void max_of_bin(const Windows& w, Range y, Range x, const I* from, I* to, int32_t* argmax) {
+  typedef typename IndexOf<V, I>::type Index;
+  constexpr int64_t lanes = sizeof(V) / sizeof(I);
+  V best[N];
+  Index index[N];
+  const I first = y.begin < y.end && x.begin < x.end ? kLeast<I> : I(0);
+  for (int n = 0; n < N; ++n) best[n] = V{} + first;
+  for (int n = 0; n < N; ++n) index[n] = Index{} - 1;
+  for (int64_t row = y.begin; row < y.end; ++row) {
+    for (int64_t pixel = row * w.width + x.begin; pixel < row * w.width + x.end; ++pixel) {
+      const I* const p = from + pixel * w.channels;
+      for (int n = 0; n < N; ++n) {
+        const V v = load<V>(p + n * lanes);
+        if constexpr (with_argmax) {
+          const Index here = Index{} + int32_t(pixel);
+          if constexpr (sizeof(V) == sizeof(I)) {
+            index[n] = v > best[n] ? here : index[n];
+          } else {
+            index[n] = __builtin_convertvector(v > best[n], Index) ? here : index[n];
+          }
+        }
+        best[n] = v > best[n] ? v : best[n];
+      }
+    }
+  }
+  for (int n = 0; n < N; ++n) store(to + n * lanes, bits_of<I>(best[n]));
+  if constexpr (with_argmax) {
+    for (int n = 0; n < N; ++n) store(argmax + n * lanes, index[n]);
+  }
+}
+
+// All bins of a window, for channels from c on while N vectors fit before `end`. Returns the first channel that is
+// left.
+template <bool with_argmax, class V, int N, class I>
+int64_t max_of_bins(const Windows& w, const Range* pixels, const I* from, I* to, int64_t stride, int32_t* argmax,
+                    int64_t c, int64_t end) {
+  constexpr int64_t step = N * sizeof(V) / sizeof(I);
+  for (; c + step <= end; c += step) {
+    const Range* y = pixels;
+    int64_t bin = 0;
+    for (int64_t level = 0; level < w.levels; ++level) {
+      const Grid grid = w.grids[level];
+      const Range* const x = y + grid.rows;
+      for (int64_t i = 0; i < grid.rows; ++i) {
+        for (int64_t j = 0; j < grid.columns; ++j, ++bin) {
+          int32_t* const at = with_argmax ? argmax + bin * w.channels + c : nullptr;
+          max_of_bin<with_argmax, V, N>(w, y[i], x[j], from + c, to + bin * stride + c, at);
+        }
+      }
+      y = x + grid.columns;
+    }
+  }
+  return c;
+}
+
+template <bool with_argmax, class I>
+void max_of_channels(const Windows& w, const Range* pixels, const I* from, I* to, int64_t stride, int32_t* argmax,
+                     int64_t n) {
+  int64_t c = max_of_bins<with_argmax, Vector<I>, kSums / 2>(w, pixels, from, to, stride, argmax, 0, n);
+  c = max_of_bins<with_argmax, Vector<I>, 4>(w, pixels, from, to, stride, argmax, c, n);
+  c = max_of_bins<with_argmax, Vector<I>, 1>(w, pixels, from, to, stride, argmax, c, n);
+  max_of_bins<with_argmax, I, 1>(w, pixels, from, to, stride, argmax, c, n);
+}
+
+template <class I>
+void max_pool(const Windows& w, const I* ordered, bool pooled_channels_last, I* pooled, int32_t* argmax, int64_t begin,
+              int64_t end) {
+  const int64_t blocks = (w.channels + kPoolBlock - 1) / kPoolBlock;
+  const Memory<I> tile(pooled_channels_last ? 0 : w.bins * kPoolBlock);
+  for (int64_t item = begin; item < end; ++item) {
+    const int64_t k = item / blocks, c = item % blocks * kPoolBlock;
+    const int64_t n = w.channels - c < kPoolBlock ? w.channels - c : kPoolBlock;
+    const I* const from = ordered + w.image[k] * w.height * w.width * w.channels + c;
+    I* const out = pooled + k * w.bins * w.channels;
+    I* const to = pooled_channels_last ? out + c : tile.data;
+    const int64_t stride = pooled_channels_last ? w.channels : kPoolBlock;
+    if (argmax) {
+      max_of_channels<true>(w, w.pixels + k * w.edges, from, to, stride, argmax + k * w.bins * w.channels + c, n);
+    } else {
+      max_of_channels<false>(w, w.pixels + k * w.edges, from, to, stride, argmax, n);
+    }
+    if (pooled_channels_last) continue;
+    int64_t bin = 0;
+    for (int64_t level = 0; level < w.levels; ++level) {
+      const int64_t bins = w.grids[level].rows * w.grids[level].columns;
+      transpose(tile.data + bin * kPoolBlock, bins, n, kPoolBlock, out + bin * w.channels + c * bins, bins);
+      bin += bins;
+    }
+  }
+}
+
+// Adds each pooled number's gradient to the pixel that it came from. Windows follow each other in their order and
+// threads own different channels, so that the sums don't depend on the number of threads.
+template <class T>
+void max_pool_backward(const Windows& w, int64_t n, bool pooled_channels_last, const T* pooled_grad,
+                       const int32_t* argmax, T* input_grad, int64_t image, int64_t begin, int64_t end) {
+  const uint32_t pixels = uint32_t(w.height * w.width);
+  const Memory<T> tile(pooled_channels_last ? 0 : w.bins * kPoolBlock);
+  T* const out = input_grad + image * int64_t(pixels) * w.channels;
+  for (int64_t k = 0; k < n; ++k) {
+    if (w.image[k] != image) continue;
+    const T* const in = pooled_grad + k * w.bins * w.channels;
+    for (int64_t c = begin; c < end; c += kPoolBlock) {
+      const int64_t count = end - c < kPoolBlock ? end - c : kPoolBlock;
+      int64_t bin = 0;
+      for (int64_t level = 0; level < w.levels && !pooled_channels_last; ++level) {
+        const int64_t bins = w.grids[level].rows * w.grids[level].columns;
+        transpose(in + bin * w.channels + c * bins, count, bins, bins, tile.data + bin * kPoolBlock, kPoolBlock);
+        bin += bins;
+      }
+      for (bin = 0; bin < w.bins; ++bin) {
+        const T* const grad = pooled_channels_last ? in + bin * w.channels + c : tile.data + bin * kPoolBlock;
+        const int32_t* const at = argmax + (k * w.bins + bin) * w.channels + c;
+        for (int64_t i = 0; i < count; ++i) {
+          if (uint32_t(at[i]) < pixels) out[at[i] * w.channels + c + i] += grad[i];
+        }
+      }
+    }
+  }
+}
