@@ -26,10 +26,10 @@ TORCH_LIBRARY(roibench, m) {
   m.def(
       "roi_spatial_pyramid_pool(Tensor input, Tensor rois, int[] levels, float spatial_scale, "
       "bool with_argmax=False) -> (Tensor, Tensor)");
-  // Of all three. Without rois, grad[k] belongs to image k. bins: how many each level has.
+  // Of all three. Without rois, the windows are the images. grids: rows and columns of each level.
   m.def(
-      "max_pool_backward(Tensor grad, Tensor argmax, Tensor? rois, SymInt[4] input_size, SymInt[] bins, "
-      "bool channels_last) -> Tensor");
+      "max_pool_backward(Tensor grad, Tensor argmax, Tensor? rois, float spatial_scale, SymInt[4] input_size, "
+      "SymInt[] grids, bool channels_last) -> Tensor");
 
   m.def(
       "ps_roi_pool(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width) "

@@ -24,19 +24,21 @@ c10::TypedOperatorHandle<Signature> find(const char* name) {
 }
 
 Tensor max_pool_backward(const Tensor& grad, const Tensor& argmax, const std::optional<Tensor>& rois,
-                         c10::SymIntArrayRef input_size, c10::SymIntArrayRef bins, bool channels_last);
+                         double spatial_scale, c10::SymIntArrayRef input_size, c10::SymIntArrayRef grids,
+                         bool channels_last);
 
 // pool(with_argmax) calls the operator below autograd.
 template <class Pool>
 struct MaxPool : Function<MaxPool<Pool>> {
   static variable_list forward(AutogradContext* ctx, const Tensor& input, const std::optional<Tensor>& rois,
-                               const SymInts& bins, const Pool& pool) {
+                               double spatial_scale, const SymInts& grids, const Pool& pool) {
     at::AutoDispatchBelowADInplaceOrView below;
     auto [pooled, argmax] = pool(true);
     ctx->save_for_backward({argmax, rois.value_or(Tensor())});
     ctx->mark_non_differentiable({argmax});
     ctx->saved_data["input_size"] = input.sym_sizes();
-    ctx->saved_data["bins"] = bins;
+    ctx->saved_data["spatial_scale"] = spatial_scale;
+    ctx->saved_data["grids"] = grids;
     ctx->saved_data["channels_last"] = input.suggest_memory_format() == at::MemoryFormat::ChannelsLast;
     return {pooled, argmax};
   }
@@ -44,20 +46,21 @@ struct MaxPool : Function<MaxPool<Pool>> {
     const variable_list saved = ctx->get_saved_variables();
     const std::optional<Tensor> rois = saved[1].defined() ? std::optional<Tensor>(saved[1]) : std::nullopt;
     const Tensor grad =
-        max_pool_backward(grads[0], saved[0], rois, ctx->saved_data["input_size"].toSymIntVector(),
-                          ctx->saved_data["bins"].toSymIntVector(), ctx->saved_data["channels_last"].toBool());
-    return {grad, Tensor(), Tensor(), Tensor()};
+        max_pool_backward(grads[0], saved[0], rois, ctx->saved_data["spatial_scale"].toDouble(),
+                          ctx->saved_data["input_size"].toSymIntVector(), ctx->saved_data["grids"].toSymIntVector(),
+                          ctx->saved_data["channels_last"].toBool());
+    return {grad, Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
 
 template <class Pool>
-Pooled differentiable(const Tensor& input, const std::optional<Tensor>& rois, const SymInts& bins, bool with_argmax,
-                      const Pool& pool) {
+Pooled differentiable(const Tensor& input, const std::optional<Tensor>& rois, double spatial_scale,
+                      const SymInts& grids, bool with_argmax, const Pool& pool) {
   if (!at::GradMode::is_enabled() || !input.requires_grad()) {
     at::AutoDispatchBelowADInplaceOrView below;
     return pool(with_argmax);
   }
-  const variable_list out = MaxPool<Pool>::apply(input, rois, bins, pool);
+  const variable_list out = MaxPool<Pool>::apply(input, rois, spatial_scale, grids, pool);
   return {out[0], with_argmax ? out[1] : out[1].new_empty({0})};
 }
 
@@ -65,20 +68,20 @@ Pooled roi_pool(const Tensor& input, const Tensor& rois, double spatial_scale, c
                 c10::SymInt pooled_width, bool with_argmax) {
   static const auto op =
       find<Pooled(const Tensor&, const Tensor&, double, c10::SymInt, c10::SymInt, bool)>("roibench::roi_pool");
-  return differentiable(input, rois, {pooled_height * pooled_width}, with_argmax, [&](bool places) {
+  return differentiable(input, rois, spatial_scale, {pooled_height, pooled_width}, with_argmax, [&](bool places) {
     return op.call(input, rois, spatial_scale, pooled_height, pooled_width, places);
   });
 }
 
 SymInts squares(at::IntArrayRef levels) {
-  SymInts bins;
-  for (const int64_t level : levels) bins.emplace_back(level * level);
-  return bins;
+  SymInts grids;
+  for (const int64_t level : levels) grids.insert(grids.end(), 2, level);
+  return grids;
 }
 
 Pooled spatial_pyramid_pool(const Tensor& input, at::IntArrayRef levels, bool with_argmax) {
   static const auto op = find<Pooled(const Tensor&, at::IntArrayRef, bool)>("roibench::spatial_pyramid_pool");
-  return differentiable(input, std::nullopt, squares(levels), with_argmax,
+  return differentiable(input, std::nullopt, 1.0, squares(levels), with_argmax,
                         [&](bool places) { return op.call(input, levels, places); });
 }
 
@@ -86,13 +89,15 @@ Pooled roi_spatial_pyramid_pool(const Tensor& input, const Tensor& rois, at::Int
                                 bool with_argmax) {
   static const auto op =
       find<Pooled(const Tensor&, const Tensor&, at::IntArrayRef, double, bool)>("roibench::roi_spatial_pyramid_pool");
-  return differentiable(input, rois, squares(levels), with_argmax,
+  return differentiable(input, rois, spatial_scale, squares(levels), with_argmax,
                         [&](bool places) { return op.call(input, rois, levels, spatial_scale, places); });
 }
 
 // The numbers of `map` that lie at argmax, and 0 for empty bins, in the layout of `pooled_size`.
-Tensor pick(const Tensor& map, const Tensor& argmax, const std::optional<Tensor>& rois, c10::SymIntArrayRef bins,
+Tensor pick(const Tensor& map, const Tensor& argmax, const std::optional<Tensor>& rois, const SymInts& grids,
             c10::SymIntArrayRef pooled_size) {
+  SymInts bins;
+  for (size_t i = 0; i < grids.size(); i += 2) bins.push_back(grids[i] * grids[i + 1]);
   const c10::Scalar pixels = map.sym_size(2) * map.sym_size(3), channels = map.sym_size(1);
   const auto whole = argmax.options().dtype(at::kLong);
   const Tensor image = rois ? rois->select(1, 0).to(at::kLong) : at::arange(c10::Scalar(map.sym_size(0)), whole);
@@ -107,15 +112,16 @@ Tensor pick(const Tensor& map, const Tensor& argmax, const std::optional<Tensor>
 
 struct MaxPoolBackward : Function<MaxPoolBackward> {
   static Tensor forward(AutogradContext* ctx, const Tensor& grad, const Tensor& argmax,
-                        const std::optional<Tensor>& rois, c10::SymIntArrayRef input_size, c10::SymIntArrayRef bins,
-                        bool channels_last) {
+                        const std::optional<Tensor>& rois, double spatial_scale, c10::SymIntArrayRef input_size,
+                        c10::SymIntArrayRef grids, bool channels_last) {
     at::AutoDispatchBelowADInplaceOrView below;
     ctx->save_for_backward({argmax, rois.value_or(Tensor())});
-    ctx->saved_data["bins"] = bins;
+    ctx->saved_data["spatial_scale"] = spatial_scale;
+    ctx->saved_data["grids"] = grids;
     ctx->saved_data["pooled_size"] = grad.sym_sizes();
-    static const auto op = find<Tensor(const Tensor&, const Tensor&, const std::optional<Tensor>&, c10::SymIntArrayRef,
-                                       c10::SymIntArrayRef, bool)>("roibench::max_pool_backward");
-    return op.call(grad, argmax, rois, input_size, bins, channels_last);
+    static const auto op = find<Tensor(const Tensor&, const Tensor&, const std::optional<Tensor>&, double,
+                                       c10::SymIntArrayRef, c10::SymIntArrayRef, bool)>("roibench::max_pool_backward");
+    return op.call(grad, argmax, rois, spatial_scale, input_size, grids, channels_last);
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const variable_list saved = ctx->get_saved_variables();
@@ -124,14 +130,15 @@ struct MaxPoolBackward : Function<MaxPoolBackward> {
     const Tensor grad =
         empty ? at::zeros_symint(size, grads[0].options())
               : pick(grads[0], saved[0], saved[1].defined() ? std::optional<Tensor>(saved[1]) : std::nullopt,
-                     ctx->saved_data["bins"].toSymIntVector(), size);
-    return {grad, Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
+                     ctx->saved_data["grids"].toSymIntVector(), size);
+    return {grad, Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
 
 Tensor max_pool_backward(const Tensor& grad, const Tensor& argmax, const std::optional<Tensor>& rois,
-                         c10::SymIntArrayRef input_size, c10::SymIntArrayRef bins, bool channels_last) {
-  return MaxPoolBackward::apply(grad, argmax, rois, input_size, bins, channels_last);
+                         double spatial_scale, c10::SymIntArrayRef input_size, c10::SymIntArrayRef grids,
+                         bool channels_last) {
+  return MaxPoolBackward::apply(grad, argmax, rois, spatial_scale, input_size, grids, channels_last);
 }
 
 }  // namespace

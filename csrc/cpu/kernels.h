@@ -79,11 +79,14 @@ struct Kernels {
   void (*roi_bins)(const Windows& windows, const T* rois, T scale, int64_t last, int64_t height, int64_t width,
                    Range* pixels, int64_t begin, int64_t end);
 
-  // Channels [begin, end) of image `image`, all windows. argmax: [windows, bins, channels], the pixel or -1.
+  // Channels [begin, end) of image `image`, all windows. argmax: [windows, bins, channels], the pixel or -1. Both
+  // channels_last tell the order in memory: of the windows' gradient and of the map's.
   void (*max_pool_backward)(const Windows& windows, int64_t n, bool pooled_channels_last, const T* pooled_grad,
-                            const int32_t* argmax, T* input_grad, int64_t image, int64_t begin, int64_t end);
+                            const int32_t* argmax, bool channels_last, T* input_grad, int64_t image, int64_t begin,
+                            int64_t end);
 
-  // Channels [begin, end) of the maps, all windows.
+  // Channels [begin, end) of the maps, all windows. A channel's number here is bin * outputs + output, where in the map
+  // it is output * bins + bin.
   void (*ps_roi_pool)(const Windows& windows, int64_t n, bool channels_last, const T* input, T* pooled, int64_t begin,
                       int64_t end);
   void (*ps_roi_pool_backward)(const Windows& windows, int64_t n, bool channels_last, const T* pooled_grad,

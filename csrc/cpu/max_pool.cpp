@@ -4,6 +4,8 @@
 #include <ATen/ops/zeros.h>
 #include <torch/library.h>
 
+#include <algorithm>
+
 #include "layout.h"
 
 namespace roibench {
@@ -75,62 +77,62 @@ void pool(const at::Tensor& input, const WindowTable& table, bool channels_last,
       [&](int64_t begin, int64_t end) { order_kernels<I>().max_pool(w, in_order, channels_last, to, at, begin, end); });
 }
 
-// grad: as pooled, [K, C * bins], level by level.
 template <class T>
 void backward(const WindowTable& table, bool grad_channels_last, const at::Tensor& grad, const at::Tensor& argmax,
-              at::Tensor& input_grad) {
+              bool channels_last, at::Tensor& input_grad) {
   constexpr int64_t block = 16;  // channels: a cache line of floats, so that threads don't write to each other's lines
   const Windows& w = table.windows;
   const int64_t batch = input_grad.size(0), blocks = at::divup(w.channels, block);
   const T* const from = grad.const_data_ptr<T>();
   const int32_t* const at = argmax.const_data_ptr<int32_t>();
   T* const to = input_grad.mutable_data_ptr<T>();
-  at::parallel_for(
-      0, batch * blocks, grain(4 * w.bins * block * at::divup(table.count(), batch)), [&](int64_t begin, int64_t end) {
-        for (int64_t image = begin / blocks; image * blocks < end; ++image) {
-          const int64_t first = std::max<int64_t>(begin - image * blocks, 0) * block;
-          const int64_t last = std::min((end - image * blocks) * block, w.channels);
-          kernels<T>().max_pool_backward(w, table.count(), grad_channels_last, from, at, to, image, first, last);
-        }
-      });
+  const int64_t cost = 4 * w.bins * at::divup(table.count(), batch) + w.height * w.width;
+  at::parallel_for(0, batch * blocks, grain(cost * block), [&](int64_t begin, int64_t end) {
+    for (int64_t image = begin / blocks; image * blocks < end; ++image) {
+      const int64_t first = std::max<int64_t>(begin - image * blocks, 0) * block;
+      const int64_t last = std::min((end - image * blocks) * block, w.channels);
+      kernels<T>().max_pool_backward(w, table.count(), grad_channels_last, from, at, channels_last, to, image, first,
+                                     last);
+    }
+  });
 }
 
 at::Tensor max_pool_backward(const at::Tensor& grad, const at::Tensor& argmax, const std::optional<at::Tensor>& rois,
-                             at::IntArrayRef input_size, at::IntArrayRef bins, bool channels_last) {
+                             double spatial_scale, at::IntArrayRef input_size, at::IntArrayRef grids,
+                             bool channels_last) {
   constexpr const char* op = "max_pool_backward";
   TORCH_CHECK_VALUE(input_size.size() == 4, op, ": input_size must be (N, C, H, W), got ", input_size);
+  TORCH_CHECK_VALUE(grids.size() % 2 == 0 && std::all_of(grids.begin(), grids.end(), [](int64_t n) { return n > 0; }),
+                    op, ": grids must be pairs of positive integers (rows, columns), got ", grids);
   check_floating(op, "grad", grad);
-  std::vector<Grid> grids;
-  for (const int64_t n : bins) grids.push_back({n, 1});
-  WindowTable table(input_size, std::move(grids), argmax.size(0));
-  const int64_t count = table.count();
-  TORCH_CHECK_VALUE(argmax.dim() == 3 && argmax.size(1) == table.windows.bins && argmax.size(2) == input_size[1], op,
-                    ": argmax must have the shape [K, bins, C] with ", table.windows.bins,
-                    " bins and C = ", input_size[1], ", got ", argmax.sizes());
+  std::vector<Grid> levels;
+  for (size_t i = 0; i < grids.size(); i += 2) levels.push_back({grids[i], grids[i + 1]});
+  const int64_t count = rois ? rois->size(0) : input_size[0];
+  WindowTable table(input_size, std::move(levels), count);
+  const at::DimVector places = {count, table.windows.bins, input_size[1]};
+  TORCH_CHECK_VALUE(argmax.sizes() == at::IntArrayRef(places), op, ": argmax must have the shape ",
+                    at::IntArrayRef(places), ", got ", argmax.sizes());
   TORCH_CHECK_TYPE(argmax.scalar_type() == at::kInt, op, ": argmax must be int32, got ", argmax.scalar_type());
   check_same_device(op, "argmax", argmax, grad);
   TORCH_CHECK_VALUE(grad.dim() >= 2 && grad.size(0) == count && grad.numel() == argmax.numel(), op,
                     ": grad must have a number for each of argmax, ", argmax.sizes(), ", got ", grad.sizes());
 
   const auto dtype = arithmetic(grad, grad);
-  at::Tensor input_grad = at::zeros(input_size, grad.options().dtype(dtype)).contiguous(MemoryFormat::ChannelsLast);
   if (rois) {
     check_rois(op, *rois, grad);
-    TORCH_CHECK_VALUE(rois->size(0) == count, op, ": rois must be as many as argmax has, ", count, ", got ",
-                      rois->size(0));
-    table.set_images(op, as(*rois, dtype, MemoryFormat::Contiguous), input_size[0]);
+    table.set_rois(op, as(*rois, dtype, MemoryFormat::Contiguous), spatial_scale, input_size);
   } else {
-    TORCH_CHECK_VALUE(count == input_size[0], op, ": argmax must have one entry for each of ", input_size[0],
-                      " images, got ", count);
     table.set_images();
   }
-  if (grad.numel() != 0 && input_grad.numel() != 0) {
-    const bool grad_channels_last = grad.dim() == 4 && is_channels_last(grad);
-    const at::Tensor wide = as(grad, dtype, format(grad_channels_last)), from = argmax.contiguous();
-    dtype == at::kDouble ? backward<double>(table, grad_channels_last, wide, from, input_grad)
-                         : backward<float>(table, grad_channels_last, wide, from, input_grad);
+  if (grad.numel() == 0 || c10::multiply_integers(input_size) == 0) {
+    return at::zeros(input_size, grad.options()).contiguous(format(channels_last));
   }
-  return as(input_grad, grad.scalar_type(), format(channels_last));
+  at::Tensor input_grad = at::empty(input_size, grad.options().dtype(dtype).memory_format(format(channels_last)));
+  const bool grad_channels_last = grad.dim() == 4 && is_channels_last(grad);
+  const at::Tensor wide = as(grad, dtype, format(grad_channels_last)), from = argmax.contiguous();
+  dtype == at::kDouble ? backward<double>(table, grad_channels_last, wide, from, channels_last, input_grad)
+                       : backward<float>(table, grad_channels_last, wide, from, channels_last, input_grad);
+  return input_grad.to(grad.scalar_type());
 }
 
 }  // namespace
@@ -162,8 +164,7 @@ std::tuple<at::Tensor, at::Tensor> max_pool_rois(const char* op, const at::Tenso
   check_pixels(op, input);
   WindowTable table(input.sizes(), std::move(levels), rois.size(0));
   const at::Tensor boxes = as(rois, arithmetic(input, input), MemoryFormat::Contiguous);
-  table.set_images(op, boxes, input.size(0));
-  table.set_roi_bins(boxes, spatial_scale, /*last=*/1, input.size(2), input.size(3));
+  table.set_rois(op, boxes, spatial_scale, input.sizes());
   return max_pool(input, table, pooled_size, channels_last, with_argmax);
 }
 

@@ -11,9 +11,9 @@ namespace {
 using at::MemoryFormat;
 
 // torchvision's: the last row and the last column of a map are in no bin.
-void set_bins(WindowTable& table, const char* op, const at::Tensor& rois, at::IntArrayRef size, double scale) {
-  table.set_images(op, rois, size[0]);
-  table.set_roi_bins(rois, scale, /*last=*/0, std::max<int64_t>(size[2] - 1, 0), std::max<int64_t>(size[3] - 1, 0));
+void set_rois(WindowTable& table, const char* op, const at::Tensor& rois, double scale, at::IntArrayRef size) {
+  table.set_rois(op, rois, scale, size[0], /*last=*/0, std::max<int64_t>(size[2] - 1, 0),
+                 std::max<int64_t>(size[3] - 1, 0));
 }
 
 at::Tensor ps_roi_pool(const at::Tensor& input, const at::Tensor& rois, double spatial_scale, int64_t pooled_height,
@@ -29,7 +29,7 @@ at::Tensor ps_roi_pool(const at::Tensor& input, const at::Tensor& rois, double s
   const int64_t channels = input.size(1) / (pooled_height * pooled_width);
   at::Tensor pooled = at::empty({rois.size(0), channels, pooled_height, pooled_width}, input.options().dtype(dtype));
   WindowTable table(input.sizes(), {{pooled_height, pooled_width}}, rois.size(0));
-  set_bins(table, op, as(rois, dtype, MemoryFormat::Contiguous), input.sizes(), spatial_scale);
+  set_rois(table, op, as(rois, dtype, MemoryFormat::Contiguous), spatial_scale, input.sizes());
   if (pooled.numel() != 0) {
     const bool channels_last = is_channels_last(input);
     const at::Tensor map = as(input, dtype, format(channels_last));
@@ -58,7 +58,7 @@ at::Tensor ps_roi_pool_backward(const at::Tensor& grad, const at::Tensor& rois, 
   const auto dtype = arithmetic(grad, grad);
   at::Tensor input_grad = at::zeros(input_size, grad.options().dtype(dtype)).contiguous(format(channels_last));
   WindowTable table(input_size, {{grad.size(2), grad.size(3)}}, rois.size(0));
-  set_bins(table, op, as(rois, dtype, MemoryFormat::Contiguous), input_size, spatial_scale);
+  set_rois(table, op, as(rois, dtype, MemoryFormat::Contiguous), spatial_scale, input_size);
   if (grad.numel() != 0 && input_grad.numel() != 0) {
     const at::Tensor pooled_grad = as(grad, dtype, MemoryFormat::Contiguous);
     const auto run = [&]<class T>(T) {

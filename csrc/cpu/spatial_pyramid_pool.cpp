@@ -29,7 +29,7 @@ std::tuple<at::Tensor, at::Tensor> spatial_pyramid_pool(const at::Tensor& input,
   check_map(op, input);
   check_pixels(op, input);
   WindowTable table(input.sizes(), check_levels(op, levels), input.size(0));
-  table.set_adaptive_bins();
+  table.set_images();
   return max_pool(input, table, {input.size(0), input.size(1) * table.windows.bins}, /*channels_last=*/false,
                   with_argmax);
 }

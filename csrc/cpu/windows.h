@@ -29,13 +29,10 @@ struct WindowTable {
 
   int64_t count() const { return int64_t(image.size()); }
 
-  // Windows are the maps themselves.
+  // Windows are the maps themselves, cut as adaptive pooling cuts them.
   void set_images() {
-    for (int64_t k = 0; k < count(); ++k) image[k] = k;
-  }
-  void set_adaptive_bins() {
-    set_images();
     for (int64_t k = 0; k < count(); ++k) {
+      image[k] = k;
       for (const Grid& grid : grids) {
         for (int64_t i = 0; i < grid.rows; ++i) pixels.push_back(adaptive_bin(i, windows.height, grid.rows));
         for (int64_t j = 0; j < grid.columns; ++j) pixels.push_back(adaptive_bin(j, windows.width, grid.columns));
@@ -44,26 +41,24 @@ struct WindowTable {
     windows.pixels = pixels.data();
   }
 
-  // Windows are RoIs.
-  void set_images(const char* op, const at::Tensor& rois, int64_t batch) {
-    const auto read = [&]<class T>(T) {
-      const T* const from = rois.const_data_ptr<T>();
-      check_batch_index(op, from, count(), batch);
-      for (int64_t k = 0; k < count(); ++k) image[k] = int64_t(from[5 * k]);
-    };
-    rois.scalar_type() == at::kDouble ? read(double()) : read(float());
-  }
-  // On the first `height` x `width` pixels of the map. `last` is geometry.h's.
-  void set_roi_bins(const at::Tensor& rois, double scale, int64_t last, int64_t height, int64_t width) {
+  // Windows are RoIs, of which `last` and the map's height and width are geometry.h's.
+  void set_rois(const char* op, const at::Tensor& rois, double scale, int64_t batch, int64_t last, int64_t height,
+                int64_t width) {
     pixels.resize(count() * windows.edges);
     windows.pixels = pixels.data();
     const auto fill = [&]<class T>(T) {
+      const T* const from = rois.const_data_ptr<T>();
+      check_batch_index(op, from, count(), batch);
+      for (int64_t k = 0; k < count(); ++k) image[k] = int64_t(from[5 * k]);
       at::parallel_for(0, count(), grain(windows.edges * 16), [&](int64_t begin, int64_t end) {
-        kernels<T>().roi_bins(windows, rois.const_data_ptr<T>(), T(scale), last, height, width, pixels.data(), begin,
-                              end);
+        kernels<T>().roi_bins(windows, from, T(scale), last, height, width, pixels.data(), begin, end);
       });
     };
     rois.scalar_type() == at::kDouble ? fill(double()) : fill(float());
+  }
+  // As roi_pool cuts them: the last pixel belongs to the RoI.
+  void set_rois(const char* op, const at::Tensor& rois, double scale, at::IntArrayRef size) {
+    set_rois(op, rois, scale, size[0], /*last=*/1, size[2], size[3]);
   }
 };
 

@@ -106,7 +106,13 @@ def _(
 
 @register_fake("roibench::max_pool_backward")
 def _(
-    grad: Tensor, argmax: Tensor, rois: Tensor | None, input_size: list[int], bins: list[int], channels_last: bool
+    grad: Tensor,
+    argmax: Tensor,
+    rois: Tensor | None,
+    spatial_scale: float,
+    input_size: list[int],
+    grids: list[int],
+    channels_last: bool,
 ) -> Tensor:
     return torch.empty(input_size, dtype=grad.dtype, device=grad.device, memory_format=_format(channels_last))
 

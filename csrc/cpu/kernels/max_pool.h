@@ -143,32 +143,69 @@ void max_pool(const Windows& w, const I* ordered, bool pooled_channels_last, I* 
   }
 }
 
-// Adds each pooled number's gradient to the pixel that it came from. Windows follow each other in their order and
-// threads own different channels, so that the sums don't depend on the number of threads.
+// Channels that max_pool_backward sums at a time: few enough that what a window covers stays in the L1 cache.
+constexpr int64_t kSumBlock = 64;
+
+// Adds the gradients of one bin, for a block of channels, to the pixels that its numbers came from. Where the bin holds
+// few pixels, each of them takes from a whole vector what is its own; where it holds many, each number finds its pixel.
 template <class T>
-void max_pool_backward(const Windows& w, int64_t n, bool pooled_channels_last, const T* pooled_grad,
-                       const int32_t* argmax, T* input_grad, int64_t image, int64_t begin, int64_t end) {
-  const uint32_t pixels = uint32_t(w.height * w.width);
-  const Memory<T> tile(pooled_channels_last ? 0 : w.bins * kPoolBlock);
-  T* const out = input_grad + image * int64_t(pixels) * w.channels;
-  for (int64_t k = 0; k < n; ++k) {
-    if (w.image[k] != image) continue;
-    const T* const in = pooled_grad + k * w.bins * w.channels;
-    for (int64_t c = begin; c < end; c += kPoolBlock) {
-      const int64_t count = end - c < kPoolBlock ? end - c : kPoolBlock;
-      int64_t bin = 0;
-      for (int64_t level = 0; level < w.levels && !pooled_channels_last; ++level) {
-        const int64_t bins = w.grids[level].rows * w.grids[level].columns;
-        transpose(in + bin * w.channels + c * bins, count, bins, bins, tile.data + bin * kPoolBlock, kPoolBlock);
-        bin += bins;
-      }
-      for (bin = 0; bin < w.bins; ++bin) {
-        const T* const grad = pooled_channels_last ? in + bin * w.channels + c : tile.data + bin * kPoolBlock;
-        const int32_t* const at = argmax + (k * w.bins + bin) * w.channels + c;
-        for (int64_t i = 0; i < count; ++i) {
-          if (uint32_t(at[i]) < pixels) out[at[i] * w.channels + c + i] += grad[i];
+inline void scatter_bin(const Windows& w, Range y, Range x, const T* grad, const int32_t* argmax, T* out,
+                        int64_t stride, int64_t count) {
+  typedef typename VectorOf<T>::mask Mask;
+  typedef typename IndexOf<Vector<T>, T>::type Index;
+  int64_t i = 0;
+  if ((y.end - y.begin) * (x.end - x.begin) <= kLanes<T>) {
+    for (; i + kLanes<T> <= count; i += kLanes<T>) {
+      const Vector<T> g = load<Vector<T>>(grad + i);
+      const Mask at = __builtin_convertvector(load<Index>(argmax + i), Mask);
+      for (int64_t row = y.begin; row < y.end; ++row) {
+        for (int64_t pixel = row * w.width + x.begin; pixel < row * w.width + x.end; ++pixel) {
+          T* const to = out + pixel * stride + i;
+          const Mask here = __builtin_convertvector(Index{} + int32_t(pixel), Mask);
+          store(to, load<Vector<T>>(to) + (at == here ? g : Vector<T>{}));
         }
       }
     }
+  }
+  const uint32_t pixels = uint32_t(w.height * w.width);
+  for (; i < count; ++i) {
+    if (uint32_t(argmax[i]) < pixels) out[argmax[i] * stride + i] += grad[i];
+  }
+}
+
+// Windows follow each other in their order and threads own different channels, so that the sums don't depend on the
+// number of threads.
+template <class T>
+void max_pool_backward(const Windows& w, int64_t n, bool pooled_channels_last, const T* pooled_grad,
+                       const int32_t* argmax, bool channels_last, T* input_grad, int64_t image, int64_t begin,
+                       int64_t end) {
+  const int64_t pixels = w.height * w.width;
+  const Memory<T> tile(pooled_channels_last ? 0 : w.bins * kSumBlock);
+  const Memory<T> sums(channels_last ? 0 : pixels * kSumBlock);
+  T* const map = input_grad + image * pixels * w.channels;
+  for (int64_t c = begin; c < end; c += kSumBlock) {
+    const int64_t count = end - c < kSumBlock ? end - c : kSumBlock;
+    T* const out = channels_last ? map + c : sums.data;
+    const int64_t stride = channels_last ? w.channels : kSumBlock;
+    for (int64_t i = 0; i < pixels; ++i) __builtin_memset(out + i * stride, 0, sizeof(T) * count);
+    for (int64_t k = 0; k < n; ++k) {
+      if (w.image[k] != image) continue;
+      const T* const in = pooled_grad + k * w.bins * w.channels;
+      const Range* y = w.pixels + k * w.edges;
+      int64_t bin = 0;
+      for (int64_t level = 0; level < w.levels; ++level) {
+        const Grid grid = w.grids[level];
+        const int64_t bins = grid.rows * grid.columns;
+        const Range* const x = y + grid.rows;
+        if (!pooled_channels_last) transpose(in + bin * w.channels + c * bins, count, bins, bins, tile.data, kSumBlock);
+        for (int64_t b = 0; b < bins; ++b, ++bin) {
+          const T* const grad = pooled_channels_last ? in + bin * w.channels + c : tile.data + b * kSumBlock;
+          scatter_bin(w, y[b / grid.columns], x[b % grid.columns], grad, argmax + (k * w.bins + bin) * w.channels + c,
+                      out, stride, count);
+        }
+        y = x + grid.columns;
+      }
+    }
+    if (!channels_last) transpose(sums.data, pixels, count, kSumBlock, map + c * pixels, pixels);
   }
 }

@@ -1,27 +1,60 @@
 // Position-sensitive RoI pooling: output channel o of bin b is the mean of that bin in the map's channel o * bins + b.
 //
 // So every channel of the map is read in one bin of each RoI only. Planes that lie in one piece are taken one after
-// another, each for all RoIs: it stays in the L1 cache. Where the channels of a pixel lie side by side, RoIs are taken
-// one after another. Either way a pixel's gradient is the sum over RoIs in their order, whatever the threads.
+// another, each for all RoIs, so that it stays in the L1 cache; RoIs whose bins have the same number of pixels follow
+// each other, because a loop of two or three rounds costs less than guessing wrongly how many. Where the channels of a
+// pixel lie side by side, RoIs are taken one after another. Either way threads own channels, and a pixel's gradients
+// are added in an order that doesn't depend on them.
 
-// Calls f(channel, offset of its map in memory, RoI, rows, columns) for channels [begin, end) and all RoIs.
+// A RoI's bin on its map.
+struct PsBin {
+  int64_t roi, first;  // first: its first pixel's offset in the batch, for channel 0
+  int32_t rows, columns;
+};
+
+inline PsBin ps_bin(const Windows& w, int64_t k, int64_t bin, int64_t step) {
+  const Grid grid = w.grids[0];
+  const Range* const pixels = w.pixels + k * w.edges;
+  const Range y = pixels[bin / grid.columns], x = pixels[grid.rows + bin % grid.columns];
+  return {k, w.image[k] * w.height * w.width * w.channels + (y.begin * w.width + x.begin) * step,
+          int32_t(y.end - y.begin), int32_t(x.end - x.begin)};
+}
+
+// Bin `bin` of all RoIs, by its number of rows and columns, as far as that is below 4.
+inline void sort_by_size(const Windows& w, int64_t n, int64_t bin, PsBin* sorted) {
+  const auto size = [](const PsBin& b) __attribute__((always_inline)) {
+    return 4 * (b.rows < 3 ? b.rows : 3) + (b.columns < 3 ? b.columns : 3);
+  };
+  int64_t place[17] = {};
+  for (int64_t k = 0; k < n; ++k) ++place[size(ps_bin(w, k, bin, 1)) + 1];
+  for (int s = 1; s < 17; ++s) place[s] += place[s - 1];
+  for (int64_t k = 0; k < n; ++k) {
+    const PsBin b = ps_bin(w, k, bin, 1);
+    sorted[place[size(b)]++] = b;
+  }
+}
+
+// Calls f(bin, channel, offset of the channel in a map) for channels [begin, end), counted bin by bin, and all RoIs.
 template <class F>
 inline void for_each_bin(const Windows& w, int64_t n, bool channels_last, int64_t begin, int64_t end, F&& f) {
-  const Grid grid = w.grids[0];
-  const int64_t plane = w.height * w.width;
-  const auto visit = [&](int64_t c, int64_t k) __attribute__((always_inline)) {
-    const int64_t bin = c % w.bins;
-    const Range* const pixels = w.pixels + k * w.edges;
-    const int64_t map = w.image[k] * plane * w.channels + c * (channels_last ? 1 : plane);
-    f(c, map, k, pixels[bin / grid.columns], pixels[grid.rows + bin % grid.columns]);
-  };
+  const int64_t outputs = w.channels / w.bins;
   if (channels_last) {
     for (int64_t k = 0; k < n; ++k) {
-      for (int64_t c = begin; c < end; ++c) visit(c, k);
+      for (int64_t i = begin; i < end;) {
+        const int64_t bin = i / outputs, next = (bin + 1) * outputs;
+        const PsBin b = ps_bin(w, k, bin, w.channels);
+        for (; i < end && i < next; ++i) f(b, i % outputs * w.bins + bin, i % outputs * w.bins + bin);
+      }
     }
-  } else {
-    for (int64_t c = begin; c < end; ++c) {
-      for (int64_t k = 0; k < n; ++k) visit(c, k);
+    return;
+  }
+  const Memory<PsBin> sorted(n);
+  for (int64_t i = begin; i < end;) {
+    const int64_t bin = i / outputs, next = (bin + 1) * outputs;
+    sort_by_size(w, n, bin, sorted.data);
+    for (; i < end && i < next; ++i) {
+      const int64_t channel = i % outputs * w.bins + bin;
+      for (int64_t k = 0; k < n; ++k) f(sorted.data[k], channel, channel * w.height * w.width);
     }
   }
 }
@@ -29,27 +62,27 @@ inline void for_each_bin(const Windows& w, int64_t n, bool channels_last, int64_
 template <class T>
 void ps_roi_pool(const Windows& w, int64_t n, bool channels_last, const T* input, T* pooled, int64_t begin,
                  int64_t end) {
-  const int64_t step = channels_last ? w.channels : 1;
-  for_each_bin(w, n, channels_last, begin, end, [&](int64_t c, int64_t map, int64_t k, Range y, Range x) {
+  const int64_t step = channels_last ? w.channels : 1, row_step = w.width * step;
+  for_each_bin(w, n, channels_last, begin, end, [&](const PsBin& b, int64_t channel, int64_t offset) {
+    const T* row = input + b.first + offset;
     T sum = 0;
-    for (int64_t row = y.begin; row < y.end; ++row) {
-      const T* const from = input + map + row * w.width * step;
-      for (int64_t column = x.begin; column < x.end; ++column) sum += from[column * step];
+    for (int32_t i = 0; i < b.rows; ++i, row += row_step) {
+      for (int32_t j = 0; j < b.columns; ++j) sum += row[j * step];
     }
-    const int64_t area = (y.end - y.begin) * (x.end - x.begin);
-    pooled[k * w.channels + c] = area == 0 ? T(0) : sum / T(area);
+    const int64_t area = int64_t(b.rows) * b.columns;
+    pooled[b.roi * w.channels + channel] = area == 0 ? T(0) : sum / T(area);
   });
 }
 
 template <class T>
 void ps_roi_pool_backward(const Windows& w, int64_t n, bool channels_last, const T* pooled_grad, T* input_grad,
                           int64_t begin, int64_t end) {
-  const int64_t step = channels_last ? w.channels : 1;
-  for_each_bin(w, n, channels_last, begin, end, [&](int64_t c, int64_t map, int64_t k, Range y, Range x) {
-    const T share = pooled_grad[k * w.channels + c] / T((y.end - y.begin) * (x.end - x.begin));
-    for (int64_t row = y.begin; row < y.end; ++row) {
-      T* const to = input_grad + map + row * w.width * step;
-      for (int64_t column = x.begin; column < x.end; ++column) to[column * step] += share;
+  const int64_t step = channels_last ? w.channels : 1, row_step = w.width * step;
+  for_each_bin(w, n, channels_last, begin, end, [&](const PsBin& b, int64_t channel, int64_t offset) {
+    T* row = input_grad + b.first + offset;
+    const T share = pooled_grad[b.roi * w.channels + channel] / T(int64_t(b.rows) * b.columns);
+    for (int32_t i = 0; i < b.rows; ++i, row += row_step) {
+      for (int32_t j = 0; j < b.columns; ++j) row[j * step] += share;
     }
   });
 }

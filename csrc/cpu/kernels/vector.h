@@ -3,6 +3,7 @@
 template <class T>
 struct VectorOf {
   typedef T type __attribute__((vector_size(kVectorBytes)));
+  typedef decltype(type() < type()) mask;  // integers of T's size
 };
 template <class T>
 using Vector = typename VectorOf<T>::type;
