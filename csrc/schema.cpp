@@ -23,6 +23,7 @@ TORCH_LIBRARY(roibench, m) {
       "roi_pool(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width, "
       "bool with_argmax=False) -> (Tensor, Tensor)");
   m.def("spatial_pyramid_pool(Tensor input, int[] levels, bool with_argmax=False) -> (Tensor, Tensor)");
+  m.def("spatial_pyramid_avg_pool(Tensor input, int[] levels) -> Tensor");
   m.def(
       "roi_spatial_pyramid_pool(Tensor input, Tensor rois, int[] levels, float spatial_scale, "
       "bool with_argmax=False) -> (Tensor, Tensor)");

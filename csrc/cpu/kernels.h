@@ -85,8 +85,7 @@ struct Kernels {
                             const int32_t* argmax, bool channels_last, T* input_grad, int64_t image, int64_t begin,
                             int64_t end);
 
-  // Channels [begin, end) of the maps, all windows. A channel's number here is bin * outputs + output, where in the map
-  // it is output * bins + bin.
+  // Bins [begin, end) of all windows.
   void (*ps_roi_pool)(const Windows& windows, int64_t n, bool channels_last, const T* input, T* pooled, int64_t begin,
                       int64_t end);
   void (*ps_roi_pool_backward)(const Windows& windows, int64_t n, bool channels_last, const T* pooled_grad,

@@ -36,7 +36,7 @@ at::Tensor ps_roi_pool(const at::Tensor& input, const at::Tensor& rois, double s
     const auto run = [&]<class T>(T) {
       const T* const from = map.const_data_ptr<T>();
       T* const to = pooled.mutable_data_ptr<T>();
-      at::parallel_for(0, input.size(1), grain(8 * table.count()), [&](int64_t begin, int64_t end) {
+      at::parallel_for(0, table.windows.bins, grain(8 * channels * table.count()), [&](int64_t begin, int64_t end) {
         kernels<T>().ps_roi_pool(table.windows, table.count(), channels_last, from, to, begin, end);
       });
     };
@@ -64,7 +64,7 @@ at::Tensor ps_roi_pool_backward(const at::Tensor& grad, const at::Tensor& rois, 
     const auto run = [&]<class T>(T) {
       const T* const from = pooled_grad.const_data_ptr<T>();
       T* const to = input_grad.mutable_data_ptr<T>();
-      at::parallel_for(0, input_size[1], grain(8 * table.count()), [&](int64_t begin, int64_t end) {
+      at::parallel_for(0, table.windows.bins, grain(8 * grad.size(1) * table.count()), [&](int64_t begin, int64_t end) {
         kernels<T>().ps_roi_pool_backward(table.windows, table.count(), channels_last, from, to, begin, end);
       });
     };

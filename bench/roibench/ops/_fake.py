@@ -119,9 +119,7 @@ def _(
 
 @register_fake("roibench::ps_roi_pool")
 def _(input: Tensor, rois: Tensor, spatial_scale: float, pooled_height: int, pooled_width: int) -> Tensor:
-    return input.new_empty(
-        rois.size(0), input.size(1) // (pooled_height * pooled_width), pooled_height, pooled_width
-    )
+    return input.new_empty(rois.size(0), input.size(1) // (pooled_height * pooled_width), pooled_height, pooled_width)
 
 
 @register_fake("roibench::ps_roi_pool_backward")

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 
 from roibench.ops.roi import as_rois
 
@@ -33,7 +32,7 @@ def spatial_pyramid_pool(input: Tensor, levels: Sequence[int] = (4, 2, 1), kind:
         raise ValueError(f"spatial_pyramid_pool: kind must be 'max' or 'avg', got {kind!r}")
     if kind == "max":
         return torch.ops.roibench.spatial_pyramid_pool(input, levels)[0]
-    return torch.cat([adaptive_avg_pool2d(input, level).flatten(1) for level in levels], dim=1)
+    return torch.ops.roibench.spatial_pyramid_avg_pool(input, levels)
 
 
 def roi_spatial_pyramid_pool(

@@ -1,4 +1,4 @@
-"""Each operator beside torchvision's, on the same tensors in the same run; and what the suite's own work costs.
+"""Each operator beside torchvision's or torch's, on the same tensors in the same run; and what the suite's work costs.
 
 pytest-benchmark groups an operator with its peer, so that the ratio stands in one table.
 """
@@ -12,6 +12,7 @@ import pytest
 import torch
 import torchvision.ops as peer
 from torch import Tensor
+from torch.nn.functional import adaptive_max_pool2d
 
 from roibench import ops
 from roibench.datasets.scenes import compose
@@ -89,6 +90,59 @@ def test_roi_align_backward(side, benchmark):
         "roi_align backward (2,256,50,68), 512 RoIs, 7x7, ratio 2",
         lambda: torch.autograd.grad(pooled, feature, gradient, retain_graph=True),
     )
+
+
+@SIDES
+def test_roi_pool_forward(side, benchmark):
+    feature, rois = features()
+    call = ops.roi_pool if side == "roibench" else peer.roi_pool
+    timed(benchmark, "roi_pool forward (2,256,50,68), 512 RoIs, 7x7", lambda: call(feature, rois, 7, 1 / 16))
+
+
+@SIDES
+def test_roi_pool_backward(side, benchmark):
+    feature, rois = features()
+    call = ops.roi_pool if side == "roibench" else peer.roi_pool
+    pooled = call(feature.requires_grad_(), rois, 7, 1 / 16)
+    gradient = torch.ones_like(pooled)
+    timed(
+        benchmark,
+        "roi_pool backward (2,256,50,68), 512 RoIs, 7x7",
+        lambda: torch.autograd.grad(pooled, feature, gradient, retain_graph=True),
+    )
+
+
+@SIDES
+def test_ps_roi_pool_forward(side, benchmark):
+    _, rois = features()
+    feature = torch.randn(2, 10 * 7 * 7, 50, 68, generator=torch.Generator().manual_seed(4))
+    call = ops.ps_roi_pool if side == "roibench" else peer.ps_roi_pool
+    timed(benchmark, "ps_roi_pool forward (2,490,50,68), 512 RoIs, 7x7", lambda: call(feature, rois, 7, 1 / 16))
+
+
+def adaptive_max_pools(feature: Tensor) -> Tensor:
+    return torch.cat([adaptive_max_pool2d(feature, level).flatten(1) for level in (4, 2, 1)], dim=1)
+
+
+@pytest.mark.parametrize("side", ["roibench", "torch"])
+def test_spatial_pyramid_pool(side, benchmark):
+    feature = torch.randn(8, 256, 13, 13, generator=torch.Generator().manual_seed(5))
+    call = ops.spatial_pyramid_pool if side == "roibench" else adaptive_max_pools
+    timed(benchmark, "spatial_pyramid_pool (8,256,13,13), levels 4, 2, 1", lambda: call(feature))
+
+
+@SIDES
+def test_roi_spatial_pyramid_pool(side, benchmark):
+    feature, rois = features()
+
+    def roi_pools() -> Tensor:
+        return torch.cat([peer.roi_pool(feature, rois, level, 1 / 16).flatten(1) for level in (4, 2, 1)], dim=1)
+
+    def pyramid() -> Tensor:
+        return ops.roi_spatial_pyramid_pool(feature, rois, (4, 2, 1), 1 / 16)
+
+    call = pyramid if side == "roibench" else roi_pools
+    timed(benchmark, "roi_spatial_pyramid_pool (2,256,50,68), 512 RoIs, levels 4, 2, 1", call)
 
 
 class Nothing:

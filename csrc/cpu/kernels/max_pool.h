@@ -143,8 +143,8 @@ void max_pool(const Windows& w, const I* ordered, bool pooled_channels_last, I* 
   }
 }
 
-// Channels that max_pool_backward sums at a time: few enough that what a window covers stays in the L1 cache.
-constexpr int64_t kSumBlock = 64;
+// Channels that max_pool_backward sums at a time: long runs of memory, and what a window covers fits into the L2 cache.
+constexpr int64_t kSumBlock = 256;
 
 // Adds the gradients of one bin, for a block of channels, to the pixels that its numbers came from. Where the bin holds
 // few pixels, each of them takes from a whole vector what is its own; where it holds many, each number finds its pixel.

@@ -3,8 +3,8 @@
 // So every channel of the map is read in one bin of each RoI only. Planes that lie in one piece are taken one after
 // another, each for all RoIs, so that it stays in the L1 cache; RoIs whose bins have the same number of pixels follow
 // each other, because a loop of two or three rounds costs less than guessing wrongly how many. Where the channels of a
-// pixel lie side by side, RoIs are taken one after another. Either way threads own channels, and a pixel's gradients
-// are added in an order that doesn't depend on them.
+// pixel lie side by side, RoIs are taken one after another. Either way threads own bins, that is, channels of the map,
+// and a pixel's gradients are added in an order that doesn't depend on them.
 
 // A RoI's bin on its map.
 struct PsBin {
@@ -12,6 +12,7 @@ struct PsBin {
   int32_t rows, columns;
 };
 
+// step: between neighbouring pixels in memory.
 inline PsBin ps_bin(const Windows& w, int64_t k, int64_t bin, int64_t step) {
   const Grid grid = w.grids[0];
   const Range* const pixels = w.pixels + k * w.edges;
@@ -34,55 +35,86 @@ inline void sort_by_size(const Windows& w, int64_t n, int64_t bin, PsBin* sorted
   }
 }
 
-// Calls f(bin, channel, offset of the channel in a map) for channels [begin, end), counted bin by bin, and all RoIs.
+// Calls f(RoI's bin, channel, offset of the channel in a map, output) for all channels of bin `bin`, and all RoIs.
 template <class F>
-inline void for_each_bin(const Windows& w, int64_t n, bool channels_last, int64_t begin, int64_t end, F&& f) {
+inline void for_each_roi(const Windows& w, int64_t n, int64_t bin, PsBin* sorted, F&& f) {
+  sort_by_size(w, n, bin, sorted);
+  for (int64_t output = 0; output < w.channels / w.bins; ++output) {
+    const int64_t channel = output * w.bins + bin;
+    for (int64_t k = 0; k < n; ++k) f(sorted[k], channel, channel * w.height * w.width, output);
+  }
+}
+
+template <class T>
+inline T mean_of_bin(const PsBin& b, const T* row, int64_t row_step, int64_t step) {
+  T sum = 0;
+  for (int32_t i = 0; i < b.rows; ++i, row += row_step) {
+    for (int32_t j = 0; j < b.columns; ++j) sum += row[j * step];
+  }
+  const int64_t area = int64_t(b.rows) * b.columns;
+  return area == 0 ? T(0) : sum / T(area);
+}
+
+template <class T>
+inline void spread_to_bin(const PsBin& b, T grad, T* row, int64_t row_step, int64_t step) {
+  const T share = grad / T(int64_t(b.rows) * b.columns);
+  for (int32_t i = 0; i < b.rows; ++i, row += row_step) {
+    for (int32_t j = 0; j < b.columns; ++j) row[j * step] += share;
+  }
+}
+
+// Bins whose results are collected, RoIs side by side, before they are turned into the pooled map: writing each to its
+// place would touch one cache line per number.
+constexpr int64_t kBinBlock = 16;
+
+template <class T>
+void ps_roi_pool(const Windows& w, int64_t n, bool channels_last, const T* input, T* pooled, int64_t begin,
+                 int64_t end) {
   const int64_t outputs = w.channels / w.bins;
   if (channels_last) {
     for (int64_t k = 0; k < n; ++k) {
-      for (int64_t i = begin; i < end;) {
-        const int64_t bin = i / outputs, next = (bin + 1) * outputs;
+      for (int64_t bin = begin; bin < end; ++bin) {
         const PsBin b = ps_bin(w, k, bin, w.channels);
-        for (; i < end && i < next; ++i) f(b, i % outputs * w.bins + bin, i % outputs * w.bins + bin);
+        for (int64_t c = bin; c < w.channels; c += w.bins) {
+          pooled[k * w.channels + c] = mean_of_bin(b, input + b.first + c, w.width * w.channels, w.channels);
+        }
       }
     }
     return;
   }
   const Memory<PsBin> sorted(n);
-  for (int64_t i = begin; i < end;) {
-    const int64_t bin = i / outputs, next = (bin + 1) * outputs;
-    sort_by_size(w, n, bin, sorted.data);
-    for (; i < end && i < next; ++i) {
-      const int64_t channel = i % outputs * w.bins + bin;
-      for (int64_t k = 0; k < n; ++k) f(sorted.data[k], channel, channel * w.height * w.width);
+  const Memory<T> tile(kBinBlock * outputs * n);
+  for (int64_t first = begin; first < end; first += kBinBlock) {
+    const int64_t bins = end - first < kBinBlock ? end - first : kBinBlock;
+    for (int64_t bin = 0; bin < bins; ++bin) {
+      for_each_roi(w, n, first + bin, sorted.data, [&](const PsBin& b, int64_t, int64_t offset, int64_t output) {
+        tile.data[(output * bins + bin) * n + b.roi] = mean_of_bin(b, input + b.first + offset, w.width, 1);
+      });
+    }
+    for (int64_t output = 0; output < outputs; ++output) {
+      transpose(tile.data + output * bins * n, bins, n, n, pooled + output * w.bins + first, w.channels);
     }
   }
 }
 
 template <class T>
-void ps_roi_pool(const Windows& w, int64_t n, bool channels_last, const T* input, T* pooled, int64_t begin,
-                 int64_t end) {
-  const int64_t step = channels_last ? w.channels : 1, row_step = w.width * step;
-  for_each_bin(w, n, channels_last, begin, end, [&](const PsBin& b, int64_t channel, int64_t offset) {
-    const T* row = input + b.first + offset;
-    T sum = 0;
-    for (int32_t i = 0; i < b.rows; ++i, row += row_step) {
-      for (int32_t j = 0; j < b.columns; ++j) sum += row[j * step];
-    }
-    const int64_t area = int64_t(b.rows) * b.columns;
-    pooled[b.roi * w.channels + channel] = area == 0 ? T(0) : sum / T(area);
-  });
-}
-
-template <class T>
 void ps_roi_pool_backward(const Windows& w, int64_t n, bool channels_last, const T* pooled_grad, T* input_grad,
                           int64_t begin, int64_t end) {
-  const int64_t step = channels_last ? w.channels : 1, row_step = w.width * step;
-  for_each_bin(w, n, channels_last, begin, end, [&](const PsBin& b, int64_t channel, int64_t offset) {
-    T* row = input_grad + b.first + offset;
-    const T share = pooled_grad[b.roi * w.channels + channel] / T(int64_t(b.rows) * b.columns);
-    for (int32_t i = 0; i < b.rows; ++i, row += row_step) {
-      for (int32_t j = 0; j < b.columns; ++j) row[j * step] += share;
+  if (channels_last) {
+    for (int64_t k = 0; k < n; ++k) {
+      for (int64_t bin = begin; bin < end; ++bin) {
+        const PsBin b = ps_bin(w, k, bin, w.channels);
+        for (int64_t c = bin; c < w.channels; c += w.bins) {
+          spread_to_bin(b, pooled_grad[k * w.channels + c], input_grad + b.first + c, w.width * w.channels, w.channels);
+        }
+      }
     }
-  });
+    return;
+  }
+  const Memory<PsBin> sorted(n);
+  for (int64_t bin = begin; bin < end; ++bin) {
+    for_each_roi(w, n, bin, sorted.data, [&](const PsBin& b, int64_t channel, int64_t offset, int64_t) {
+      spread_to_bin(b, pooled_grad[b.roi * w.channels + channel], input_grad + b.first + offset, w.width, 1);
+    });
+  }
 }
