@@ -13,10 +13,9 @@ struct PsBin {
 };
 
 // step: between neighbouring pixels in memory.
-inline PsBin ps_bin(const Windows& w, int64_t k, int64_t bin, int64_t step) {
-  const Grid grid = w.grids[0];
+inline PsBin ps_bin(const Windows& w, int64_t k, int64_t row, int64_t column, int64_t step) {
   const Range* const pixels = w.pixels + k * w.edges;
-  const Range y = pixels[bin / grid.columns], x = pixels[grid.rows + bin % grid.columns];
+  const Range y = pixels[row], x = pixels[w.grids[0].rows + column];
   return {k, w.image[k] * w.height * w.width * w.channels + (y.begin * w.width + x.begin) * step,
           int32_t(y.end - y.begin), int32_t(x.end - x.begin)};
 }
@@ -26,22 +25,32 @@ inline void sort_by_size(const Windows& w, int64_t n, int64_t bin, PsBin* sorted
   const auto size = [](const PsBin& b) __attribute__((always_inline)) {
     return 4 * (b.rows < 3 ? b.rows : 3) + (b.columns < 3 ? b.columns : 3);
   };
+  const int64_t row = bin / w.grids[0].columns, column = bin % w.grids[0].columns;
   int64_t place[17] = {};
-  for (int64_t k = 0; k < n; ++k) ++place[size(ps_bin(w, k, bin, 1)) + 1];
+  for (int64_t k = 0; k < n; ++k) ++place[size(ps_bin(w, k, row, column, 1)) + 1];
   for (int s = 1; s < 17; ++s) place[s] += place[s - 1];
   for (int64_t k = 0; k < n; ++k) {
-    const PsBin b = ps_bin(w, k, bin, 1);
+    const PsBin b = ps_bin(w, k, row, column, 1);
     sorted[place[size(b)]++] = b;
   }
 }
 
+// RoIs whose pixels are on their way to the cache while those of another are added up.
+constexpr int64_t kAhead = 16;
+
 // Calls f(RoI's bin, channel, offset of the channel in a map, output) for all channels of bin `bin`, and all RoIs.
-template <class F>
-inline void for_each_roi(const Windows& w, int64_t n, int64_t bin, PsBin* sorted, F&& f) {
+template <class T, class F>
+inline void for_each_roi(const Windows& w, int64_t n, int64_t bin, const T* map, PsBin* sorted, F&& f) {
   sort_by_size(w, n, bin, sorted);
   for (int64_t output = 0; output < w.channels / w.bins; ++output) {
-    const int64_t channel = output * w.bins + bin;
-    for (int64_t k = 0; k < n; ++k) f(sorted[k], channel, channel * w.height * w.width, output);
+    const int64_t channel = output * w.bins + bin, offset = channel * w.height * w.width;
+    for (int64_t k = 0; k < n; ++k) {
+      const PsBin& later = sorted[k + kAhead < n ? k + kAhead : k];
+      const T* const first = map + later.first + offset;
+      __builtin_prefetch(first);
+      if (later.rows > 1) __builtin_prefetch(first + (later.rows - 1) * w.width);
+      f(sorted[k], channel, offset, output);
+    }
   }
 }
 
@@ -74,7 +83,7 @@ void ps_roi_pool(const Windows& w, int64_t n, bool channels_last, const T* input
   if (channels_last) {
     for (int64_t k = 0; k < n; ++k) {
       for (int64_t bin = begin; bin < end; ++bin) {
-        const PsBin b = ps_bin(w, k, bin, w.channels);
+        const PsBin b = ps_bin(w, k, bin / w.grids[0].columns, bin % w.grids[0].columns, w.channels);
         for (int64_t c = bin; c < w.channels; c += w.bins) {
           pooled[k * w.channels + c] = mean_of_bin(b, input + b.first + c, w.width * w.channels, w.channels);
         }
@@ -87,7 +96,7 @@ void ps_roi_pool(const Windows& w, int64_t n, bool channels_last, const T* input
   for (int64_t first = begin; first < end; first += kBinBlock) {
     const int64_t bins = end - first < kBinBlock ? end - first : kBinBlock;
     for (int64_t bin = 0; bin < bins; ++bin) {
-      for_each_roi(w, n, first + bin, sorted.data, [&](const PsBin& b, int64_t, int64_t offset, int64_t output) {
+      for_each_roi(w, n, first + bin, input, sorted.data, [&](const PsBin& b, int64_t, int64_t offset, int64_t output) {
         tile.data[(output * bins + bin) * n + b.roi] = mean_of_bin(b, input + b.first + offset, w.width, 1);
       });
     }
@@ -103,7 +112,7 @@ void ps_roi_pool_backward(const Windows& w, int64_t n, bool channels_last, const
   if (channels_last) {
     for (int64_t k = 0; k < n; ++k) {
       for (int64_t bin = begin; bin < end; ++bin) {
-        const PsBin b = ps_bin(w, k, bin, w.channels);
+        const PsBin b = ps_bin(w, k, bin / w.grids[0].columns, bin % w.grids[0].columns, w.channels);
         for (int64_t c = bin; c < w.channels; c += w.bins) {
           spread_to_bin(b, pooled_grad[k * w.channels + c], input_grad + b.first + c, w.width * w.channels, w.channels);
         }
@@ -113,7 +122,7 @@ void ps_roi_pool_backward(const Windows& w, int64_t n, bool channels_last, const
   }
   const Memory<PsBin> sorted(n);
   for (int64_t bin = begin; bin < end; ++bin) {
-    for_each_roi(w, n, bin, sorted.data, [&](const PsBin& b, int64_t channel, int64_t offset, int64_t) {
+    for_each_roi<T>(w, n, bin, input_grad, sorted.data, [&](const PsBin& b, int64_t channel, int64_t offset, int64_t) {
       spread_to_bin(b, pooled_grad[b.roi * w.channels + channel], input_grad + b.first + offset, w.width, 1);
     });
   }
