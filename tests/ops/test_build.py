@@ -29,6 +29,16 @@ for dtype in (torch.float32, torch.float64):
         for ratio in (-1, 2):
             pooled = ops.roi_align(features, rois, (3, 5), 0.9, ratio, True)
             results += [pooled, *torch.autograd.grad(pooled, features, random(*pooled.shape))]
+for dtype in (torch.float64, torch.float32, torch.bfloat16):
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        features = random(2, 105, 11, 13).to(dtype).contiguous(memory_format=memory_format).requires_grad_()
+        for pooled in (
+            ops.roi_pool(features, rois, (3, 5), 0.9),
+            ops.ps_roi_pool(features, rois, (3, 5), 0.9),
+            ops.spatial_pyramid_pool(features),
+            ops.roi_spatial_pyramid_pool(features, rois, (4, 2, 1), 0.9),
+        ):
+            results += [pooled, *torch.autograd.grad(pooled, features, random(*pooled.shape).to(dtype))]
 torch.save(results, sys.argv[1])
 """
 
