@@ -97,7 +97,7 @@ struct GridAxis {
 };
 
 template <class T>
-struct Grid {
+struct CornerGrid {
   static constexpr int64_t kLeast = 256;  // candidates; with fewer, all kept boxes are soon asked
 
   GridAxis x, y;
@@ -107,7 +107,7 @@ struct Grid {
   static constexpr double kLeastArea = sizeof(T) == 4 ? 0x1p-100 : 0x1p-900;
   static bool solid(const Measured<T>& m) { return m.area > T(0) && m.area < T(INFINITY); }
 
-  Grid(const T* boxes, const int64_t* order, int64_t n, T threshold) : sound(threshold >= T(0)) {
+  CornerGrid(const T* boxes, const int64_t* order, int64_t n, T threshold) : sound(threshold >= T(0)) {
     int64_t count = 0;
     for (int64_t i = 0; i < n; ++i) {
       const Measured<T> m = measured<IouKind::iou>(box_at(boxes, order[i]));
@@ -140,7 +140,8 @@ void nms_all(const T* boxes, const int64_t* order, int64_t n, T threshold, bool*
 }
 
 template <class T>
-void nms_nearby(const Grid<T>& grid, const T* boxes, const int64_t* order, int64_t n, T threshold, bool* kept_flags) {
+void nms_nearby(const CornerGrid<T>& grid, const T* boxes, const int64_t* order, int64_t n, T threshold,
+                bool* kept_flags) {
   const Memory<int64_t> first(grid.cells() + 1), filled(grid.cells());
   for (int64_t c = 0; c < grid.cells(); ++c) first.data[c] = filled.data[c] = 0;
   first.data[grid.cells()] = 0;
@@ -183,7 +184,7 @@ void nms(const T* boxes, const int64_t* order, int64_t n, T threshold, bool* kep
     for (int64_t i = 0; i < n; ++i) kept_flags[i] = i == 0;
     return;
   }
-  const Grid<T> grid(boxes, order, n >= Grid<T>::kLeast ? n : 0, threshold);
+  const CornerGrid<T> grid(boxes, order, n >= CornerGrid<T>::kLeast ? n : 0, threshold);
   if (grid.sound) {
     nms_nearby(grid, boxes, order, n, threshold, kept_flags);
   } else {
