@@ -23,6 +23,7 @@ except ImportError as error:
     ) from error
 
 from roibench.ops import _fake  # noqa: F401 - registers itself
+from roibench.ops.accelerate import accelerate_torchvision
 from roibench.ops.boxes import batched_nms, box_iou, nms
 from roibench.ops.pyramid import roi_spatial_pyramid_pool, spatial_pyramid_pool
 from roibench.ops.roi import ps_roi_pool, roi_align, roi_pool
@@ -31,6 +32,7 @@ build_info = _C.build_info
 simd_level = _C.simd_level
 
 __all__ = [
+    "accelerate_torchvision",
     "batched_nms",
     "box_iou",
     "build_info",
