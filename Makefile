@@ -12,7 +12,7 @@ ifneq ($(wildcard ../shared/data),)
 export ROIBENCH_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help bench test lint format train clean
+.PHONY: help bench test test-asan lint format train clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -23,6 +23,12 @@ bench: $(VENV)/.ready ## measure every model: speed and accuracy, table and plot
 
 test: $(VENV)/.ready ## run the tests
 	$(VENV)/bin/pytest tests $(ARGS)
+
+test-asan: $(VENV)/.ready ## run the operators' tests on a build with AddressSanitizer and UndefinedBehaviorSanitizer
+	ROIBENCH_CUDA=0 ROIBENCH_SANITIZE=1 $(VENV)/bin/python setup.py -q build --build-base build/asan --build-lib build/asan/lib
+	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
+	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONPATH=build/asan/lib \
+	  $(VENV)/bin/pytest tests/ops -p no:cacheprovider $(ARGS)
 
 lint: $(VENV)/.ready $(VENV)/.lint ## check style: ruff and clang-format
 	$(VENV)/bin/ruff check .

@@ -1,7 +1,7 @@
 """Builds the extension roibench._C. Everything else stands in pyproject.toml.
 
-CUDA is built where nvcc is found and torch is a CUDA build; ROIBENCH_CUDA=0 leaves it out. TORCH_CUDA_ARCH_LIST and
-MAX_JOBS mean what they mean to torch.
+CUDA is built where nvcc is found and torch is a CUDA build; ROIBENCH_CUDA=0 leaves it out. ROIBENCH_SANITIZE=1 builds
+for `make test-asan`. TORCH_CUDA_ARCH_LIST and MAX_JOBS mean what they mean to torch.
 """
 
 import os
@@ -36,6 +36,11 @@ from torch.utils.cpp_extension import BuildExtension, CppExtension, CUDAExtensio
 cxx = ["-O3", "-g0", "-std=c++20", "-Wall", "-Wextra"]
 cxx += ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 cxx += [f"-isystem{path}" for path in include_paths()]  # warnings in torch's headers are torch's
+link = []
+if os.environ.get("ROIBENCH_SANITIZE") == "1":
+    # Not vptr: it wants type information that torch's libraries don't give.
+    link = ["-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize=vptr", "-fno-sanitize-recover=all"]
+    cxx += [*link, "-O1", "-g", "-fno-omit-frame-pointer"]
 nvcc = ["-O3", "-std=c++20", "--fmad=false"]
 
 
@@ -50,6 +55,6 @@ if toolkit:
     extension = CUDAExtension("roibench._C", files, extra_compile_args={"cxx": cxx, "nvcc": nvcc})
 else:
     files = sources("*.cpp", "autograd/*.cpp", "cpu/*.cpp")
-    extension = CppExtension("roibench._C", files, extra_compile_args={"cxx": cxx})
+    extension = CppExtension("roibench._C", files, extra_compile_args={"cxx": cxx}, extra_link_args=link)
 
 setup(ext_modules=[extension], cmdclass={"build_ext": BuildExtension})
