@@ -173,16 +173,68 @@ inline void scatter_bin(const Windows& w, Range y, Range x, const T* grad, const
   }
 }
 
+// A window's gradients for channels [begin, end), straight into maps whose planes lie in one piece.
+template <class T>
+void scatter_window(const Windows& w, bool pooled_channels_last, const T* grad, const int32_t* argmax, T* map,
+                    int64_t begin, int64_t end) {
+  const int64_t pixels = w.height * w.width;
+  int64_t first = 0;  // bin of the level
+  for (int64_t level = 0; level < w.levels; ++level) {
+    const int64_t bins = w.grids[level].rows * w.grids[level].columns;
+    for (int64_t c = begin; c < end; ++c) {
+      const T* const from = grad + (pooled_channels_last ? first * w.channels + c : first * w.channels + c * bins);
+      for (int64_t b = 0; b < bins; ++b) {
+        const int32_t at = argmax[(first + b) * w.channels + c];
+        if (uint32_t(at) < uint32_t(pixels)) map[c * pixels + at] += from[b * (pooled_channels_last ? w.channels : 1)];
+      }
+    }
+    first += bins;
+  }
+}
+
+// The same for `count` channels from c on, into sums that lie side by side, `stride` from pixel to pixel. tile is room
+// for a level.
+template <class T>
+void scatter_window_by_bins(const Windows& w, const Range* pixels, bool pooled_channels_last, const T* grad, int64_t c,
+                            const int32_t* argmax, T* tile, T* out, int64_t stride, int64_t count) {
+  const Range* y = pixels;
+  int64_t first = 0;
+  for (int64_t level = 0; level < w.levels; ++level) {
+    const Grid grid = w.grids[level];
+    const int64_t bins = grid.rows * grid.columns;
+    const Range* const x = y + grid.rows;
+    const T* const from = grad + first * w.channels;
+    if (!pooled_channels_last) transpose(from + c * bins, count, bins, bins, tile, kSumBlock);
+    for (int64_t b = 0; b < bins; ++b) {
+      scatter_bin(w, y[b / grid.columns], x[b % grid.columns],
+                  pooled_channels_last ? from + b * w.channels + c : tile + b * kSumBlock,
+                  argmax + (first + b) * w.channels + c, out, stride, count);
+    }
+    first += bins;
+    y = x + grid.columns;
+  }
+}
+
 // Windows follow each other in their order and threads own different channels, so that the sums don't depend on the
-// number of threads.
+// number of threads. Where there are fewer numbers than pixels, they go straight into the map.
 template <class T>
 void max_pool_backward(const Windows& w, int64_t n, bool pooled_channels_last, const T* pooled_grad,
                        const int32_t* argmax, bool channels_last, T* input_grad, int64_t image, int64_t begin,
                        int64_t end) {
-  const int64_t pixels = w.height * w.width;
+  const int64_t pixels = w.height * w.width, numbers = w.bins * w.channels;
+  T* const map = input_grad + image * pixels * w.channels;
+  int64_t windows = 0;
+  for (int64_t k = 0; k < n; ++k) windows += w.image[k] == image;
+  if (!channels_last && windows * w.bins < pixels) {
+    __builtin_memset(map + begin * pixels, 0, sizeof(T) * (end - begin) * pixels);
+    for (int64_t k = 0; k < n; ++k) {
+      if (w.image[k] != image) continue;
+      scatter_window(w, pooled_channels_last, pooled_grad + k * numbers, argmax + k * numbers, map, begin, end);
+    }
+    return;
+  }
   const Memory<T> tile(pooled_channels_last ? 0 : w.bins * kSumBlock);
   const Memory<T> sums(channels_last ? 0 : pixels * kSumBlock);
-  T* const map = input_grad + image * pixels * w.channels;
   for (int64_t c = begin; c < end; c += kSumBlock) {
     const int64_t count = end - c < kSumBlock ? end - c : kSumBlock;
     T* const out = channels_last ? map + c : sums.data;
@@ -190,21 +242,8 @@ void max_pool_backward(const Windows& w, int64_t n, bool pooled_channels_last, c
     for (int64_t i = 0; i < pixels; ++i) __builtin_memset(out + i * stride, 0, sizeof(T) * count);
     for (int64_t k = 0; k < n; ++k) {
       if (w.image[k] != image) continue;
-      const T* const in = pooled_grad + k * w.bins * w.channels;
-      const Range* y = w.pixels + k * w.edges;
-      int64_t bin = 0;
-      for (int64_t level = 0; level < w.levels; ++level) {
-        const Grid grid = w.grids[level];
-        const int64_t bins = grid.rows * grid.columns;
-        const Range* const x = y + grid.rows;
-        if (!pooled_channels_last) transpose(in + bin * w.channels + c * bins, count, bins, bins, tile.data, kSumBlock);
-        for (int64_t b = 0; b < bins; ++b, ++bin) {
-          const T* const grad = pooled_channels_last ? in + bin * w.channels + c : tile.data + b * kSumBlock;
-          scatter_bin(w, y[b / grid.columns], x[b % grid.columns], grad, argmax + (k * w.bins + bin) * w.channels + c,
-                      out, stride, count);
-        }
-        y = x + grid.columns;
-      }
+      scatter_window_by_bins(w, w.pixels + k * w.edges, pooled_channels_last, pooled_grad + k * numbers, c,
+                             argmax + k * numbers, tile.data, out, stride, count);
     }
     if (!channels_last) transpose(sums.data, pixels, count, kSumBlock, map + c * pixels, pixels);
   }
