@@ -8,6 +8,9 @@ TORCH_LIBRARY(roibench, m) {
 
   m.def("nms(Tensor boxes, Tensor scores, float iou_threshold) -> Tensor");
   m.def("batched_nms(Tensor boxes, Tensor scores, Tensor idxs, float iou_threshold) -> Tensor");
+  m.def(
+      "soft_nms(Tensor boxes, Tensor scores, str method='linear', float iou_threshold=0.3, float sigma=0.5, "
+      "float score_threshold=0.001) -> (Tensor, Tensor)");
 
   m.def(
       "roi_align(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width, "
@@ -38,4 +41,16 @@ TORCH_LIBRARY(roibench, m) {
   m.def(
       "ps_roi_pool_backward(Tensor grad, Tensor rois, SymInt[4] input_size, float spatial_scale, "
       "bool channels_last) -> Tensor");
+
+  m.def(
+      "conv_transpose2d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=1, SymInt[2] padding=0, "
+      "SymInt[2] output_padding=0, SymInt groups=1, SymInt[2] dilation=1) -> Tensor");
+
+  m.def(
+      "sigmoid_focal_loss(Tensor inputs, Tensor targets, float alpha=0.25, float gamma=2.0, str reduction='none') "
+      "-> Tensor");
+  // grad * the first or second derivative of the unreduced loss by inputs.
+  m.def(
+      "sigmoid_focal_loss_backward(Tensor grad, Tensor inputs, Tensor targets, float alpha, float gamma, int order) "
+      "-> Tensor");
 }

@@ -52,6 +52,18 @@ struct Windows {
 };
 
 template <class T>
+struct SoftNms {
+  bool gaussian;  // else linear
+  T iou_threshold, sigma, score_threshold;
+};
+
+template <class T>
+struct FocalLoss {
+  T gamma;
+  T positive, negative;  // weight of each class
+};
+
+template <class T>
 struct Kernels {
   // Rows [begin, end) of [n, 4] boxes into columns of memory.
   void (*measure)(IouKind kind, const T* boxes, BoxColumns<T> out, int64_t begin, int64_t end);
@@ -68,6 +80,12 @@ struct Kernels {
 
   // boxes[order[0..n)] are the candidates, best first. kept[i]: does candidate i survive?
   void (*nms)(const T* boxes, const int64_t* order, int64_t n, T threshold, bool* kept);
+  // Writes the boxes that are left and their new scores, best first; returns how many.
+  int64_t (*soft_nms)(SoftNms<T> how, const T* boxes, const T* scores, int64_t n, int64_t* kept, T* kept_scores);
+
+  // target[c, r] = source[r, c]; strides between rows.
+  void (*transpose)(const T* source, int64_t rows, int64_t columns, int64_t source_stride, T* target,
+                    int64_t target_stride);
 
   // RoIs [begin, end) of the pooled map.
   void (*roi_align)(const RoiAlign<T>& shape, const T* input, T* pooled, int64_t begin, int64_t end);
@@ -90,6 +108,12 @@ struct Kernels {
                       int64_t end);
   void (*ps_roi_pool_backward)(const Windows& windows, int64_t n, bool channels_last, const T* pooled_grad,
                                T* input_grad, int64_t begin, int64_t end);
+
+  void (*focal_loss)(FocalLoss<T> loss, const T* x, const T* t, T* out, int64_t n);
+  // out = grad * the first or second derivative by x. One grad for all where grad_step is 0.
+  void (*focal_loss_derivative)(FocalLoss<T> loss, int64_t order, const T* grad, int64_t grad_step, const T* x,
+                                const T* t, T* out, int64_t n);
+  T (*sum_by_halves)(T* v, int64_t n);
 };
 
 // What needs only the order of numbers takes them as integers I of their size. `infinity` is the bits of the type's

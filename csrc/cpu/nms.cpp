@@ -2,8 +2,6 @@
 #include <torch/library.h>
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <memory>
 #include <numeric>
 #include <vector>
@@ -12,15 +10,10 @@
 #include "kernels.h"
 #include "parallel.h"
 #include "stable_order.h"
+#include "threshold.h"
 
 namespace roibench {
 namespace {
-
-// For a float r and a double t: r > t exactly when r > round_down(t). So the kernel needs no wider comparison.
-float round_down(double t) {
-  const float f = static_cast<float>(t);
-  return f > t ? std::nextafter(f, -std::numeric_limits<float>::infinity()) : f;
-}
 
 // NMS on each class by itself: boxes of two classes never meet, so classes go to different threads.
 // idxs may be undefined: all boxes are of one class.
@@ -72,7 +65,7 @@ at::Tensor run(const at::Tensor& boxes, const at::Tensor& scores, const at::Tens
   const auto dtype = arithmetic(boxes, scores);
   const at::Tensor corners = boxes.to(dtype).contiguous(), ranking = scores.to(dtype).contiguous();
   return dtype == at::kDouble ? suppress<double>(corners, ranking, idxs, iou_threshold)
-                              : suppress<float>(corners, ranking, idxs, round_down(iou_threshold));
+                              : suppress<float>(corners, ranking, idxs, round_down<float>(iou_threshold));
 }
 
 at::Tensor nms(const at::Tensor& boxes, const at::Tensor& scores, double iou_threshold) {

@@ -23,6 +23,13 @@ for dtype in (torch.float32, torch.float64):
         values = ops.box_iou(boxes, boxes.flip(0), kind)
         results += [values, *torch.autograd.grad(values, boxes, random(150, 150))]
     results += [ops.nms(boxes, random(150), threshold) for threshold in (0.0, 0.3, 0.6)]
+    results += [part for method in ("linear", "gaussian") for part in ops.soft_nms(boxes, random(150), method)]
+    logits, labels = (20 * random(50, 77) - 10).requires_grad_(), random(50, 77).round()
+    for gamma in (0.0, 1.3, 2.0):
+        for reduction in ("none", "sum"):
+            loss = ops.sigmoid_focal_loss(logits, labels, 0.25, gamma, reduction)
+            (grad,) = torch.autograd.grad(loss.sum(), logits, create_graph=True)
+            results += [loss, grad, *torch.autograd.grad(grad.sum(), logits)]
     rois = torch.cat([torch.arange(150, dtype=dtype)[:, None] % 2, boxes.detach()], dim=1)
     for memory_format in (torch.contiguous_format, torch.channels_last):
         features = random(2, 77, 30, 40).contiguous(memory_format=memory_format).requires_grad_()

@@ -24,7 +24,9 @@ except ImportError as error:
 
 from roibench.ops import _fake  # noqa: F401 - registers itself
 from roibench.ops.accelerate import accelerate_torchvision
-from roibench.ops.boxes import batched_nms, box_iou, nms
+from roibench.ops.boxes import batched_nms, box_iou, nms, soft_nms
+from roibench.ops.convolution import conv_transpose2d
+from roibench.ops.losses import sigmoid_focal_loss
 from roibench.ops.pyramid import roi_spatial_pyramid_pool, spatial_pyramid_pool
 from roibench.ops.roi import ps_roi_pool, roi_align, roi_pool
 
@@ -36,11 +38,14 @@ __all__ = [
     "batched_nms",
     "box_iou",
     "build_info",
+    "conv_transpose2d",
     "nms",
     "ps_roi_pool",
     "roi_align",
     "roi_pool",
     "roi_spatial_pyramid_pool",
+    "sigmoid_focal_loss",
     "simd_level",
+    "soft_nms",
     "spatial_pyramid_pool",
 ]

@@ -1,5 +1,7 @@
 """What each operator returns, without computing it: shapes, dtypes and memory formats for torch.compile and meta."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.library import register_fake
@@ -34,14 +36,30 @@ def _(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tens
     return _kept(boxes)
 
 
+@register_fake("roibench::soft_nms")
+def _(
+    boxes: Tensor,
+    scores: Tensor,
+    method: str = "linear",
+    iou_threshold: float = 0.3,
+    sigma: float = 0.5,
+    score_threshold: float = 0.001,
+) -> tuple[Tensor, Tensor]:
+    kept = _kept(boxes)
+    return kept, scores.new_empty(kept.shape)
+
+
 def _format(channels_last: bool) -> torch.memory_format:
     return torch.channels_last if channels_last else torch.contiguous_format
 
 
+def _format_of(input: Tensor) -> torch.memory_format:
+    return _format(input.is_contiguous(memory_format=torch.channels_last) and not input.is_contiguous())
+
+
 def _pooled(input: Tensor, rois: Tensor, height: int, width: int) -> Tensor:
-    channels_last = input.is_contiguous(memory_format=torch.channels_last) and not input.is_contiguous()
     shape = (rois.size(0), input.size(1), height, width)
-    return torch.empty(shape, dtype=input.dtype, device=input.device, memory_format=_format(channels_last))
+    return torch.empty(shape, dtype=input.dtype, device=input.device, memory_format=_format_of(input))
 
 
 @register_fake("roibench::roi_align")
@@ -125,3 +143,39 @@ def _(input: Tensor, rois: Tensor, spatial_scale: float, pooled_height: int, poo
 @register_fake("roibench::ps_roi_pool_backward")
 def _(grad: Tensor, rois: Tensor, input_size: list[int], spatial_scale: float, channels_last: bool) -> Tensor:
     return torch.empty(input_size, dtype=grad.dtype, device=grad.device, memory_format=_format(channels_last))
+
+
+@register_fake("roibench::conv_transpose2d")
+def _(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Sequence[int] = (1, 1),
+    padding: Sequence[int] = (0, 0),
+    output_padding: Sequence[int] = (0, 0),
+    groups: int = 1,
+    dilation: Sequence[int] = (1, 1),
+) -> Tensor:
+    size = [
+        (input.size(2 + i) - 1) * stride[i]
+        - 2 * padding[i]
+        + dilation[i] * (weight.size(2 + i) - 1)
+        + output_padding[i]
+        + 1
+        for i in (0, 1)
+    ]
+    shape = (input.size(0), weight.size(1) * groups, *size)
+    return torch.empty(shape, dtype=input.dtype, device=input.device, memory_format=_format_of(input))
+
+
+@register_fake("roibench::sigmoid_focal_loss")
+def _(inputs: Tensor, targets: Tensor, alpha: float = 0.25, gamma: float = 2.0, reduction: str = "none") -> Tensor:
+    dtype = torch.promote_types(inputs.dtype, targets.dtype)
+    if reduction != "none":
+        return inputs.new_empty((), dtype=dtype)
+    return torch.empty_like(inputs, dtype=dtype, memory_format=_format_of(inputs))
+
+
+@register_fake("roibench::sigmoid_focal_loss_backward")
+def _(grad: Tensor, inputs: Tensor, targets: Tensor, alpha: float, gamma: float, order: int) -> Tensor:
+    return torch.empty_like(inputs, memory_format=_format_of(inputs))

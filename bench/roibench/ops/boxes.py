@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 IouKind = Literal["iou", "giou", "diou", "ciou"]
+Decay = Literal["linear", "gaussian"]
 
 
 def box_iou(boxes1: Tensor, boxes2: Tensor, kind: IouKind = "iou", elementwise: bool = False) -> Tensor:
@@ -82,3 +83,40 @@ def batched_nms(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: floa
         TypeError: a wrong dtype.
     """
     return torch.ops.roibench.batched_nms(boxes, scores, idxs, iou_threshold)
+
+
+def soft_nms(
+    boxes: Tensor,
+    scores: Tensor,
+    method: Decay = "linear",
+    iou_threshold: float = 0.3,
+    sigma: float = 0.5,
+    score_threshold: float = 1e-3,
+) -> tuple[Tensor, Tensor]:
+    """Soft-NMS (Bodla et al. 2017, arXiv 1704.04503): overlapping boxes lose score instead of being dropped.
+
+    Keep the best box, multiply the score of every other one by a factor of their IoU, go on with the best of the rest:
+
+    - ``linear``: 1 - IoU where IoU > ``iou_threshold``, else 1
+    - ``gaussian``: exp(-IoU² / ``sigma``)
+
+    In the precision of boxes and scores, the wider of the two; half types in float32. Equal scores go by index. Boxes
+    whose score is, or falls, below ``score_threshold`` are dropped, and so are NaN scores. NaN and infinite boxes
+    overlap nothing.
+
+    Args:
+        boxes: [N, 4], ``(x1, y1, x2, y2)``.
+        scores: [N].
+        method: which factor.
+        iou_threshold: overlap up to which the linear factor is 1.
+        sigma: width of the Gaussian factor, positive.
+        score_threshold: lowest score to keep.
+
+    Returns:
+        int64 indices of the boxes kept and their new scores in the dtype of ``scores``, best first. Not differentiable.
+
+    Raises:
+        ValueError: a wrong shape, device, method or sigma.
+        TypeError: boxes or scores that are no floating-point numbers.
+    """
+    return torch.ops.roibench.soft_nms(boxes.detach(), scores.detach(), method, iou_threshold, sigma, score_threshold)

@@ -6,7 +6,7 @@ It is not imported with the operators, because the counter loads Triton, which t
 from collections.abc import Sequence
 
 import torch
-from torch.utils.flop_counter import register_flop_formula
+from torch.utils.flop_counter import conv_flop_count, register_flop_formula
 
 from roibench import ops  # noqa: F401 - loads the operators
 
@@ -44,3 +44,15 @@ def roi_align_backward_flop(
 ) -> int:
     """The same products as forward."""
     return roi_align_flop(input_size, rois_shape, spatial_scale, *grad_shape[2:], sampling_ratio)
+
+
+@register_flop_formula(torch.ops.roibench.conv_transpose2d)
+def conv_transpose2d_flop(
+    input_shape: Sequence[int],
+    weight_shape: Sequence[int],
+    *args: object,
+    out_shape: Sequence[int],
+    **kwargs: object,
+) -> int:
+    """torch's own count: each pixel of the input meets each weight of its group. Backward is counted by torch."""
+    return conv_flop_count(input_shape, weight_shape, out_shape, transposed=True)

@@ -12,7 +12,7 @@ import pytest
 import torch
 import torchvision.ops as peer
 from torch import Tensor
-from torch.nn.functional import adaptive_max_pool2d
+from torch.nn.functional import adaptive_max_pool2d, conv_transpose2d
 
 from roibench import ops
 from roibench.datasets.scenes import compose
@@ -143,6 +143,60 @@ def test_roi_spatial_pyramid_pool(side, benchmark):
 
     call = pyramid if side == "roibench" else roi_pools
     timed(benchmark, "roi_spatial_pyramid_pool (2,256,50,68), 512 RoIs, levels 4, 2, 1", call)
+
+
+@pytest.mark.parametrize("method", ["linear", "gaussian"])
+def test_soft_nms(method, benchmark):
+    """No peer: torchvision has none."""
+    one, score = boxes(2_000), scores(2_000)
+    timed(benchmark, "soft_nms 2,000", lambda: ops.soft_nms(one, score, method))
+
+
+def dense_predictions() -> tuple[Tensor, Tensor]:
+    """Logits of 80 classes for 100,000 anchors, and labels of which one in 50 is positive."""
+    generator = torch.Generator().manual_seed(4)
+    return torch.randn(100_000, 80, generator=generator) * 3, (
+        torch.rand(100_000, 80, generator=generator) < 0.02
+    ).float()
+
+
+@SIDES
+def test_sigmoid_focal_loss_forward(side, benchmark):
+    logits, labels = dense_predictions()
+    call = ops.sigmoid_focal_loss if side == "roibench" else peer.sigmoid_focal_loss
+    timed(benchmark, "sigmoid_focal_loss forward 100,000 x 80", lambda: call(logits, labels))
+
+
+@SIDES
+@pytest.mark.parametrize("reduction", ["none", "sum"])
+def test_sigmoid_focal_loss_forward_and_backward(reduction, side, benchmark):
+    logits, labels = dense_predictions()
+    call = ops.sigmoid_focal_loss if side == "roibench" else peer.sigmoid_focal_loss
+    logits.requires_grad_()
+    timed(
+        benchmark,
+        f"sigmoid_focal_loss forward and backward 100,000 x 80, {reduction}",
+        lambda: torch.autograd.grad(call(logits, labels, reduction=reduction).sum(), logits),
+    )
+
+
+@pytest.mark.parametrize("side", ["roibench", "torch"])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=["nchw", "nhwc"])
+@pytest.mark.parametrize(
+    ("shape", "channels", "kernel", "stride", "padding"),
+    [((8, 256, 14, 14), 256, 2, 2, 0), ((8, 64, 64, 64), 32, 4, 2, 1), ((8, 128, 32, 32), 64, 3, 2, 1)],
+    ids=["k2s2", "k4s2p1", "k3s2p1"],
+)
+def test_conv_transpose2d(shape, channels, kernel, stride, padding, memory_format, side, benchmark):
+    generator = torch.Generator().manual_seed(5)
+    feature = torch.randn(shape, generator=generator).contiguous(memory_format=memory_format)
+    weight = torch.randn(shape[1], channels, kernel, kernel, generator=generator)
+    call = ops.conv_transpose2d if side == "roibench" else conv_transpose2d
+    timed(
+        benchmark,
+        f"conv_transpose2d {shape} -> {channels}, k{kernel}s{stride}p{padding}, {memory_format}",
+        lambda: call(feature, weight, None, stride, padding),
+    )
 
 
 class Nothing:

@@ -10,7 +10,10 @@ constexpr int kVectorBytes = ROIBENCH_VECTOR_BYTES;
 #include "vector.h"
 
 #include "box_iou.h"
+#include "exponential.h"
 #include "nms.h"
+#include "sigmoid_focal_loss.h"
+#include "soft_nms.h"
 #include "transpose.h"
 
 #include "bins.h"
@@ -26,12 +29,17 @@ constexpr Kernels<T> table = {
     box_iou_backward<T>,
     box_iou_elementwise_backward<T>,
     nms<T>,
+    soft_nms<T>,
+    transpose<T>,
     roi_align<T>,
     roi_align_backward<T>,
     roi_bins<T>,
     max_pool_backward<T>,
     ps_roi_pool<T>,
     ps_roi_pool_backward<T>,
+    focal_loss<T>,
+    focal_loss_derivative<T>,
+    sum_by_halves<T>,
 };
 
 template <class I>
