@@ -4,7 +4,7 @@ The checkout's pyproject.toml loads it; `roibench run` loads it anywhere else. N
 benchmark is asked for.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,15 @@ import pytest
 from roibench.files import UnwritableError
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from roibench.measure.duel import Duel
     from roibench.measure.plan import Options
     from roibench.measure.record import CellSpec, Record
     from roibench.measure.run import Run
 
 RUN: "pytest.StashKey[Run]" = pytest.StashKey()
+DUELS: "pytest.StashKey[dict[tuple[str, str, int], Duel]]" = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -94,14 +98,14 @@ def record(cell: "CellSpec", request: pytest.FixtureRequest) -> "Record":
 class Replay:
     """A clock that shows, call by call, the durations that were measured in the cell's own process."""
 
-    def __init__(self, durations: list[float]) -> None:
+    def __init__(self, durations: Sequence[float]) -> None:
         self._times = self._ticks(durations)
 
     def __call__(self) -> float:
         return next(self._times)
 
     @staticmethod
-    def _ticks(durations: list[float]) -> Iterator[float]:
+    def _ticks(durations: Sequence[float]) -> Iterator[float]:
         now = 0.0
         for duration in durations:
             yield now
@@ -128,23 +132,42 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
         terminalreporter.write_line(
             f"roibench: {done} of {cells} cells are measured; the same command goes on from there"
         )
-    if not run.records:
-        return
-    from rich.console import Console
+    duels = list(config.stash.get(DUELS, {}).values())
+    try:
+        if duels:
+            _report_operators(terminalreporter, duels, run.folder)
+        if run.records:
+            _report_models(terminalreporter, run)
+    except UnwritableError as error:
+        pytest.exit(str(error), returncode=1)
 
+
+def _report_operators(terminalreporter: pytest.TerminalReporter, duels: "Sequence[Duel]", folder: Path) -> None:
+    from roibench.measure.provenance import provenance
+    from roibench.report import operators
+    from roibench.report.write import write_operators
+
+    _print(terminalreporter, "RoIBench: operators", operators.terminal(duels))
+    terminalreporter.write_line(f"wrote {write_operators(duels, provenance(), folder)}")
+
+
+def _report_models(terminalreporter: pytest.TerminalReporter, run: "Run") -> None:
     from roibench.report.terminal import render
     from roibench.report.write import write_report
 
-    terminalreporter.section("RoIBench")
+    _print(terminalreporter, "RoIBench", render(run.records))
+    for path in write_report(run.records, run.folder):
+        terminalreporter.write_line(f"wrote {path}")
+
+
+def _print(terminalreporter: pytest.TerminalReporter, title: str, content: "RenderableType") -> None:
+    from rich.console import Console
+
+    terminalreporter.section(title)
     console = Console(width=max(100, terminalreporter._tw.fullwidth), force_terminal=terminalreporter.hasmarkup)
     with console.capture() as capture:
-        console.print(render(run.records))
+        console.print(content)
     terminalreporter.write(capture.get())
-    try:
-        for path in write_report(run.records, run.folder):
-            terminalreporter.write_line(f"wrote {path}")
-    except UnwritableError as error:
-        pytest.exit(str(error), returncode=1)
 
 
 def _options(config: pytest.Config) -> "Options":

@@ -26,7 +26,7 @@ def render(records: Sequence[Record]) -> str:
             for cell in ran
         ]
         sections.append(
-            "## Where the time goes\n\n" + _grid(("model", "data set", "p50 ms", "share of its stages"), rows)
+            "## Where the time goes\n\n" + grid(("model", "data set", "p50 ms", "share of its stages"), rows)
         )
     sections += _remarks("The machine was not quiet: don't trust these times", "why", disturbances(records))
     sections += _remarks("Failed", "error", failures(records))
@@ -37,7 +37,7 @@ def render(records: Sequence[Record]) -> str:
 
 def _remarks(title: str, what: str, remarks: Sequence[Remark]) -> list[str]:
     rows = [(remark.model, remark.dataset, remark.cell_id, remark.text) for remark in remarks]
-    return [f"## {title}\n\n" + _grid(("model", "data set", "cell", what), rows)] if rows else []
+    return [f"## {title}\n\n" + grid(("model", "data set", "cell", what), rows)] if rows else []
 
 
 def _comparison(table: Table) -> str:
@@ -51,7 +51,7 @@ def _comparison(table: Table) -> str:
         scores = [percent_interval(row.score), *(percent(row.scores.get(name)) for name in others)]
         rows.append((row.model, row.family, *setting, *scores, *_measured(row)))
     title = table.title[0].upper() + table.title[1:]
-    return f"## {title}\n\n{table.shared}\n\n" + _grid((*heading, *_MEASURED), rows, left=3 if several else 2)
+    return f"## {title}\n\n{table.shared}\n\n" + grid((*heading, *_MEASURED), rows, left=3 if several else 2)
 
 
 def _measured(row: Row) -> list[str]:
@@ -69,7 +69,7 @@ def _software(records: Sequence[Record]) -> str:
     return "; ".join(versions)
 
 
-def _grid(heading: Sequence[str], rows: Iterable[Sequence[str]], left: int | None = None) -> str:
+def grid(heading: Sequence[str], rows: Iterable[Sequence[str]], left: int | None = None) -> str:
     """A table whose first `left` columns (None: all) are aligned left, the rest right."""
     left = len(heading) if left is None else left
     rule = [":--" if i < left else "--:" for i in range(len(heading))]

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from roibench.files import write_atomically
+from roibench.measure.duel import Duel
 from roibench.measure.journal import read_lines
-from roibench.measure.record import Record
-from roibench.report import csv, markdown
+from roibench.measure.record import Provenance, Record
+from roibench.report import csv, markdown, operators
 from roibench.report.curve import training_curve
 from roibench.report.plot import speed_accuracy
 from roibench.report.rows import Table, tables
@@ -40,6 +41,11 @@ def write_training_curve(log: Path, title: str) -> Path:
     epochs = {line["epoch"]: line for line in read_lines(log)}  # an epoch that was interrupted has been logged twice
     figure = training_curve([epochs[number] for number in sorted(epochs)], title)
     return write_atomically(log.with_suffix(".png"), _picture(figure, "png"))
+
+
+def write_operators(duels: Sequence[Duel], machine: Provenance, folder: Path) -> Path:
+    """Write the operators' table, ops.md; returns the path."""
+    return write_atomically(folder / "ops.md", operators.markdown(duels, machine).encode())
 
 
 def _named(found: Sequence[Table]) -> dict[str, Table]:

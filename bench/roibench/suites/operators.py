@@ -1,0 +1,264 @@
+"""Which operators are timed, on what, and against whom.
+
+A floor is the least that the machine must do to give such a result: fill a fresh output, read and write each tensor
+once, multiply matrices with as many operations. It is measured beside the operator, by torch's own fill, copy and
+matrix product.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+import torchvision.ops as peer
+from torch import Tensor
+
+from roibench import ops
+from roibench.measure.duel import Contest
+
+SIZE = 800.0  # pixels of the image that boxes lie in
+FILL, COPY, MATMUL = "filling a fresh output", "copying input and output", "sgemm of as many operations"
+
+
+@dataclass(frozen=True)
+class Case:
+    """prepare: makes the tensors, and the calls on them. peer, floor: what those of the contest are."""
+
+    operator: str
+    input: str
+    prepare: Callable[[], Contest]
+    peer: str | None = "torchvision"
+    floor: str | None = None
+
+
+def boxes(count: int) -> Tensor:
+    """xyxy boxes, uniform over an image of 800 x 800 pixels, sides up to a fifth of it."""
+    generator = torch.Generator().manual_seed(0)
+    corner = torch.rand(count, 2, generator=generator) * SIZE
+    return torch.cat([corner, corner + torch.rand(count, 2, generator=generator) * SIZE / 5], dim=1)
+
+
+def scores(count: int) -> Tensor:
+    return torch.rand(count, generator=torch.Generator().manual_seed(1))
+
+
+def noise(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(3))
+
+
+def rois() -> Tensor:
+    """512 RoIs of two images, for a map of stride 16."""
+    return torch.cat([torch.arange(512)[:, None] % 2, boxes(512)], dim=1)
+
+
+def fill(*shape: int, dtype: torch.dtype = torch.float32) -> Callable[[], Tensor]:
+    return lambda: torch.empty(shape, dtype=dtype).fill_(0)
+
+
+def copy(*tensors: Tensor) -> Callable[[], list[Tensor]]:
+    """Reads and writes each once."""
+    targets = [torch.empty_like(tensor) for tensor in tensors]
+    return lambda: [target.copy_(tensor) for target, tensor in zip(targets, tensors, strict=True)]
+
+
+def matmul(operations: float, dtype: torch.dtype = torch.float32) -> Callable[[], Tensor]:
+    """A product of square matrices that takes about so many operations."""
+    side = round((operations / 2) ** (1 / 3))
+    a, b = noise(side, side).to(dtype), noise(side, side).to(dtype)
+    return lambda: a @ b
+
+
+def _box_iou() -> Contest:
+    many, few = boxes(10_000), boxes(1_000)
+    return Contest(lambda: ops.box_iou(many, few), lambda: peer.box_iou(many, few), fill(10_000, 1_000))
+
+
+def _ciou() -> Contest:
+    some = boxes(2_000)
+    return Contest(
+        lambda: ops.box_iou(some, some, "ciou"), lambda: peer.complete_box_iou(some, some), fill(2_000, 2_000)
+    )
+
+
+def _nms(count: int, with_peer: bool = True) -> Contest:
+    box, score = boxes(count), scores(count)
+    return Contest(
+        lambda: ops.nms(box, score, 0.5),
+        (lambda: peer.nms(box, score, 0.5)) if with_peer else None,
+    )
+
+
+def _batched_nms() -> Contest:
+    box, score = boxes(20_000), scores(20_000)
+    classes = torch.randint(0, 80, (20_000,), generator=torch.Generator().manual_seed(2))
+    return Contest(
+        lambda: ops.batched_nms(box, score, classes, 0.5), lambda: peer.batched_nms(box, score, classes, 0.5)
+    )
+
+
+def _soft_nms() -> Contest:
+    box, score = boxes(2_000), scores(2_000)
+    return Contest(lambda: ops.soft_nms(box, score))
+
+
+Pool = Callable[[Tensor, Tensor], Tensor]
+
+
+def _pooling(
+    ours: Pool,
+    theirs: Pool | None,
+    backward: bool,
+    channels: int = 256,
+    dtype: torch.dtype = torch.float32,
+    layout: torch.memory_format = torch.contiguous_format,
+) -> Contest:
+    """The floor copies the feature map and the pooled one: forward and backward read the one and write the other."""
+    feature, where = noise(2, channels, 50, 68).to(dtype).contiguous(memory_format=layout), rois()
+    floor = copy(feature, ours(feature, where))
+    if not backward:
+        return Contest(lambda: ours(feature, where), theirs and (lambda: theirs(feature, where)), floor)
+    feature.requires_grad_()
+    return Contest(
+        _gradient(ours(feature, where), feature), theirs and _gradient(theirs(feature, where), feature), floor
+    )
+
+
+def _gradient(out: Tensor, *inputs: Tensor) -> Callable[[], object]:
+    grad = torch.ones_like(out)
+    return lambda: torch.autograd.grad(out, inputs, grad, retain_graph=True)
+
+
+def _align(library, feature: Tensor, where: Tensor) -> Tensor:
+    return library.roi_align(feature, where.to(feature.dtype), 7, 1 / 16, 2)
+
+
+def _max(library, feature: Tensor, where: Tensor) -> Tensor:
+    return library.roi_pool(feature, where.to(feature.dtype), 7, 1 / 16)
+
+
+def _position_sensitive(library, feature: Tensor, where: Tensor) -> Tensor:
+    return library.ps_roi_pool(feature, where.to(feature.dtype), 7, 1 / 16)
+
+
+def _pyramid_of_rois(feature: Tensor, where: Tensor) -> Tensor:
+    return ops.roi_spatial_pyramid_pool(feature, where, (4, 2, 1), 1 / 16)
+
+
+def _pyramid_by_roi_pools(feature: Tensor, where: Tensor) -> Tensor:
+    return torch.cat([peer.roi_pool(feature, where, level, 1 / 16).flatten(1) for level in (4, 2, 1)], dim=1)
+
+
+def _pyramid() -> Contest:
+    feature = noise(8, 256, 13, 13)
+
+    def adaptive() -> Tensor:
+        return torch.cat([F.adaptive_max_pool2d(feature, level).flatten(1) for level in (4, 2, 1)], dim=1)
+
+    return Contest(lambda: ops.spatial_pyramid_pool(feature), adaptive, copy(feature))
+
+
+def _focal_loss(backward: bool, dtype: torch.dtype = torch.float32, with_peer: bool = True) -> Contest:
+    """The floor reads logits and targets and writes as much as the loss, and the gradient where there is one."""
+    logits = noise(100_000, 80).to(dtype)
+    targets = (noise(100_000, 80) > 2).to(dtype)
+    floor = copy(logits, targets) if backward else copy(logits)
+
+    def call(library) -> Callable[[], object]:
+        if not backward:
+            return lambda: library.sigmoid_focal_loss(logits, targets)
+        learned = logits.clone().requires_grad_()
+        return lambda: torch.autograd.grad(library.sigmoid_focal_loss(learned, targets, reduction="sum"), learned)
+
+    return Contest(call(ops), call(peer) if with_peer else None, floor)
+
+
+def _deconvolution(
+    input: tuple[int, ...], out: int, kernel: int, stride: int, padding: int, dtype: torch.dtype, channels_last: bool
+) -> Contest:
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    x = noise(*input).to(dtype).contiguous(memory_format=layout)
+    weight = noise(input[1], out, kernel, kernel).to(dtype).contiguous(memory_format=layout)
+    operations = 2 * x.numel() * out * kernel * kernel
+    return Contest(
+        lambda: ops.conv_transpose2d(x, weight, None, stride, padding),
+        lambda: F.conv_transpose2d(x, weight, None, stride, padding),
+        matmul(operations, dtype),
+    )
+
+
+def _overhead(backward: bool) -> Contest:
+    feature, one = noise(1, 1, 4, 4), torch.tensor([[0.0, 0.0, 0.0, 2.0, 2.0]])
+    if backward:
+        feature.requires_grad_()
+    return Contest(lambda: ops.roi_align(feature, one, 1), lambda: peer.roi_align(feature, one, 1))
+
+
+_MAP = "(2,256,50,68), 512 RoIs, 7x7"
+_HALVES = {"float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_DECONVOLUTIONS = {
+    "(8,256,14,14)->256 k2 s2": ((8, 256, 14, 14), 256, 2, 2, 0),
+    "(8,64,64,64)->32 k4 s2 p1": ((8, 64, 64, 64), 32, 4, 2, 1),
+    "(8,128,32,32)->64 k3 s2 p1": ((8, 128, 32, 32), 64, 3, 2, 1),
+}
+
+
+def _pooling_cases(name: str, pool: Callable, input: str, channels: int, with_peer: bool) -> list[Case]:
+    """float32 against the peer; the other dtypes and memory formats for themselves."""
+    ours, theirs = partial(pool, ops), partial(pool, peer) if with_peer else None
+    kinds = {dtype: {"dtype": value} for dtype, value in _HALVES.items()} | {
+        "channels-last": {"layout": torch.channels_last}
+    }
+    cases = []
+    for backward in (False, True):
+        direction = f"{name} {'backward' if backward else 'forward'}"
+        cases.append(Case(direction, input, partial(_pooling, ours, theirs, backward, channels), floor=COPY))
+        for kind, options in kinds.items():
+            prepare = partial(_pooling, ours, None, backward, channels, **options)
+            cases.append(Case(direction, f"{input}, {kind}", prepare, None, COPY))
+    return cases
+
+
+CASES: tuple[Case, ...] = (
+    Case("box_iou", "10,000 x 1,000", _box_iou, floor=FILL),
+    Case("box_iou ciou", "2,000 x 2,000", _ciou, floor=FILL),
+    Case("nms", "5,000, IoU 0.5", partial(_nms, 5_000)),
+    Case("nms", "20,000, IoU 0.5", partial(_nms, 20_000)),
+    Case("nms", "200,000, IoU 0.5", partial(_nms, 200_000, with_peer=False), None),
+    Case("batched_nms", "20,000, 80 classes, IoU 0.5", _batched_nms),
+    Case("soft_nms", "2,000, linear", _soft_nms, None),
+    *_pooling_cases("roi_align", _align, f"{_MAP}, ratio 2", 256, with_peer=True),
+    *_pooling_cases("roi_pool", _max, _MAP, 256, with_peer=True),
+    *_pooling_cases("ps_roi_pool", _position_sensitive, "(2,490,50,68), 512 RoIs, 7x7", 490, with_peer=True),
+    Case("spatial_pyramid_pool", "(8,256,13,13), levels 4, 2, 1", _pyramid, "torch: three adaptive_max_pool2d", COPY),
+    Case(
+        "roi_spatial_pyramid_pool",
+        "(2,256,50,68), 512 RoIs, levels 4, 2, 1",
+        partial(_pooling, _pyramid_of_rois, _pyramid_by_roi_pools, False),
+        "torchvision: three roi_pool",
+        COPY,
+    ),
+    Case("sigmoid_focal_loss forward", "100,000 x 80", partial(_focal_loss, False), floor=COPY),
+    Case("sigmoid_focal_loss forward + backward", "100,000 x 80", partial(_focal_loss, True), floor=COPY),
+    *(
+        Case(
+            "sigmoid_focal_loss forward + backward",
+            f"100,000 x 80, {name}",
+            partial(_focal_loss, True, dtype, with_peer=False),
+            None,
+            COPY,
+        )
+        for name, dtype in _HALVES.items()
+    ),
+    *(
+        Case("conv_transpose2d", f"{name}{kind}", partial(_deconvolution, *shape, dtype, last), "torch", MATMUL)
+        for name, shape in _DECONVOLUTIONS.items()
+        for kind, dtype, last in (
+            ("", torch.float32, False),
+            (", channels-last", torch.float32, True),
+            (", bfloat16", torch.bfloat16, False),
+        )
+    ),
+    Case("call overhead", "roi_align of 1 RoI", partial(_overhead, False)),
+    Case("call overhead", "roi_align of 1 RoI, with gradient", partial(_overhead, True)),
+)
