@@ -12,7 +12,7 @@ ifneq ($(wildcard ../shared/data),)
 export ROIBENCH_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help bench test test-asan lint format train clean
+.PHONY: help bench test test-simd test-asan lint format train clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -23,6 +23,14 @@ bench: $(VENV)/.ready ## measure every model: speed and accuracy, table and plot
 
 test: $(VENV)/.ready ## run the tests
 	$(VENV)/bin/pytest tests $(ARGS)
+
+test-simd: $(VENV)/.ready ## run the operators' tests at every SIMD level that this machine has
+	@for level in v2 v3 v4; do \
+	  if ROIBENCH_SIMD=$$level $(VENV)/bin/python -c 'import roibench.ops' 2>/dev/null; then \
+	    echo "SIMD level $$level"; \
+	    ROIBENCH_SIMD=$$level $(VENV)/bin/pytest tests/ops -q -k 'not test_build and not test_accelerate' $(ARGS) || exit 1; \
+	  else echo "SIMD level $$level: not on this machine"; fi; \
+	done
 
 test-asan: $(VENV)/.ready ## run the operators' tests on a build with AddressSanitizer and UndefinedBehaviorSanitizer
 	ROIBENCH_CUDA=0 ROIBENCH_SANITIZE=1 $(VENV)/bin/python setup.py -q build --build-base build/asan --build-lib build/asan/lib
