@@ -21,6 +21,7 @@ from roibench.nn.box_coder import BoxCoder, clip_boxes
 from roibench.nn.images import ImageBatch, batch_images
 from roibench.nn.matcher import match, sample
 from roibench.nn.pyramid import FeaturePyramid, PyramidRoIAlign
+from roibench.nn.truth import Truth, batch_truths
 from roibench.structures import Input, Prediction, Target
 from roibench.tasks import RULES, DatasetInfo, Task
 
@@ -153,7 +154,7 @@ class FasterRCNN(TrainableModel):
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
         """The paper's four: objectness and box of the RPN, class and box of the head."""
         batch = self._batch(inputs)
-        truths = [self._truth(target, index, batch) for index, target in enumerate(targets)]
+        truths = batch_truths(batch, targets)
         pyramid = self.pyramid(self.backbone(batch.pixels))
         logits, offsets = self.rpn(pyramid)
         anchors = self.anchors(pyramid)
@@ -164,12 +165,6 @@ class FasterRCNN(TrainableModel):
     def _batch(self, inputs: Sequence[Input]) -> ImageBatch:
         config = self.config
         return batch_images(inputs, self.device, config.short_side, config.long_side, config.strides[-1])
-
-    def _truth(self, target: Target, index: int, batch: ImageBatch) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Boxes in pixels of the batch, labels, and which boxes must not be learned."""
-        boxes = batch.to_batch(index, target.boxes.to(self.device))
-        flags = [flag.to(self.device) for flag in (target.crowd, target.ignored) if flag is not None]
-        return boxes, target.labels.to(self.device), torch.stack(flags).any(0) if flags else None
 
     @torch.no_grad()
     def _propose(
@@ -192,7 +187,7 @@ class FasterRCNN(TrainableModel):
         return proposals
 
     def _rpn_losses(
-        self, anchors: Tensor, logits: Tensor, offsets: Tensor, truths: list[tuple[Tensor, Tensor, Tensor | None]]
+        self, anchors: Tensor, logits: Tensor, offsets: Tensor, truths: Sequence[Truth]
     ) -> dict[str, Tensor]:
         """Equation 1: log loss over sampled anchors, smooth L1 over the positive ones."""
         config = self.config
@@ -216,7 +211,7 @@ class FasterRCNN(TrainableModel):
         }
 
     def _head_losses(
-        self, pyramid: list[Tensor], proposals: list[Tensor], truths: list[tuple[Tensor, Tensor, Tensor | None]]
+        self, pyramid: list[Tensor], proposals: list[Tensor], truths: Sequence[Truth]
     ) -> dict[str, Tensor]:
         """Fast R-CNN's multi-task loss over sampled proposals; the ground truth is proposed too."""
         config = self.config

@@ -1,0 +1,44 @@
+"""Single-stage detectors: every position says at once what is there and where it ends."""
+
+from roibench.hookspecs import hookimpl
+from roibench.tasks import ModelSpec, Paper, Recipe, Task
+
+RETINANET = Paper(
+    "Focal Loss for Dense Object Detection",
+    2017,
+    "https://arxiv.org/abs/1708.02002",
+    published={
+        "COCO AP": "32.5 (ResNet-50, 500 px, 73 ms on an M40); 37.8 (ResNet-101, 800 px, 198 ms)",
+        "COCO AP by loss": "30.2 cross entropy, 31.1 balanced, 34.0 focal (ResNet-50, 600 px)",
+    },
+)
+RECIPE = Recipe(
+    epochs=8,
+    batch_size=8,
+    learning_rate=3e-3,
+    optimizer="adamw",
+    weight_decay=0.05,
+    warmup_steps=500,
+    average=0.999,
+)
+
+
+@hookimpl
+def register_models(register):
+    # They differ in the loss alone: without alpha and gamma, focal loss is cross entropy.
+    for name, config in (
+        ("retinanet", {}),
+        ("retinanet_cross_entropy", {"focal_alpha": -1.0, "focal_gamma": 0.0}),
+    ):
+        register(
+            ModelSpec(
+                name,
+                family="single_stage",
+                tasks=(Task.DETECTION,),
+                build="roibench.plugins.single_stage.retinanet:build",
+                paper=RETINANET,
+                trained_on=("boxes", "labels"),
+                config=config,
+                recipe=RECIPE,
+            )
+        )

@@ -1,0 +1,177 @@
+"""RetinaNet (Lin et al. 2017, arXiv 1708.02002): one stage, a feature pyramid, and a loss that ignores easy background.
+
+Two small convolutional subnets, shared by the levels of the pyramid, classify and move every anchor. Nearly all anchors
+are background that is recognised at once; focal loss takes their weight away, so that no stage has to sort them out.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from roibench import ops
+from roibench.model import TrainableModel, stage
+from roibench.nn.anchors import AnchorGenerator
+from roibench.nn.backbones import SmallResNet
+from roibench.nn.box_coder import BoxCoder
+from roibench.nn.images import ImageBatch, batch_images
+from roibench.nn.matcher import UNDECIDED, match
+from roibench.nn.pyramid import FeaturePyramid
+from roibench.nn.truth import Truth, batch_truths
+from roibench.structures import Input, Prediction, Target
+from roibench.tasks import RULES, DatasetInfo, Task
+
+RULE = RULES[Task.DETECTION]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Hyperparameters, with the paper's values in brackets where small images want others. Lengths are pixels."""
+
+    widths: tuple[int, ...] = (32, 48, 96, 128)  # of the backbone: stem, then one per stride
+    blocks: tuple[int, ...] = (2, 2, 2)
+    strides: tuple[int, ...] = (4, 8, 16)  # [8 to 128]
+    channels: int = 64  # of the pyramid and the subnets [256]
+    depth: int = 2  # hidden convolutions of a subnet [4]
+    short_side: int | None = None  # images are resized to it [600]
+    long_side: int = 1333
+    anchor_base: float = 2.5  # an anchor's smallest side over its level's stride [4]
+    anchor_octaves: tuple[float, ...] = (0, 1 / 2)  # [0, 1/3, 2/3]
+    aspect_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+
+    positive_iou: float = 0.5
+    negative_iou: float = 0.4
+    focal_alpha: float = 0.25  # weight of the positive class; -1: both weigh 1
+    focal_gamma: float = 2.0  # how fast the weight of what is easy falls; 0: cross entropy
+    prior: float = 0.01  # pi: the probability of every class at the start of training
+    top_candidates: int = 1000  # per level, before suppression
+    nms_iou: float = 0.5
+    score_threshold: float = RULE.score_threshold
+    max_detections: int = RULE.max_detections
+
+
+class Subnet(nn.Module):
+    """A head that the levels share: hidden 3x3 convolutions, then one that gives `values` numbers per anchor.
+
+    Each level has batch norm of its own, because the levels' statistics differ; the paper, which starts from a
+    pretrained backbone, has none.
+    """
+
+    def __init__(self, channels: int, depth: int, levels: int, anchors_per_cell: int, values: int) -> None:
+        super().__init__()
+        self.values = values
+        self.hidden = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1, bias=False) for _ in range(depth))
+        self.norms = nn.ModuleList(nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(depth)) for _ in range(levels))
+        self.output = nn.Conv2d(channels, anchors_per_cell * values, 3, padding=1)
+        for conv in self.hidden:
+            nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.normal_(self.output.weight, std=0.01)
+        nn.init.zeros_(self.output.bias)
+
+    def forward(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
+        """Maps [B, C, h, w] -> per level, float32 [B, h * w * anchors, values], in anchor order."""
+        outputs = []
+        for x, norms in zip(pyramid, self.norms, strict=True):
+            for conv, norm in zip(self.hidden, norms, strict=True):
+                x = torch.relu(norm(conv(x)))
+            outputs.append(self.output(x).float().permute(0, 2, 3, 1).reshape(len(x), -1, self.values))
+        return outputs
+
+
+class RetinaNet(TrainableModel):
+    stages = ("preprocess", "backbone", "head", "postprocess")
+
+    def __init__(self, classes: int, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = SmallResNet(config.widths, config.blocks)
+        self.pyramid = FeaturePyramid(self.backbone.channels, config.channels)
+        sizes = [
+            [config.anchor_base * stride * 2**octave for octave in config.anchor_octaves] for stride in config.strides
+        ]
+        self.anchors = AnchorGenerator(sizes, config.aspect_ratios, config.strides)
+        head = (config.channels, config.depth, len(config.strides), self.anchors.per_cell)
+        self.class_subnet = Subnet(*head, values=classes)
+        self.box_subnet = Subnet(*head, values=4)
+        # Section 4.1: a network that begins by calling everything rare isn't swamped by the background's loss.
+        nn.init.constant_(self.class_subnet.output.bias, -math.log((1 - config.prior) / config.prior))
+        self.coder = BoxCoder()
+
+    @torch.inference_mode()
+    def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
+        with stage("preprocess"):
+            batch = self._batch(inputs)
+        with stage("backbone"):
+            pyramid = self.pyramid(self.backbone(batch.pixels))
+        with stage("head"):
+            logits, offsets = self.class_subnet(pyramid), self.box_subnet(pyramid)
+        with stage("postprocess"):
+            return self._detect(self.anchors(pyramid), logits, offsets, batch)
+
+    def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
+        """Section 4.1: focal loss over all anchors, smooth L1 over the positive ones, both per positive anchor."""
+        batch = self._batch(inputs)
+        pyramid = self.pyramid(self.backbone(batch.pixels))
+        logits, offsets = torch.cat(self.class_subnet(pyramid), 1), torch.cat(self.box_subnet(pyramid), 1)
+        anchors = torch.cat(self.anchors(pyramid))
+        truths = batch_truths(batch, targets)
+        matched = torch.stack([self._match(anchors, truth) for truth in truths])
+        image, anchor = torch.where(matched >= 0)
+        index = matched[image, anchor]
+        first = torch.tensor([0, *(len(truth.labels) for truth in truths[:-1])], device=index.device).cumsum(0)
+        index = index + first[image]  # among the objects of the whole batch
+        wanted = torch.zeros_like(logits)
+        wanted[image, anchor, torch.cat([truth.labels for truth in truths])[index]] = 1
+        decided = matched != UNDECIDED
+        moves = self.coder.encode(torch.cat([truth.boxes for truth in truths])[index], anchors[anchor])
+        count = max(1, len(index))
+        config = self.config
+        return {
+            "class": ops.sigmoid_focal_loss(
+                logits[decided], wanted[decided], config.focal_alpha, config.focal_gamma, reduction="sum"
+            )
+            / count,
+            "box": F.smooth_l1_loss(offsets[image, anchor], moves, beta=1 / 9, reduction="sum") / count,
+        }
+
+    def _batch(self, inputs: Sequence[Input]) -> ImageBatch:
+        config = self.config
+        return batch_images(inputs, self.device, config.short_side, config.long_side, config.strides[-1])
+
+    def _match(self, anchors: Tensor, truth: Truth) -> Tensor:
+        """Every anchor's object, int64 [N]: all of them learn, none is drawn by lot."""
+        config = self.config
+        iou = ops.box_iou(truth.boxes, anchors)
+        return match(iou, config.positive_iou, config.negative_iou, keep_best=True, ignored=truth.ignored)
+
+    def _detect(
+        self, anchors: Sequence[Tensor], logits: Sequence[Tensor], offsets: Sequence[Tensor], batch: ImageBatch
+    ) -> list[Prediction]:
+        """The best candidates of each level, decoded; suppression is per class, over all levels."""
+        config = self.config
+        predictions = []
+        for index in range(len(batch.sizes)):
+            boxes, scores, labels = [], [], []
+            for anchor, logit, offset in zip(anchors, logits, offsets, strict=True):
+                score, row, label = self._candidates(logit[index].sigmoid())
+                boxes.append(self.coder.decode(offset[index, row], anchor[row]))
+                scores.append(score)
+                labels.append(label)
+            box, score, label = batch.to_image(index, torch.cat(boxes)), torch.cat(scores), torch.cat(labels)
+            keep = ops.batched_nms(box, score, label, config.nms_iou)[: config.max_detections]
+            predictions.append(Prediction(boxes=box[keep].cpu(), scores=score[keep].cpu(), labels=label[keep].cpu()))
+        return predictions
+
+    def _candidates(self, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores [N, C] -> the best of those above the threshold: score, anchor and class of each."""
+        row, label = torch.where(scores > self.config.score_threshold)
+        score, order = scores[row, label].topk(min(self.config.top_candidates, len(row)))
+        return score, row[order], label[order]
+
+
+def build(info: DatasetInfo, config: Mapping[str, Any]) -> RetinaNet:
+    return RetinaNet(len(info.classes), Config(**config))

@@ -1,0 +1,33 @@
+"""Transformers: attention instead of windows, anchors or suppression."""
+
+from roibench.hookspecs import hookimpl
+from roibench.tasks import ModelSpec, Paper, Recipe, Task
+
+
+@hookimpl
+def register_models(register):
+    register(
+        ModelSpec(
+            "detr",
+            family="transformer",
+            tasks=(Task.DETECTION,),
+            build="roibench.plugins.transformer.detr:build",
+            paper=Paper(
+                "End-to-End Object Detection with Transformers",
+                2020,
+                "https://arxiv.org/abs/2005.12872",
+                published={"COCO AP": "42.0 (ResNet-50, 41 M parameters, 86 GFLOP, 28 images/s on a V100)"},
+            ),
+            trained_on=("boxes", "labels"),
+            recipe=Recipe(
+                epochs=48,
+                batch_size=16,
+                learning_rate=1e-3,
+                optimizer="adamw",
+                weight_decay=0.05,
+                warmup_steps=500,
+                clip_norm=1.0,
+                average=0.999,
+            ),
+        )
+    )

@@ -1,0 +1,343 @@
+"""DETR (Carion et al. 2020, arXiv 2005.12872): detection as the prediction of a set.
+
+A transformer turns a fixed number of object queries into as many boxes. Training matches them to the objects one to
+one, at the least cost, so that a query learns to stay silent where another has spoken: nothing is suppressed after.
+
+The paper's network needs 500 epochs. What makes this one learn in its few:
+- a query is a box that every decoder layer moves on (DAB-DETR, Liu et al. 2022, arXiv 2201.12329);
+- a query looks around its box first: a Gaussian per head is added to cross-attention (SMCA, Gao et al. 2021,
+  arXiv 2101.07448);
+- several groups of queries learn side by side, one is used (Group DETR, Chen et al. 2023, arXiv 2207.13085);
+- focal loss, also as the matching's cost (Deformable DETR, Zhu et al. 2021, arXiv 2010.04159);
+- the encoder works on the coarsest map, a pyramid hands its result down (RT-DETR, Zhao et al. 2024, arXiv 2304.08069).
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
+from torchvision.ops import box_convert
+
+from roibench import ops
+from roibench.model import TrainableModel, stage
+from roibench.nn.backbones import SmallResNet
+from roibench.nn.images import ImageBatch, batch_images
+from roibench.nn.pyramid import FeaturePyramid
+from roibench.nn.transformer import Attention, EncoderLayer, feed_forward, sine_embedding
+from roibench.nn.truth import Truth, batch_truths
+from roibench.structures import Input, Prediction, Target
+from roibench.tasks import RULES, DatasetInfo, Task
+
+RULE = RULES[Task.DETECTION]
+HIDDEN = -1e9  # what attention adds to tokens in the padding
+
+
+@dataclass(frozen=True)
+class Config:
+    """Hyperparameters, with the paper's values in brackets where small images want others."""
+
+    widths: tuple[int, ...] = (32, 48, 80, 96)  # of the backbone: stem, then one per stride 4, 8, 16
+    blocks: tuple[int, ...] = (2, 2, 2)
+    levels: int = 2  # coarsest maps that the decoder looks at: strides 8 and 16 [32 alone]
+    short_side: int | None = None  # images are resized to it, in pixels [800]
+    long_side: int = 512
+    dim: int = 96  # of a token [256]
+    heads: int = 4  # [8]
+    hidden: int = 384  # of the feed-forward networks [2048]
+    encoder_layers: int = 1  # [6]
+    decoder_layers: int = 4  # [6]
+    queries: int = 25  # [100]
+    groups: int = 3  # of so many queries each, in training
+
+    class_weight: float = 2.0  # [1] of the losses, and of the matching's costs
+    l1_weight: float = 5.0
+    giou_weight: float = 2.0
+    focal_alpha: float = 0.25
+    focal_gamma: float = 2.0
+    prior: float = 0.01  # probability of every class at the start of training
+    score_threshold: float = RULE.score_threshold
+    max_detections: int = RULE.max_detections
+
+
+class Memory(NamedTuple):
+    """What the decoder looks at.
+
+    tokens, positions (embedded): [B, M, dim]. places: [B, M, 2], x and y of the tokens' centres in units of the image.
+    hidden: bool [B, M], which lie in the padding.
+    """
+
+    tokens: Tensor
+    positions: Tensor
+    places: Tensor
+    hidden: Tensor
+
+
+class DecoderLayer(nn.Module):
+    """Queries look at each other, at the image around their boxes, and think."""
+
+    def __init__(self, dim: int, heads: int, hidden: int) -> None:
+        super().__init__()
+        self.self_norm = nn.LayerNorm(dim)
+        self.self_attention = Attention(dim, heads)
+        self.cross_norm = nn.LayerNorm(dim)
+        self.cross_attention = Attention(dim, heads)
+        self.gaussian = Gaussians(dim, heads)
+        self.feed_forward_norm = nn.LayerNorm(dim)
+        self.feed_forward = feed_forward(dim, hidden)
+
+    def forward(self, x: Tensor, position: Tensor, boxes: Tensor, memory: Memory, groups: int) -> Tensor:
+        """Queries and their boxes' embeddings [B, groups * Q, dim], boxes [B, groups * Q, 4] -> [B, groups * Q, dim].
+
+        A query sees those of its own group alone.
+        """
+        value = self.self_norm(x).unflatten(1, (groups, -1)).flatten(0, 1)
+        place = value + position.unflatten(1, (groups, -1)).flatten(0, 1)
+        x = x + self.self_attention(place, place, value).unflatten(0, (-1, groups)).flatten(1, 2)
+        query = self.cross_norm(x)
+        bias = self.gaussian(query, boxes, memory)
+        x = x + self.cross_attention(query + position, memory.tokens + memory.positions, memory.tokens, bias)
+        return x + self.feed_forward(self.feed_forward_norm(x))
+
+
+class Gaussians(nn.Module):
+    """Where each head looks: the logarithm of a Gaussian whose centre and width the query gives in units of its box."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.shape = nn.Linear(dim, heads * 4)
+        # Heads begin on a ring half-way between the box's centre and its sides, with half its width.
+        angle = torch.arange(heads) * 2 * math.pi / heads
+        with torch.no_grad():
+            ring = torch.stack([angle.cos() / 4, angle.sin() / 4], dim=1)
+            self.shape.weight.zero_()
+            self.shape.bias.copy_(torch.cat([ring, torch.full((heads, 2), math.log(0.5))], dim=1).flatten())
+
+    def forward(self, query: Tensor, boxes: Tensor, memory: Memory) -> Tensor:
+        """Queries [B, N, dim] with boxes [B, N, 4] -> attention bias [B, heads, N, M]."""
+        shape = self.shape(query).float().unflatten(-1, (-1, 4)).transpose(1, 2)
+        centre = boxes[:, None, :, :2] + shape[..., :2] * boxes[:, None, :, 2:]
+        # No narrower than a token, about: else a query would lose sight of what lies between two of them.
+        width = (shape[..., 2:].clamp(max=4).exp() * boxes[:, None, :, 2:]).clamp(min=0.01)
+        # -((x - c) / w)**2 / 2 multiplied out: one product of matrices instead of a table of [B, heads, N, M, 2].
+        square = -0.5 / width.square()
+        constant = (square * centre.square()).sum(-1, keepdim=True)
+        terms = torch.cat([square, -2 * square * centre, constant, torch.ones_like(constant)], dim=-1)
+        place, hidden = memory.places, memory.hidden[..., None]
+        basis = torch.cat([place.square(), place, torch.ones_like(hidden, dtype=place.dtype), hidden * HIDDEN], dim=-1)
+        with torch.autocast(query.device.type, enabled=False):
+            return terms @ basis[:, None].transpose(-1, -2)
+
+
+class Decoder(nn.Module):
+    """From learned queries to classes and boxes, after every layer."""
+
+    def __init__(self, classes: int, config: Config) -> None:
+        super().__init__()
+        dim, count = config.dim, config.queries * config.groups
+        self.queries, self.groups = config.queries, config.groups
+        self.content = nn.Parameter(torch.randn(count, dim))
+        sides = torch.full((count, 2), 0.25)
+        self.anchors = nn.Parameter(torch.cat([torch.rand(count, 2), sides], dim=1).logit(eps=1e-3))
+        self.position = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
+        self.layers = nn.ModuleList(
+            DecoderLayer(dim, config.heads, config.hidden) for _ in range(config.decoder_layers)
+        )
+        self.norm = nn.LayerNorm(dim)
+        self.logits = nn.Linear(dim, classes)
+        self.moves = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 4))
+        nn.init.constant_(self.logits.bias, -math.log((1 - config.prior) / config.prior))
+        nn.init.zeros_(self.moves[-1].weight)
+        nn.init.zeros_(self.moves[-1].bias)
+
+    def forward(self, memory: Memory) -> tuple[Tensor, Tensor]:
+        """-> logits [L, B, G, Q, C] and boxes [L, B, G, Q, 4]: L layers, G groups (1 in eval mode), Q queries.
+
+        Boxes are centre x, centre y, width, height in units of the image.
+        """
+        groups = self.groups if self.training else 1
+        count, batch = groups * self.queries, len(memory.tokens)
+        x = self.content[:count].expand(batch, -1, -1)
+        boxes = self.anchors[:count].sigmoid().expand(batch, -1, -1)
+        all_logits, all_boxes = [], []
+        for layer in self.layers:
+            embedded = self.position(sine_embedding(boxes, self.content.shape[1] // 4))
+            x = layer(x, embedded, boxes, memory, groups)
+            out = self.norm(x)
+            moved = (boxes.logit(eps=1e-4) + self.moves(out).float()).sigmoid()
+            all_logits.append(self.logits(out).float())
+            all_boxes.append(moved)
+            boxes = moved.detach()  # each layer answers for its own move
+        shape = (groups, self.queries)
+        return torch.stack(all_logits).unflatten(2, shape), torch.stack(all_boxes).unflatten(2, shape)
+
+
+class DETR(TrainableModel):
+    stages = ("preprocess", "backbone", "encoder", "decoder", "postprocess")
+
+    def __init__(self, classes: int, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = SmallResNet(config.widths, config.blocks)
+        channels = self.backbone.channels[-config.levels :]
+        self.project = nn.Conv2d(channels[-1], config.dim, 1)
+        self.encoder = nn.ModuleList(
+            EncoderLayer(config.dim, config.heads, config.hidden) for _ in range(config.encoder_layers)
+        )
+        self.pyramid = FeaturePyramid((*channels[:-1], config.dim), config.dim)
+        self.level_embedding = nn.Parameter(torch.randn(config.levels, config.dim) * 0.1)
+        self.decoder = Decoder(classes, config)
+
+    @torch.inference_mode()
+    def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
+        with stage("preprocess"):
+            batch = self._batch(inputs)
+        with stage("backbone"):
+            features = self.backbone(batch.pixels)[-self.config.levels :]
+        with stage("encoder"):
+            memory = self._encode(features, batch)
+        with stage("decoder"):
+            logits, boxes = self.decoder(memory)
+        with stage("postprocess"):
+            return self._detect(logits[-1, :, 0], boxes[-1, :, 0], batch)
+
+    def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
+        """Class, L1 and GIoU of the last layer, and the sum of the other layers' as `auxiliary`."""
+        batch = self._batch(inputs)
+        memory = self._encode(self.backbone(batch.pixels)[-self.config.levels :], batch)
+        logits, boxes = self.decoder(memory)
+        return set_losses(logits, boxes, batch_truths(batch, targets), batch, self.config)
+
+    def _batch(self, inputs: Sequence[Input]) -> ImageBatch:
+        config = self.config
+        return batch_images(inputs, self.device, config.short_side, config.long_side, self.backbone.strides[-1])
+
+    def _encode(self, features: Sequence[Tensor], batch: ImageBatch) -> Memory:
+        """The coarsest map goes through the encoder, then down the pyramid; all its levels become tokens."""
+        places, hidden = zip(*(_places(feature, batch) for feature in features), strict=True)
+        positions = [sine_embedding(place, self.config.dim // 2) for place in places]
+        x = self.project(features[-1])
+        tokens = x.flatten(2).transpose(1, 2)
+        bias = hidden[-1][:, None, None] * HIDDEN
+        for layer in self.encoder:
+            tokens = layer(tokens, positions[-1], bias)
+        encoded = tokens.transpose(1, 2).unflatten(2, x.shape[2:])
+        pyramid = self.pyramid([*features[:-1], encoded])
+        tokens = [level.flatten(2).transpose(1, 2) for level in pyramid]
+        tokens = [one + embedding for one, embedding in zip(tokens, self.level_embedding, strict=True)]
+        return Memory(torch.cat(tokens, 1), torch.cat(positions, 1), torch.cat(places, 1), torch.cat(hidden, 1))
+
+    def _detect(self, logits: Tensor, boxes: Tensor, batch: ImageBatch) -> list[Prediction]:
+        """The best pairs of query and class. Nothing is suppressed."""
+        config = self.config
+        predictions = []
+        for index, size in enumerate(batch.sizes):
+            scores = logits[index].sigmoid()
+            query, label = torch.where(scores > config.score_threshold)
+            score, order = scores[query, label].topk(min(config.max_detections, len(query)))
+            box = batch.to_image(index, to_pixels(boxes[index, query[order]], size))
+            predictions.append(Prediction(boxes=box.cpu(), scores=score.cpu(), labels=label[order].cpu()))
+        return predictions
+
+
+def set_losses(
+    logits: Tensor, boxes: Tensor, truths: Sequence[Truth], batch: ImageBatch, config: Config
+) -> dict[str, Tensor]:
+    """The losses of logits [L, B, G, Q, C] and boxes [L, B, G, Q, 4] under the matching of each layer and group.
+
+    Per object: focal loss of every query, L1 and 1 - GIoU of those that are matched. Ignored objects are left out.
+    """
+    where, wanted_boxes, wanted_labels = [], [], []
+    for index, (truth, size) in enumerate(zip(truths, batch.sizes, strict=True)):
+        learned = slice(None) if truth.ignored is None else ~truth.ignored
+        true_boxes, labels = from_pixels(truth.boxes[learned], size), truth.labels[learned]
+        cost = matching_cost(logits[:, index], boxes[:, index], labels, true_boxes, config)
+        layer, group, query, object_ = assign(cost)
+        where.append(torch.stack([layer, torch.full_like(layer, index), group, query]))
+        wanted_boxes.append(true_boxes[object_])
+        wanted_labels.append(labels[object_])
+    matched, true_boxes, labels = tuple(torch.cat(where, 1)), torch.cat(wanted_boxes), torch.cat(wanted_labels)
+    count = max(1, len(labels)) / len(logits)  # objects, once per group
+    wanted = torch.zeros_like(logits)
+    wanted[*matched, labels] = 1
+    focal = ops.sigmoid_focal_loss(logits, wanted, config.focal_alpha, config.focal_gamma)
+    found = boxes[matched]
+    giou = ops.box_iou(_corners(found), _corners(true_boxes), kind="giou", elementwise=True)
+    none = logits.new_zeros(len(logits))
+    losses = {
+        "class": config.class_weight / count * focal.sum((1, 2, 3, 4)),
+        "l1": config.l1_weight / count * none.index_add(0, matched[0], (found - true_boxes).abs().sum(1)),
+        "giou": config.giou_weight / count * none.index_add(0, matched[0], 1 - giou),
+    }
+    last = {name: by_layer[-1] for name, by_layer in losses.items()}
+    return last | {"auxiliary": sum(by_layer[:-1].sum() for by_layer in losses.values())}
+
+
+@torch.no_grad()
+def matching_cost(logits: Tensor, boxes: Tensor, labels: Tensor, true_boxes: Tensor, config: Config) -> Tensor:
+    """What it would cost that a query answers for an object: [..., Q, objects].
+
+    logits: [..., Q, C]. boxes: [..., Q, 4]. The class costs what focal loss grows by when the query must name it rather
+    than stay silent.
+    """
+    silent = ops.sigmoid_focal_loss(logits, torch.zeros_like(logits), config.focal_alpha, config.focal_gamma)
+    naming = ops.sigmoid_focal_loss(logits, torch.ones_like(logits), config.focal_alpha, config.focal_gamma)
+    giou = ops.box_iou(_corners(boxes).flatten(0, -2), _corners(true_boxes), kind="giou")
+    return (
+        config.class_weight * (naming - silent)[..., labels]
+        + config.l1_weight * torch.cdist(boxes, true_boxes.expand(*boxes.shape[:-2], -1, -1), p=1)
+        - config.giou_weight * giou.view(*boxes.shape[:-1], -1)
+    )
+
+
+def assign(cost: Tensor) -> Tensor:
+    """The cheapest matching, one to one, of each table of costs [L, G, Q, N].
+
+    Returns int64 [4, K]: layer, group, query, object.
+    """
+    tables = cost.nan_to_num(1e6).cpu().numpy()  # of a network that has diverged, the loss is to tell
+    matches = [
+        (layer, group, query, object_)
+        for layer, groups in enumerate(tables)
+        for group, table in enumerate(groups)
+        for query, object_ in zip(*linear_sum_assignment(table), strict=True)
+    ]
+    return torch.tensor(matches, dtype=torch.int64, device=cost.device).reshape(-1, 4).T
+
+
+def from_pixels(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """xyxy boxes [N, 4] in an image of (height, width) pixels -> centre x, centre y, width, height in units of it."""
+    return box_convert(boxes, "xyxy", "cxcywh") / _extent(boxes, size)
+
+
+def to_pixels(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """The inverse of from_pixels."""
+    return _corners(boxes) * _extent(boxes, size)
+
+
+def _corners(boxes: Tensor) -> Tensor:
+    return box_convert(boxes, "cxcywh", "xyxy")
+
+
+def _extent(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    height, width = size
+    return boxes.new_tensor((width, height, width, height))
+
+
+def _places(feature: Tensor, batch: ImageBatch) -> tuple[Tensor, Tensor]:
+    """Of a map's cells, row by row: centres [B, h * w, 2] in units of each image, and which lie in the padding."""
+    height, width = feature.shape[2:]
+    stride = batch.pixels.shape[2] / height
+    y, x = torch.meshgrid(
+        torch.arange(height, device=feature.device), torch.arange(width, device=feature.device), indexing="ij"
+    )
+    corners = torch.stack([x, y], dim=-1).flatten(0, 1) * stride
+    extent = torch.tensor([(w, h) for h, w in batch.sizes], device=feature.device)[:, None]
+    return (corners + stride / 2) / extent, (corners >= extent).any(-1)
+
+
+def build(info: DatasetInfo, config: Mapping[str, Any]) -> DETR:
+    return DETR(len(info.classes), Config(**config))
