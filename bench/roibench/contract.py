@@ -1,22 +1,25 @@
-"""Tests that any model must pass. A plugin's author subclasses ModelContract and runs pytest:
+"""Tests that any model must pass. A plugin's author subclasses ModelContract, or what fits better, and runs pytest:
 
-from roibench.contract import ModelContract
+from roibench.contract import DetectorContract
 
-class TestMine(ModelContract):
+class TestMine(DetectorContract):
     model = "my_detector"
 """
 
 import dataclasses
 import pickle
+from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 import torch
 
 from roibench.assemble import build_model
-from roibench.model import Model, listening
+from roibench.model import Model, TrainableModel, listening
 from roibench.registry import installed, resolve
-from roibench.structures import Input, Prediction
-from roibench.tasks import RULES, DatasetInfo, ModelSpec
+from roibench.structures import Input, Prediction, Sample, Target
+from roibench.tasks import RULES, DatasetInfo, ModelSpec, Task
+from roibench.train import Trainer
 from roibench.weights import shipped_weights
 
 
@@ -47,6 +50,21 @@ class ModelContract:
         generator = torch.Generator().manual_seed(0)
         pixels = [torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=generator) for size in sizes]
         return [Input(f"noise-{index}", image) for index, image in enumerate(pixels)]
+
+    def marked(self, model: Model) -> list[str]:
+        """The stages that predict goes through, in order."""
+        seen: list[str] = []
+
+        class Listener:
+            def enter(self, name: str) -> None:
+                seen.append(name)
+
+            def exit(self, name: str) -> None:
+                pass
+
+        with listening(Listener()):
+            model.predict(self.noise((128, 128)))
+        return seen
 
     def test_what_it_declares_is_there(self, spec: ModelSpec, built: Model) -> None:
         assert callable(resolve(spec.build))
@@ -96,18 +114,7 @@ class ModelContract:
         assert all(torch.equal(value, state[name]) for name, value in built.state_dict().items())
 
     def test_only_declared_stages_are_marked(self, built: Model) -> None:
-        seen: list[str] = []
-
-        class Listener:
-            def enter(self, name: str) -> None:
-                seen.append(name)
-
-            def exit(self, name: str) -> None:
-                pass
-
-        with listening(Listener()):
-            built.predict(self.noise((128, 128)))
-        assert set(seen) <= set(built.stages)
+        assert set(self.marked(built)) <= set(built.stages)
 
     def test_a_tiny_image_is_no_accident(self, built: Model) -> None:
         assert len(built.predict(self.noise((1, 1), (3, 200)))) == 2
@@ -123,3 +130,89 @@ class ModelContract:
         registry = installed()
         files = [shipped_weights(spec, dataset, registry) for dataset in spec.weights]
         assert [file for file in files if not file.is_file()] == []
+
+
+class DetectorContract(ModelContract):
+    """What the common loop and the detection task rely on, of a network that learns boxes and labels.
+
+    overrides: configuration under which an untrained network finds something on noise.
+    """
+
+    overrides: Mapping[str, object] = {"score_threshold": 0.0}
+
+    @pytest.fixture
+    def eager(self, spec: ModelSpec) -> TrainableModel:
+        torch.manual_seed(0)
+        return build_model(spec, self.info, self.overrides).eval()
+
+    @staticmethod
+    def objects(*rows: tuple[float, float, float, float, int], ignored: bool = False) -> Target:
+        """Boxes and their labels."""
+        table = torch.tensor(rows, dtype=torch.float32).reshape(-1, 5)
+        return Target(
+            boxes=table[:, :4], labels=table[:, 4].to(torch.int64), ignored=torch.full((len(table),), ignored)
+        )
+
+    def test_detections_are_sorted_and_at_most_as_many_as_the_task_allows(self, eager: TrainableModel) -> None:
+        [prediction] = eager.predict(self.noise((128, 128)))
+        assert 0 < len(prediction.boxes) <= RULES[Task.DETECTION].max_detections
+        assert (prediction.scores.diff() <= 0).all()
+        assert prediction.labels.dtype == torch.int64
+        assert prediction.labels.min() >= 0 and prediction.labels.max() < len(self.info.classes)
+
+    def test_an_image_alone_and_in_a_batch_gives_the_same_boxes(self, eager: TrainableModel) -> None:
+        inputs = self.noise((128, 128), (128, 128))
+        alone, together = eager.predict(inputs[:1])[0], eager.predict(inputs)[0]
+        best = slice(10)  # further down, scores of an untrained network are too close to keep their order
+        assert torch.allclose(alone.scores[best], together.scores[best], atol=1e-4)
+        assert torch.allclose(alone.boxes[best], together.boxes[best], atol=1e-2)
+
+    def test_every_declared_stage_is_marked_in_order(self, eager: TrainableModel) -> None:
+        assert tuple(self.marked(eager)) == eager.stages
+
+    def test_the_losses_reach_every_parameter(self, built: TrainableModel) -> None:
+        targets = [
+            self.objects((10, 10, 60, 60, 0), (70, 40, 100, 110, 2)),
+            # Of all sizes: each level of a pyramid has something to learn.
+            self.objects((20, 30, 80, 90, 1), (84, 90, 106, 112, 0), (4, 6, 14, 15, 0)),
+        ]
+        losses = built.train().losses(self.noise((128, 128), (128, 128)), targets)
+        assert all(loss.dim() == 0 and loss > 0 for loss in losses.values()), losses
+        sum(losses.values()).backward()
+        learned = [(name, p.grad) for name, p in built.named_parameters() if p.requires_grad]
+        without = [name for name, grad in learned if grad is None or not grad.abs().sum() > 0]
+        assert without == []
+
+    def test_images_without_objects_and_with_ignored_ones_train_too(self, built: TrainableModel) -> None:
+        targets = [self.objects(), self.objects((10, 10, 60, 60, 0), ignored=True)]
+        losses = built.train().losses(self.noise((128, 128), (128, 128)), targets)
+        assert all(torch.isfinite(loss) for loss in losses.values()), losses
+        sum(losses.values()).backward()
+
+    def test_one_seed_trains_the_same_bits(self, spec: ModelSpec, tmp_path: Path) -> None:
+        data = _Noise(self.info, self.noise(*[(128, 128)] * 4), self.objects((10, 10, 60, 60, 0), (70, 40, 99, 99, 1)))
+        states = []
+        for run in ("one", "two"):
+            torch.manual_seed(spec.recipe.seed)
+            model = build_model(spec, self.info)
+            recipe = dataclasses.replace(spec.recipe, epochs=2, batch_size=2)
+            Trainer(recipe, tmp_path / run, torch.device("cpu"), workers=0).fit(model, data)
+            states.append(model.state_dict())
+        assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+@dataclasses.dataclass(frozen=True)
+class _Noise:
+    """A data set of a few inputs that share a target."""
+
+    info: DatasetInfo
+    inputs: list[Input]
+    target: Target
+    hash = "noise"
+    unbounded = False
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, index: int) -> Sample:
+        return Sample(self.inputs[index], self.target)

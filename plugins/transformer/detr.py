@@ -150,7 +150,7 @@ class Decoder(nn.Module):
         self.logits = nn.Linear(dim, classes)
         self.moves = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 4))
         nn.init.constant_(self.logits.bias, -math.log((1 - config.prior) / config.prior))
-        nn.init.zeros_(self.moves[-1].weight)
+        nn.init.normal_(self.moves[-1].weight, std=0.001)
         nn.init.zeros_(self.moves[-1].bias)
 
     def forward(self, memory: Memory) -> tuple[Tensor, Tensor]:

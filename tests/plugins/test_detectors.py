@@ -1,0 +1,63 @@
+"""What the detectors that ship weights for Scenes have in common."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from roibench import ops
+from roibench.assemble import build_model, ready_model
+from roibench.contract import DetectorContract
+from roibench.datasets.sources import open_dataset
+from roibench.registry import installed
+from roibench.tasks import DatasetInfo
+from roibench.weights import read_header, shipped_weights
+
+SHIPPED = [name for name, spec in installed().models.items() if "scenes" in spec.weights]
+
+
+@pytest.mark.parametrize("name", ["faster_rcnn", "retinanet", "detr"])
+def test_an_image_learned_by_heart_is_found_again(name):
+    """A detector that can't is broken between targets, losses and boxes; the image is not square on purpose."""
+    torch.manual_seed(0)
+    info = DatasetInfo("noise", "train", ("first", "second", "third"), image_size=(96, 160))
+    model = build_model(installed().models[name], info).train()
+    [image] = DetectorContract.noise((96, 160))
+    truth = DetectorContract.objects((8, 12, 50, 40, 2), (90, 30, 150, 90, 0))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        sum(model.losses([image], [truth]).values()).backward()
+        optimizer.step()
+    [found] = model.eval().predict([image])
+    overlap = ops.box_iou(truth.boxes, found.boxes)
+    overlap[truth.labels[:, None] != found.labels] = 0
+    best = overlap.max(dim=1)
+    assert (best.values > 0.7).all(), f"{best.values} among {len(found.boxes)} detections"
+    assert (found.scores[best.indices] > 0.3).all()
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_weights_are_small_and_say_where_they_come_from(name):
+    registry = installed()
+    spec = registry.models[name]
+    path = shipped_weights(spec, "scenes", registry)
+    assert path.stat().st_size <= 3 * 2**20
+    header = read_header(path)
+    train = open_dataset("scenes", registry, split="train")
+    assert header.data_hash == train.hash, "the weights were trained on other data than the data set now makes"
+    assert header.recipe == json.loads(json.dumps(dataclasses.asdict(spec.recipe))), "trained by another recipe"
+    assert header.config == json.loads(json.dumps(dict(spec.config)))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_weights_find_objects(name):
+    registry = installed()
+    spec, val = registry.models[name], open_dataset("scenes", registry)
+    model = ready_model(spec, val.info, shipped_weights(spec, "scenes", registry), torch.device("cpu"))
+    hits = 0
+    for sample in (val[i] for i in range(20)):
+        [prediction] = model.predict([sample.input])
+        hits += int(prediction.labels[0]) in sample.target.labels.tolist() if len(prediction.labels) else 0
+    assert hits >= 15
