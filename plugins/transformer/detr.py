@@ -7,7 +7,8 @@ The paper's network needs 500 epochs. What makes this one learn in its few:
 - a query is a box that every decoder layer moves on (DAB-DETR, Liu et al. 2022, arXiv 2201.12329);
 - a query looks around its box first: a Gaussian per head is added to cross-attention (SMCA, Gao et al. 2021,
   arXiv 2101.07448);
-- several groups of queries learn side by side, one is used (Group DETR, Chen et al. 2023, arXiv 2207.13085);
+- further groups of queries, in training alone, start from boxes near the objects (DN-DETR, Li et al. 2022, arXiv
+  2203.01305), and are matched like the first (Group DETR, Chen et al. 2023, arXiv 2207.13085);
 - focal loss, also as the matching's cost (Deformable DETR, Zhu et al. 2021, arXiv 2010.04159);
 - the encoder works on the coarsest map, a pyramid hands its result down (RT-DETR, Zhao et al. 2024, arXiv 2304.08069).
 """
@@ -47,11 +48,12 @@ class Config:
     long_side: int = 512
     dim: int = 96  # of a token [256]
     heads: int = 4  # [8]
-    hidden: int = 384  # of the feed-forward networks [2048]
+    hidden: int = 256  # of the feed-forward networks [2048]
     encoder_layers: int = 1  # [6]
     decoder_layers: int = 4  # [6]
-    queries: int = 25  # [100]
-    groups: int = 3  # of so many queries each, in training
+    grid: int = 5  # queries start from a grid of so many boxes in each direction [100 queries]
+    denoising_groups: int = 2  # of as many queries again, in training
+    noise: float = 1.0  # how far the centres of their boxes are moved, at most, in sides of the box
 
     class_weight: float = 2.0  # [1] of the losses, and of the matching's costs
     l1_weight: float = 5.0
@@ -133,15 +135,15 @@ class Gaussians(nn.Module):
 
 
 class Decoder(nn.Module):
-    """From learned queries to classes and boxes, after every layer."""
+    """From boxes to start from, to classes and boxes after every layer. All that tells queries apart is their box."""
 
     def __init__(self, classes: int, config: Config) -> None:
         super().__init__()
-        dim, count = config.dim, config.queries * config.groups
-        self.queries, self.groups = config.queries, config.groups
-        self.content = nn.Parameter(torch.randn(count, dim))
-        sides = torch.full((count, 2), 0.25)
-        self.anchors = nn.Parameter(torch.cat([torch.rand(count, 2), sides], dim=1).logit(eps=1e-3))
+        dim = config.dim
+        self.content = nn.Parameter(torch.randn(dim))
+        steps = (torch.arange(config.grid) + 0.5) / config.grid
+        centres = torch.cartesian_prod(steps, steps)
+        self.anchors = nn.Parameter(torch.cat([centres, torch.full_like(centres, 0.25)], dim=1).logit())
         self.position = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
         self.layers = nn.ModuleList(
             DecoderLayer(dim, config.heads, config.hidden) for _ in range(config.decoder_layers)
@@ -153,25 +155,27 @@ class Decoder(nn.Module):
         nn.init.normal_(self.moves[-1].weight, std=0.001)
         nn.init.zeros_(self.moves[-1].bias)
 
-    def forward(self, memory: Memory) -> tuple[Tensor, Tensor]:
-        """-> logits [L, B, G, Q, C] and boxes [L, B, G, Q, 4]: L layers, G groups (1 in eval mode), Q queries.
+    def forward(self, memory: Memory, others: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """-> logits [L, B, G, Q, C] and boxes [L, B, G, Q, 4] after each of L layers.
 
-        Boxes are centre x, centre y, width, height in units of the image.
+        Boxes are centre x, centre y, width, height in units of the image. others: [B, G - 1, Q, 4], where further
+        groups of queries start; without them, G is 1.
         """
-        groups = self.groups if self.training else 1
-        count, batch = groups * self.queries, len(memory.tokens)
-        x = self.content[:count].expand(batch, -1, -1)
-        boxes = self.anchors[:count].sigmoid().expand(batch, -1, -1)
+        boxes = self.anchors.sigmoid().expand(len(memory.tokens), 1, -1, -1)
+        if others is not None:
+            boxes = torch.cat([boxes, others], dim=1)
+        shape = boxes.shape[1:3]
+        boxes = boxes.flatten(1, 2)
+        x = self.content.expand(*boxes.shape[:2], -1)
         all_logits, all_boxes = [], []
         for layer in self.layers:
-            embedded = self.position(sine_embedding(boxes, self.content.shape[1] // 4))
-            x = layer(x, embedded, boxes, memory, groups)
+            embedded = self.position(sine_embedding(boxes, len(self.content) // 4))
+            x = layer(x, embedded, boxes, memory, groups=shape[0])
             out = self.norm(x)
             moved = (boxes.logit(eps=1e-4) + self.moves(out).float()).sigmoid()
             all_logits.append(self.logits(out).float())
             all_boxes.append(moved)
             boxes = moved.detach()  # each layer answers for its own move
-        shape = (groups, self.queries)
         return torch.stack(all_logits).unflatten(2, shape), torch.stack(all_boxes).unflatten(2, shape)
 
 
@@ -206,10 +210,13 @@ class DETR(TrainableModel):
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
         """Class, L1 and GIoU of the last layer, and the sum of the other layers' as `auxiliary`."""
+        config = self.config
         batch = self._batch(inputs)
-        memory = self._encode(self.backbone(batch.pixels)[-self.config.levels :], batch)
-        logits, boxes = self.decoder(memory)
-        return set_losses(logits, boxes, batch_truths(batch, targets), batch, self.config)
+        truths = [_learned(truth, size) for truth, size in zip(batch_truths(batch, targets), batch.sizes, strict=True)]
+        memory = self._encode(self.backbone(batch.pixels)[-config.levels :], batch)
+        shape = (config.denoising_groups, config.grid**2)
+        others = torch.stack([near_objects(truth.boxes, shape, config.noise) for truth in truths])
+        return set_losses(*self.decoder(memory, others), truths, config)
 
     def _batch(self, inputs: Sequence[Input]) -> ImageBatch:
         config = self.config
@@ -243,22 +250,37 @@ class DETR(TrainableModel):
         return predictions
 
 
-def set_losses(
-    logits: Tensor, boxes: Tensor, truths: Sequence[Truth], batch: ImageBatch, config: Config
-) -> dict[str, Tensor]:
+def near_objects(boxes: Tensor, shape: tuple[int, int], noise: float) -> Tensor:
+    """Boxes for denoising queries to start from: [*shape, 4], of the objects [N, 4] of an image.
+
+    Every object has one that is near it, more or less; half of the rest are near some object too, half are anywhere.
+    Drawn on the host, so that one seed means one draw on every device.
+    """
+    anywhere = torch.cat([torch.rand(*shape, 2), 0.05 + 0.5 * torch.rand(*shape, 2)], dim=-1)
+    if len(boxes) == 0:
+        return anywhere.to(boxes.device)
+    slots = torch.arange(shape[1]).expand(shape)
+    objects = torch.where(slots < len(boxes), slots, torch.randint(len(boxes), shape))
+    near, strength = boxes.cpu()[objects], noise * torch.rand(*shape, 1)
+    shift, scale = (strength * (2 * torch.rand(*shape, 2) - 1) for _ in range(2))
+    near = torch.cat([near[..., :2] + shift * near[..., 2:], near[..., 2:] * scale.exp()], dim=-1).clamp(0.01, 0.99)
+    far = (slots >= len(boxes)) & (torch.rand(shape) < 0.5)
+    return torch.where(far[..., None], anywhere, near).to(boxes.device)
+
+
+def set_losses(logits: Tensor, boxes: Tensor, truths: Sequence[Truth], config: Config) -> dict[str, Tensor]:
     """The losses of logits [L, B, G, Q, C] and boxes [L, B, G, Q, 4] under the matching of each layer and group.
 
-    Per object: focal loss of every query, L1 and 1 - GIoU of those that are matched. Ignored objects are left out.
+    Per object: focal loss of every query, L1 and 1 - GIoU of those that are matched. The truths' boxes are in the
+    decoder's form.
     """
     where, wanted_boxes, wanted_labels = [], [], []
-    for index, (truth, size) in enumerate(zip(truths, batch.sizes, strict=True)):
-        learned = slice(None) if truth.ignored is None else ~truth.ignored
-        true_boxes, labels = from_pixels(truth.boxes[learned], size), truth.labels[learned]
-        cost = matching_cost(logits[:, index], boxes[:, index], labels, true_boxes, config)
+    for index, truth in enumerate(truths):
+        cost = matching_cost(logits[:, index], boxes[:, index], truth.labels, truth.boxes, config)
         layer, group, query, object_ = assign(cost)
         where.append(torch.stack([layer, torch.full_like(layer, index), group, query]))
-        wanted_boxes.append(true_boxes[object_])
-        wanted_labels.append(labels[object_])
+        wanted_boxes.append(truth.boxes[object_])
+        wanted_labels.append(truth.labels[object_])
     matched, true_boxes, labels = tuple(torch.cat(where, 1)), torch.cat(wanted_boxes), torch.cat(wanted_labels)
     count = max(1, len(labels)) / len(logits)  # objects, once per group
     wanted = torch.zeros_like(logits)
@@ -316,6 +338,12 @@ def from_pixels(boxes: Tensor, size: tuple[int, int]) -> Tensor:
 def to_pixels(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """The inverse of from_pixels."""
     return _corners(boxes) * _extent(boxes, size)
+
+
+def _learned(truth: Truth, size: tuple[int, int]) -> Truth:
+    """What queries are to find, in the decoder's form; as in the paper's code, crowds are left out."""
+    keep = slice(None) if truth.ignored is None else ~truth.ignored
+    return Truth(from_pixels(truth.boxes[keep], size), truth.labels[keep], None)
 
 
 def _corners(boxes: Tensor) -> Tensor:

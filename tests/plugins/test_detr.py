@@ -16,9 +16,11 @@ from roibench.plugins.transformer.detr import (
     DecoderLayer,
     Gaussians,
     Memory,
+    _learned,
     assign,
     from_pixels,
     matching_cost,
+    near_objects,
     set_losses,
     to_pixels,
 )
@@ -130,7 +132,8 @@ def test_the_losses_are_the_papers():
         ),
     ]
     truths = [truth._replace(boxes=truth.boxes.double()) for truth in truths]
-    found = set_losses(logits, boxes, truths, batch, CONFIG)
+    learned = [_learned(truth, size) for truth, size in zip(truths, batch.sizes, strict=True)]
+    found = set_losses(logits, boxes, learned, CONFIG)
 
     totals = [[0.0, 0.0, 0.0] for _ in range(layers)]
     for layer, image, group in itertools.product(range(layers), range(2), range(groups)):
@@ -212,14 +215,26 @@ def test_the_decoder_layer_is_torchs():
 
 
 def test_groups_do_not_see_each_other():
-    model = untrained().train()
-    model.backbone.eval(), model.pyramid.eval()  # batch norm has nothing to do with it
+    model = untrained()
     tokens = torch.randn(1, 12, model.config.dim)
     memory = Memory(tokens, torch.zeros_like(tokens), torch.rand(1, 12, 2), torch.zeros(1, 12, dtype=torch.bool))
-    together, _ = model.decoder(memory)
-    assert together.shape[2] == model.config.groups
-    alone, _ = model.eval().decoder(memory)
+    together, _ = model.decoder(memory, centre_boxes(1, 2, 25))
+    assert together.shape[2] == 3
+    alone, _ = model.decoder(memory)
     assert torch.allclose(together[:, :, :1], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("objects", [0, 1, 9, 40])
+def test_denoising_starts_near_every_object_and_inside_the_image(objects):
+    torch.manual_seed(0)
+    boxes = centre_boxes(objects)
+    starts = near_objects(boxes, (2, 25), noise=0.1)
+    assert starts.shape == (2, 25, 4) and (starts > 0).all() and (starts < 1).all()
+    count = min(objects, 25)
+    moved = (starts[:, :count] - boxes[:count]).abs()
+    assert (moved[..., :2] <= 0.1 * boxes[:count, 2:] + 1e-6).all()
+    if objects:
+        assert moved.max() > 0
 
 
 def test_padding_is_not_looked_at():
