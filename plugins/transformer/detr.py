@@ -15,19 +15,17 @@ The paper's network needs 500 epochs. What makes this one learn in its few:
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
-from torchvision.ops import box_convert
 
-from roibench import ops
 from roibench.model import TrainableModel, stage
 from roibench.nn.backbones import SmallResNet
 from roibench.nn.images import ImageBatch, batch_images
 from roibench.nn.pyramid import FeaturePyramid
+from roibench.nn.set_criterion import SetCriterion, from_pixels, to_pixels
 from roibench.nn.transformer import Attention, EncoderLayer, feed_forward, sine_embedding
 from roibench.nn.truth import Truth, batch_truths
 from roibench.structures import Input, Prediction, Target
@@ -55,11 +53,7 @@ class Config:
     denoising_groups: int = 2  # of as many queries again, in training
     noise: float = 1.0  # how far the centres of their boxes are moved, at most, in sides of the box
 
-    class_weight: float = 2.0  # [1] of the losses, and of the matching's costs
-    l1_weight: float = 5.0
-    giou_weight: float = 2.0
-    focal_alpha: float = 0.25
-    focal_gamma: float = 2.0
+    criterion: SetCriterion = field(default_factory=SetCriterion)
     prior: float = 0.01  # probability of every class at the start of training
     score_threshold: float = RULE.score_threshold
     max_detections: int = RULE.max_detections
@@ -216,7 +210,7 @@ class DETR(TrainableModel):
         memory = self._encode(self.backbone(batch.pixels)[-config.levels :], batch)
         shape = (config.denoising_groups, config.grid**2)
         others = torch.stack([near_objects(truth.boxes, shape, config.noise) for truth in truths])
-        return set_losses(*self.decoder(memory, others), truths, config)
+        return config.criterion.losses(*self.decoder(memory, others), truths)
 
     def _batch(self, inputs: Sequence[Input]) -> ImageBatch:
         config = self.config
@@ -268,91 +262,10 @@ def near_objects(boxes: Tensor, shape: tuple[int, int], noise: float) -> Tensor:
     return torch.where(far[..., None], anywhere, near).to(boxes.device)
 
 
-def set_losses(logits: Tensor, boxes: Tensor, truths: Sequence[Truth], config: Config) -> dict[str, Tensor]:
-    """The losses of logits [L, B, G, Q, C] and boxes [L, B, G, Q, 4] under the matching of each layer and group.
-
-    Per object: focal loss of every query, L1 and 1 - GIoU of those that are matched. The truths' boxes are in the
-    decoder's form.
-    """
-    where, wanted_boxes, wanted_labels = [], [], []
-    for index, truth in enumerate(truths):
-        cost = matching_cost(logits[:, index], boxes[:, index], truth.labels, truth.boxes, config)
-        layer, group, query, object_ = assign(cost)
-        where.append(torch.stack([layer, torch.full_like(layer, index), group, query]))
-        wanted_boxes.append(truth.boxes[object_])
-        wanted_labels.append(truth.labels[object_])
-    matched, true_boxes, labels = tuple(torch.cat(where, 1)), torch.cat(wanted_boxes), torch.cat(wanted_labels)
-    count = max(1, len(labels)) / len(logits)  # objects, once per group
-    wanted = torch.zeros_like(logits)
-    wanted[*matched, labels] = 1
-    focal = ops.sigmoid_focal_loss(logits, wanted, config.focal_alpha, config.focal_gamma)
-    found = boxes[matched]
-    giou = ops.box_iou(_corners(found), _corners(true_boxes), kind="giou", elementwise=True)
-    none = logits.new_zeros(len(logits))
-    losses = {
-        "class": config.class_weight / count * focal.sum((1, 2, 3, 4)),
-        "l1": config.l1_weight / count * none.index_add(0, matched[0], (found - true_boxes).abs().sum(1)),
-        "giou": config.giou_weight / count * none.index_add(0, matched[0], 1 - giou),
-    }
-    last = {name: by_layer[-1] for name, by_layer in losses.items()}
-    return last | {"auxiliary": sum(by_layer[:-1].sum() for by_layer in losses.values())}
-
-
-@torch.no_grad()
-def matching_cost(logits: Tensor, boxes: Tensor, labels: Tensor, true_boxes: Tensor, config: Config) -> Tensor:
-    """What it would cost that a query answers for an object: [..., Q, objects].
-
-    logits: [..., Q, C]. boxes: [..., Q, 4]. The class costs what focal loss grows by when the query must name it rather
-    than stay silent.
-    """
-    silent = ops.sigmoid_focal_loss(logits, torch.zeros_like(logits), config.focal_alpha, config.focal_gamma)
-    naming = ops.sigmoid_focal_loss(logits, torch.ones_like(logits), config.focal_alpha, config.focal_gamma)
-    giou = ops.box_iou(_corners(boxes).flatten(0, -2), _corners(true_boxes), kind="giou")
-    return (
-        config.class_weight * (naming - silent)[..., labels]
-        + config.l1_weight * torch.cdist(boxes, true_boxes.expand(*boxes.shape[:-2], -1, -1), p=1)
-        - config.giou_weight * giou.view(*boxes.shape[:-1], -1)
-    )
-
-
-def assign(cost: Tensor) -> Tensor:
-    """The cheapest matching, one to one, of each table of costs [L, G, Q, N].
-
-    Returns int64 [4, K]: layer, group, query, object.
-    """
-    tables = cost.nan_to_num(1e6).cpu().numpy()  # of a network that has diverged, the loss is to tell
-    matches = [
-        (layer, group, query, object_)
-        for layer, groups in enumerate(tables)
-        for group, table in enumerate(groups)
-        for query, object_ in zip(*linear_sum_assignment(table), strict=True)
-    ]
-    return torch.tensor(matches, dtype=torch.int64, device=cost.device).reshape(-1, 4).T
-
-
-def from_pixels(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """xyxy boxes [N, 4] in an image of (height, width) pixels -> centre x, centre y, width, height in units of it."""
-    return box_convert(boxes, "xyxy", "cxcywh") / _extent(boxes, size)
-
-
-def to_pixels(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """The inverse of from_pixels."""
-    return _corners(boxes) * _extent(boxes, size)
-
-
 def _learned(truth: Truth, size: tuple[int, int]) -> Truth:
     """What queries are to find, in the decoder's form; as in the paper's code, crowds are left out."""
     keep = slice(None) if truth.ignored is None else ~truth.ignored
     return Truth(from_pixels(truth.boxes[keep], size), truth.labels[keep], None)
-
-
-def _corners(boxes: Tensor) -> Tensor:
-    return box_convert(boxes, "cxcywh", "xyxy")
-
-
-def _extent(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    height, width = size
-    return boxes.new_tensor((width, height, width, height))
 
 
 def _places(feature: Tensor, batch: ImageBatch) -> tuple[Tensor, Tensor]:
