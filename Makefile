@@ -48,8 +48,8 @@ format: $(VENV)/.lint ## put the sources into style
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/clang-format -i $(CSRC)
 
-train: $(VENV)/.ready $(VENV)/.pretrained ## train what is shipped, by its recipe
-	$(VENV)/bin/roibench train faster_rcnn --dataset scenes
+train: $(VENV)/.ready $(VENV)/.pretrained ## train anew what is shipped, and compare it with the shipped weights
+	$(VENV)/bin/roibench retrain $(ARGS)
 
 clean: ## remove what was built, keep the environment
 	rm -rf build bench/roibench/_C*.so $(VENV)/.ready $(VENV)/.installed

@@ -1,12 +1,15 @@
 """The command line: a thin layer that reads what a person typed, calls the library and prints what it says."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from roibench.measure.compare import Comparison
 
 app = typer.Typer(
     help="RoIBench: which vision model should I use, and what does its accuracy cost in milliseconds?",
@@ -90,6 +93,65 @@ def train(
     out: Annotated[Path | None, typer.Option(help="folder (default: results/runs/train-MODEL-DATASET)")] = None,
 ) -> None:
     """Train a model by its recipe; an interrupted training goes on where its last epoch ended."""
+    folder = out or train_folder(model, dataset)
+    options = {"precision": precision, "epochs": epochs, "seed": seed, "threads": threads, "workers": workers}
+    path = _train(model, dataset, folder, device=device, on_bad_data=on_bad_data, **options)
+    typer.echo(f"measure it: roibench run --model {model} --dataset {dataset} --weights {path}")
+
+
+@app.command()
+def retrain(
+    models: Annotated[str, typer.Argument(help="models, with wildcards, separated by commas")] = "*",
+    device: DeviceOption = "cpu",
+    threads: Annotated[int | None, typer.Option(help="CPU threads (default: one per core)")] = None,
+) -> None:
+    """Train anew what is shipped, and compare it with the shipped weights. What was trained before is gone on with."""
+    from roibench.measure.compare import compare_runs
+    from roibench.measure.plan import Options, make_plan
+    from roibench.measure.run import Run
+    from roibench.registry import installed
+
+    registry = installed()
+    shipped = [(spec.name, dataset) for spec in registry.select_models(models.split(",")) for dataset in spec.weights]
+    for model, dataset in shipped:
+        if registry.datasets[dataset].takes_path:
+            typer.echo(
+                f"{model}: left out, {dataset} needs a path; use: roibench train {model} --dataset {dataset}:PATH"
+            )
+            continue
+        folder = train_folder(model, dataset)
+        path = _train(model, dataset, folder, device=device, threads=threads)
+        runs = []
+        for name, weights in (("shipped", None), ("trained", path)):
+            options = Options(models=[model], datasets=[dataset], devices=[device], weights=weights, rounds=1)
+            run = Run(make_plan(options, registry), folder / name)
+            failed = [record.error for record in map(run.record, run.plan.cells) if record.status == "failed"]
+            run.finish()
+            if failed:
+                raise RuntimeError(f"{model} with {name} weights: {failed[0]}")
+            runs.append(run.folder)
+        _show(compare_runs(runs, registry))
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="folders of runs, such as results/runs/20260101-120000")],
+) -> None:
+    """Say how far each model is behind the best one on the same images, and whether that is more than chance."""
+    from roibench.measure.compare import compare_runs
+    from roibench.registry import installed
+
+    _show(compare_runs(runs, installed()))
+
+
+def train_folder(model: str, dataset: str) -> Path:
+    from roibench.datasets.sources import Source
+
+    return Path("results/runs") / f"train-{model}-{Source.parse(dataset).name}"
+
+
+def _train(model: str, dataset: str, folder: Path, **options: Any) -> Path:
+    """roibench.train.train_model with a progress bar; returns the file of weights."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -103,7 +165,6 @@ def train(
     from roibench.report.write import write_training_curve
     from roibench.train import LOG, train_model
 
-    folder = out or Path("results/runs") / f"train-{model}-{Source.parse(dataset).name}"
     columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn())
     bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
     job = bar.add_task("", total=None, epoch=1)
@@ -120,22 +181,18 @@ def train(
             bar.update(job, total=recipe_epochs * steps)
             return progress
 
-        path = train_model(
-            model,
-            dataset,
-            folder,
-            device,
-            precision=precision,
-            epochs=epochs,
-            seed=seed,
-            threads=threads,
-            workers=workers,
-            on_bad_data=on_bad_data,
-            begin=begin,
-        )
+        path = train_model(model, dataset, folder, begin=begin, **options)
     curve = write_training_curve(folder / LOG, f"{model} on {Source.parse(dataset).label}")
     typer.echo(f"wrote {path} and {curve}")
-    typer.echo(f"measure it: roibench run --model {model} --dataset {dataset} --weights {path}")
+    return path
+
+
+def _show(comparisons: "Sequence[Comparison]") -> None:
+    from rich.console import Console
+
+    from roibench.report.terminal import render_comparisons
+
+    Console().print(render_comparisons(comparisons))
 
 
 @app.command()

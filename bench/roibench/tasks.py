@@ -1,6 +1,6 @@
 """What can be registered: models, data sets, metrics; and the tasks that tie them together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -164,11 +164,15 @@ class DatasetSpec:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % bootstrap confidence interval over images."""
+    """A value with its 95 % bootstrap confidence interval over images.
+
+    resampled: what the value was in each resample, NaN where undefined; two models are compared by it.
+    """
 
     value: float
     low: float
     high: float
+    resampled: Sequence[float] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from roibench.metrics.bootstrap import bootstrap, interval, mean_statistic, resample
+from roibench.metrics.bootstrap import bootstrap, difference, interval, mean_statistic, resample
 
 
 def test_a_resample_draws_as_many_images_as_there_are():
@@ -41,3 +41,26 @@ def test_images_without_a_value_do_not_count_in_its_mean():
 
 def test_resamples_that_leave_a_value_undefined_are_no_part_of_its_interval():
     assert interval(0.5, [np.nan, 0.25, 0.25, np.nan]).low == 0.25
+
+
+def test_a_paired_difference_forgets_what_is_hard_for_both():
+    generator = np.random.default_rng(0)
+    hard = generator.normal(0, 1, 200)
+    better, worse = hard + 0.1 + generator.normal(0, 0.1, 200), hard + generator.normal(0, 0.1, 200)
+    one, other = (bootstrap(mean_statistic({"x": values}), 200)["x"] for values in (better, worse))
+    paired = difference(one, other)
+    assert paired.value == pytest.approx((better - worse).mean())
+    assert one.low < other.high, "the intervals overlap"
+    assert 0 < paired.low < paired.value < paired.high < 0.2, "and yet there is no doubt"
+
+
+def test_nothing_differs_from_itself():
+    one = bootstrap(mean_statistic({"x": [0.0, 1.0, 1.0]}), 3)["x"]
+    assert (difference(one, one).low, difference(one, one).high) == (0, 0)
+
+
+def test_other_resamples_are_no_pairs():
+    few = bootstrap(mean_statistic({"x": [0.0, 1.0]}), 2, resamples=10)["x"]
+    many = bootstrap(mean_statistic({"x": [0.0, 1.0]}), 2, resamples=20)["x"]
+    with pytest.raises(ValueError, match="equally many resamples, got 10 and 20"):
+        difference(few, many)

@@ -35,11 +35,24 @@ def resample(images: int, resamples: int = RESAMPLES, seed: int = 0) -> Weights:
 
 def interval(value: float, resampled: ArrayLike) -> Estimate:
     """The percentile interval of a value: resampled [R] holds it under each resample, NaN where it is undefined."""
-    defined = np.asarray(resampled, np.float64)
-    defined = defined[~np.isnan(defined)]
+    resampled = np.asarray(resampled, np.float64)
+    defined = resampled[~np.isnan(resampled)]
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(defined, (tail, 1 - tail)) if len(defined) else (np.nan, np.nan)
-    return Estimate(float(value), float(low), float(high))
+    return Estimate(float(value), float(low), float(high), resampled)
+
+
+def difference(first: Estimate, second: Estimate) -> Estimate:
+    """first - second of two models on the same images: the paired bootstrap.
+
+    An image that is hard for both moves both, and not their difference: its interval is narrower than the two apart
+    suggest. Raises ValueError where the resamples aren't the same draws.
+    """
+    if len(first.resampled) != len(second.resampled) or not len(first.resampled):
+        raise ValueError(
+            f"a paired difference needs equally many resamples, got {len(first.resampled)} and {len(second.resampled)}"
+        )
+    return interval(first.value - second.value, np.subtract(first.resampled, second.resampled))
 
 
 def bootstrap(statistic: Statistic, images: int, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Estimate]:

@@ -1,6 +1,7 @@
 """How numbers are written, the same in every report: accuracies in per cent, the rest to three significant digits."""
 
 from roibench.measure.record import Interval
+from roibench.tasks import Estimate
 
 MISSING = "-"
 
@@ -10,7 +11,7 @@ def percent(score: Interval | None) -> str:
     return MISSING if score is None else f"{100 * score.value:.1f}"
 
 
-def percent_interval(score: Interval | None) -> str:
+def percent_interval(score: Interval | Estimate | None) -> str:
     """`48.3 [46.1, 50.4]`."""
     return MISSING if score is None else f"{100 * score.value:.1f} [{100 * score.low:.1f}, {100 * score.high:.1f}]"
 

@@ -7,8 +7,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from roibench.measure.compare import Comparison
 from roibench.measure.record import Record
-from roibench.report.numbers import percent, percent_margin, short, short_margin
+from roibench.report.numbers import percent, percent_interval, percent_margin, short, short_margin
 from roibench.report.rows import Cell, Remark, Row, Table, cells, disturbances, failures, tables
 
 FRONT = "●"
@@ -65,6 +66,24 @@ _MEASURED = ("p50 ms", "p90", "img/s", "MiB", "GFLOP", "Mparam")
 def _measured(row: Row) -> list[str]:
     """The cells under _MEASURED."""
     return [short_margin(row.p50), *map(short, (row.p90, row.throughput, row.memory, row.gflops, row.parameters))]
+
+
+def render_comparisons(comparisons: Sequence[Comparison]) -> RenderableType:
+    """A table per data set and task: how far each cell is behind the best, and whether that is more than chance."""
+    parts = []
+    for comparison in comparisons:
+        title = f"{comparison.task.replace('_', ' ')} on {comparison.dataset}, {comparison.images:,} images"
+        grid = _grid(title)
+        grid.add_column("model", no_wrap=True)
+        grid.add_column("weights", no_wrap=True)
+        grid.add_column(f"{comparison.primary} % [95 % CI]", justify="right")
+        grid.add_column("behind the best [95 % CI]", justify="right")
+        for one in comparison.contenders:
+            weights = (one.record.cell.weights_hash or "-")[:8]
+            grid.add_row(one.record.cell.model, weights, percent_interval(one.value), percent_interval(one.behind))
+        parts.append(grid)
+    parts.append(Text("Differences are paired: the same resamples of images for both sides.", style="dim"))
+    return Group(*parts)
 
 
 def _stages(ran: list[Cell]) -> RichTable:

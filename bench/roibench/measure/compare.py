@@ -1,0 +1,87 @@
+"""Is one model better than another, or is it the images? Paired differences of what runs have recorded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from roibench.datasets.sources import Source, open_dataset
+from roibench.files import file_hash
+from roibench.measure.journal import read_records
+from roibench.measure.predictions import cut, load_predictions
+from roibench.measure.record import Record
+from roibench.metrics.bootstrap import difference
+from roibench.registry import Registry, resolve
+from roibench.structures import Target
+from roibench.tasks import RULES, Estimate, Task
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A cell's primary value, and how far it lies from the best one's; None for the best itself."""
+
+    record: Record
+    value: Estimate
+    behind: Estimate | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Cells scored on the same images of one data set, under one task, best first."""
+
+    dataset: str
+    task: Task
+    primary: str
+    images: int
+    contenders: tuple[Contender, ...]
+
+
+def compare_runs(runs: Sequence[Path], registry: Registry) -> list[Comparison]:
+    """Compares all cells of the runs' folders that share data set, task and number of images.
+
+    They are scored again, from the predictions that the runs have kept: the metric's resamples, which no record holds,
+    are the same draws for each. Raises ValueError where a run has no predictions or other ones than its record says, or
+    where the data set has changed since.
+    """
+    groups: dict[tuple[str, str, int], list[tuple[Record, Path]]] = {}
+    for run in runs:
+        records = [record for record in read_records(run) if record.status == "ok"]
+        if not records:
+            raise ValueError(f"{run}: no run's folder: it has no records.jsonl with a cell that ran")
+        for record in records:
+            for task in record.scores:
+                groups.setdefault((record.cell.dataset_hash, task, record.images), []).append((record, run))
+    return [_compare(Task(task), cells, registry) for (_, task, _), cells in groups.items()]
+
+
+def _compare(task: Task, cells: Sequence[tuple[Record, Path]], registry: Registry) -> Comparison:
+    first, _ = cells[0]
+    targets = _targets(first, registry)
+    scored = [(record, _score(task, record, run, targets, registry)) for record, run in cells]
+    scored.sort(key=lambda one: -one[1].value)
+    best = scored[0][1]
+    contenders = tuple(
+        Contender(record, value, None if value is best else difference(value, best)) for record, value in scored
+    )
+    label = Source.parse(first.cell.dataset).label
+    return Comparison(label, task, RULES[task].primary, first.images, contenders)
+
+
+def _targets(record: Record, registry: Registry) -> list[Target]:
+    data = open_dataset(record.cell.dataset, registry, on_bad_data=record.cell.on_bad_data)
+    if data.hash != record.cell.dataset_hash:
+        raise ValueError(f"data set {record.cell.dataset!r} has changed since {record.cell_id} was measured")
+    return [data[i].target for i in range(record.images)]
+
+
+def _score(task: Task, record: Record, run: Path, targets: Sequence[Target], registry: Registry) -> Estimate:
+    folder = run if run.is_dir() else run.parent
+    path = folder / record.predictions
+    if not path.is_file() or file_hash(path) != record.predictions_sha256:
+        state = "are others than its record says" if path.is_file() else "were not kept"
+        raise ValueError(f"{record.cell_id}: its predictions ({path}) {state}")
+    predictions = [cut(prediction, RULES[task]) for prediction in load_predictions(path)[1]]
+    for metric in registry.metrics_for(task):
+        values = resolve(metric.compute)(predictions, targets, probe=None).values
+        if RULES[task].primary in values:
+            return values[RULES[task].primary]
+    raise ValueError(f"{record.cell_id}: no metric gives {RULES[task].primary} from predictions alone")
