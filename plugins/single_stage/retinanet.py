@@ -36,7 +36,7 @@ class Config:
     blocks: tuple[int, ...] = (2, 2, 2)
     strides: tuple[int, ...] = (4, 8, 16)  # [8 to 128]
     channels: int = 64  # of the pyramid and the subnets [256]
-    depth: int = 2  # hidden convolutions of a subnet [4]
+    depth: int = 1  # hidden convolutions of a subnet [4]
     short_side: int | None = None  # images are resized to it [600]
     long_side: int = 1333
     anchor_base: float = 2.5  # an anchor's smallest side over its level's stride [4]

@@ -4,6 +4,7 @@ import math
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from roibench.nn.transformer import Attention, EncoderLayer, feed_forward, sine_embedding
 
@@ -35,6 +36,16 @@ def test_attention_is_torchs():
     assert torch.allclose(ours(query, key, value), peer(query, key, value)[0], atol=1e-5)
     theirs = peer(query, key, value, attn_mask=bias.flatten(0, 1))[0]
     assert torch.allclose(ours(query, key, value, bias), theirs, atol=1e-5)
+
+
+def test_attentions_flops_are_counted():
+    """Four projections and two products; a multiply-add is two."""
+    attention = Attention(24, 4)
+    query, key = torch.randn(2, 5, 24), torch.randn(2, 7, 24)
+    with FlopCounterMode(display=False) as counter:
+        attention(query, key, key)
+    projections = 2 * 24 * 24 * 2 * (5 + 7 + 7 + 5)
+    assert counter.get_total_flops() == projections + 2 * 2 * (2 * 5 * 7 * 24)
 
 
 def test_a_hidden_key_changes_nothing():

@@ -33,9 +33,8 @@ def test_an_image_learned_by_heart_is_found_again(name):
     [found] = model.eval().predict([image])
     overlap = ops.box_iou(truth.boxes, found.boxes)
     overlap[truth.labels[:, None] != found.labels] = 0
-    best = overlap.max(dim=1)
-    assert (best.values > 0.7).all(), f"{best.values} among {len(found.boxes)} detections"
-    assert (found.scores[best.indices] > 0.3).all()
+    best = ((overlap > 0.5) * found.scores).max(dim=1).values
+    assert (best > 0.3).all(), f"scores of what covers the objects: {best}"
 
 
 @pytest.mark.parametrize("name", SHIPPED)
