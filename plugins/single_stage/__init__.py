@@ -13,7 +13,7 @@ RETINANET = Paper(
     },
 )
 RECIPE = Recipe(
-    epochs=8,
+    epochs=10,
     batch_size=8,
     learning_rate=3e-3,
     optimizer="adamw",

@@ -20,7 +20,7 @@ def register_models(register):
             ),
             trained_on=("boxes", "labels"),
             recipe=Recipe(
-                epochs=48,
+                epochs=40,
                 batch_size=16,
                 learning_rate=1e-3,
                 optimizer="adamw",
