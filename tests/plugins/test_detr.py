@@ -1,5 +1,6 @@
-"""DETR through the doors that everybody uses; its matching and losses against plain loops in float64."""
+"""DETR through the doors that everybody uses; its layers against torch.nn's."""
 
+import dataclasses
 import itertools
 import math
 
@@ -11,7 +12,6 @@ from roibench.assemble import build_model
 from roibench.contract import DetectorContract
 from roibench.nn.images import batch_images
 from roibench.plugins.transformer.detr import (
-    Config,
     DecoderLayer,
     Gaussians,
     Memory,
@@ -21,7 +21,6 @@ from roibench.registry import installed
 from roibench.tasks import DatasetInfo
 
 INFO = DatasetInfo("scenes", "val", ("circle", "square", "triangle"), image_size=(128, 128))
-CONFIG = Config()
 
 
 class TestDETR(DetectorContract):
@@ -88,6 +87,18 @@ def test_groups_do_not_see_each_other():
     assert together.shape[2] == 3
     alone, _ = model.decoder(memory)
     assert torch.allclose(together[:, :, :1], alone, atol=1e-5)
+
+
+def test_ignored_objects_are_as_if_they_were_not_there():
+    two = DetectorContract.objects((10, 10, 60, 60, 0), (70, 40, 100, 110, 2))
+    with_ignored = dataclasses.replace(two, ignored=torch.tensor([False, True]))
+    one = DetectorContract.objects((10, 10, 60, 60, 0))
+    found = []
+    for target in (with_ignored, one, two):
+        model = untrained().train()
+        found.append(model.losses(DetectorContract.noise((128, 128)), [target]))
+    assert found[0] == found[1]
+    assert found[0] != found[2]
 
 
 @pytest.mark.parametrize("objects", [0, 1, 9, 40])
