@@ -20,8 +20,8 @@ def register_models(register):
             ),
             trained_on=("boxes", "labels"),
             recipe=Recipe(
-                epochs=40,
-                batch_size=16,
+                epochs=34,
+                batch_size=8,
                 learning_rate=1e-3,
                 optimizer="adamw",
                 weight_decay=0.05,

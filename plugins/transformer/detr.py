@@ -9,6 +9,8 @@ The paper's network needs 500 epochs. What makes this one learn in its few:
   arXiv 2101.07448);
 - further groups of queries, in training alone, start from boxes near the objects (DN-DETR, Li et al. 2022, arXiv
   2203.01305), and are matched like the first (Group DETR, Chen et al. 2023, arXiv 2207.13085);
+- every token learns to name the object that covers it, so that the backbone needn't wait for the decoder (an auxiliary
+  head with many answers per object, as in Co-DETR, Zong et al. 2023, arXiv 2211.12860);
 - focal loss, also as the matching's cost (Deformable DETR, Zhu et al. 2021, arXiv 2010.04159);
 - the encoder works on the coarsest map, a pyramid hands its result down (RT-DETR, Zhao et al. 2024, arXiv 2304.08069).
 """
@@ -21,6 +23,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from roibench import ops
 from roibench.model import TrainableModel, stage
 from roibench.nn.backbones import SmallResNet
 from roibench.nn.images import ImageBatch, batch_images
@@ -188,6 +191,8 @@ class DETR(TrainableModel):
         self.pyramid = FeaturePyramid((*channels[:-1], config.dim), config.dim)
         self.level_embedding = nn.Parameter(torch.randn(config.levels, config.dim) * 0.1)
         self.decoder = Decoder(classes, config)
+        self.token_logits = nn.Linear(config.dim, classes)
+        nn.init.constant_(self.token_logits.bias, -math.log((1 - config.prior) / config.prior))
 
     @torch.inference_mode()
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
@@ -203,14 +208,15 @@ class DETR(TrainableModel):
             return self._detect(logits[-1, :, 0], boxes[-1, :, 0], batch)
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
-        """Class, L1 and GIoU of the last layer, and the sum of the other layers' as `auxiliary`."""
+        """Class, L1 and GIoU of the last layer, the sum of the other layers' as `auxiliary`, and that of the tokens."""
         config = self.config
         batch = self._batch(inputs)
         truths = [_learned(truth, size) for truth, size in zip(batch_truths(batch, targets), batch.sizes, strict=True)]
         memory = self._encode(self.backbone(batch.pixels)[-config.levels :], batch)
         shape = (config.denoising_groups, config.grid**2)
         others = torch.stack([near_objects(truth.boxes, shape, config.noise) for truth in truths])
-        return config.criterion.losses(*self.decoder(memory, others), truths)
+        losses = config.criterion.losses(*self.decoder(memory, others), truths)
+        return losses | {"tokens": self._token_loss(memory, truths)}
 
     def _batch(self, inputs: Sequence[Input]) -> ImageBatch:
         config = self.config
@@ -230,6 +236,20 @@ class DETR(TrainableModel):
         tokens = [level.flatten(2).transpose(1, 2) for level in pyramid]
         tokens = [one + embedding for one, embedding in zip(tokens, self.level_embedding, strict=True)]
         return Memory(torch.cat(tokens, 1), torch.cat(positions, 1), torch.cat(places, 1), torch.cat(hidden, 1))
+
+    def _token_loss(self, memory: Memory, truths: Sequence[Truth]) -> Tensor:
+        """Focal loss of every token, per token that lies in some object's box; the smallest such object is wanted."""
+        logits = self.token_logits(memory.tokens).float()
+        wanted = torch.zeros_like(logits)
+        for image, truth in enumerate(truths):
+            centre, sides = truth.boxes.split(2, dim=-1)
+            inside = ((memory.places[image, :, None] - centre).abs() <= sides / 2).all(-1)
+            token = torch.where(inside.any(1))[0]
+            smallest = sides.prod(-1).expand_as(inside).masked_fill(~inside, math.inf)[token].argmin(1)
+            wanted[image, token, truth.labels[smallest]] = 1
+        criterion = self.config.criterion
+        focal = ops.sigmoid_focal_loss(logits, wanted, criterion.focal_alpha, criterion.focal_gamma, reduction="sum")
+        return focal / wanted.sum().clamp(min=1)
 
     def _detect(self, logits: Tensor, boxes: Tensor, batch: ImageBatch) -> list[Prediction]:
         """The best pairs of query and class. Nothing is suppressed."""
