@@ -20,9 +20,9 @@ def register_models(register):
             ),
             trained_on=("boxes", "labels"),
             recipe=Recipe(
-                epochs=34,
+                epochs=24,
                 batch_size=8,
-                learning_rate=1e-3,
+                learning_rate=2e-3,
                 optimizer="adamw",
                 weight_decay=0.05,
                 warmup_steps=500,

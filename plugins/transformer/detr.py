@@ -51,7 +51,7 @@ class Config:
     heads: int = 4  # [8]
     hidden: int = 256  # of the feed-forward networks [2048]
     encoder_layers: int = 1  # [6]
-    decoder_layers: int = 4  # [6]
+    decoder_layers: int = 3  # [6]
     grid: int = 5  # queries start from a grid of so many boxes in each direction [100 queries]
     denoising_groups: int = 1  # of as many queries again, in training
     noise: float = 1.0  # how far the centres of their boxes are moved, at most, in sides of the box
