@@ -245,8 +245,9 @@ class DETR(TrainableModel):
             centre, sides = truth.boxes.split(2, dim=-1)
             inside = ((memory.places[image, :, None] - centre).abs() <= sides / 2).all(-1)
             token = torch.where(inside.any(1))[0]
-            smallest = sides.prod(-1).expand_as(inside).masked_fill(~inside, math.inf)[token].argmin(1)
-            wanted[image, token, truth.labels[smallest]] = 1
+            if len(token):
+                smallest = sides.prod(-1).expand_as(inside).masked_fill(~inside, math.inf)[token].argmin(1)
+                wanted[image, token, truth.labels[smallest]] = 1
         criterion = self.config.criterion
         focal = ops.sigmoid_focal_loss(logits, wanted, criterion.focal_alpha, criterion.focal_gamma, reduction="sum")
         return focal / wanted.sum().clamp(min=1)

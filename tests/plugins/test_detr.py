@@ -7,10 +7,12 @@ import math
 import pytest
 import torch
 from torch import nn
+from torchvision.ops import sigmoid_focal_loss
 
 from roibench.assemble import build_model
 from roibench.contract import DetectorContract
 from roibench.nn.images import batch_images
+from roibench.nn.truth import Truth
 from roibench.plugins.transformer.detr import (
     DecoderLayer,
     Gaussians,
@@ -99,6 +101,22 @@ def test_ignored_objects_are_as_if_they_were_not_there():
         found.append(model.losses(DetectorContract.noise((128, 128)), [target]))
     assert found[0] == found[1]
     assert found[0] != found[2]
+
+
+def test_tokens_name_the_smallest_object_that_covers_them():
+    model = untrained()
+    places = torch.tensor([[[0.5, 0.5], [0.2, 0.5], [0.9, 0.9]]])
+    memory = Memory(torch.zeros(1, 3, 96), torch.zeros(1, 3, 96), places, torch.zeros(1, 3, dtype=torch.bool))
+    truth = Truth(torch.tensor([[0.4, 0.5, 0.6, 0.6], [0.5, 0.5, 0.2, 0.2]]), torch.tensor([0, 2]), None)
+    wanted = torch.tensor([[[0.0, 0, 1], [1, 0, 0], [0, 0, 0]]])
+    bias = torch.tensor([0.3, -0.2, 0.1])
+    with torch.no_grad():
+        model.token_logits.bias.copy_(bias)
+    expected = sigmoid_focal_loss(bias.expand(1, 3, 3), wanted, reduction="sum") / 2
+    assert torch.allclose(model._token_loss(memory, [truth]), expected, rtol=1e-4)
+    nothing = Truth(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), None)
+    expected = sigmoid_focal_loss(bias.expand(1, 3, 3), torch.zeros(1, 3, 3), reduction="sum")
+    assert torch.allclose(model._token_loss(memory, [nothing]), expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("objects", [0, 1, 9, 40])
