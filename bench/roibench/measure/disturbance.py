@@ -13,6 +13,7 @@ from roibench.measure.timing import Timed
 from roibench.structures import Prediction
 
 STEAL = 0.01  # of the processors' time
+OTHERS = 0.2  # cores: what a machine's own housekeeping may take
 FREQUENCY_DROP = 0.1
 DRIFT = 0.05
 
@@ -68,7 +69,7 @@ class Watch:
             *([f"the hypervisor took {stolen:.0%} of the processors' time"] if stolen > STEAL else []),
             *(
                 [f"other processes kept {others:.1f} of {cores} cores busy, this one wants {self._threads}"]
-                if others > cores - self._threads + 0.1
+                if others > cores - self._threads + OTHERS
                 else []
             ),
             *([f"the processor's clock fell by {fall:.0%}"] if fall and fall > FREQUENCY_DROP else []),
