@@ -4,7 +4,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import torch
-import torchvision  # noqa: F401 - declares the operators that are overridden
 from torch import Tensor
 from torch.library import Library
 
@@ -25,6 +24,8 @@ def accelerate_torchvision() -> AbstractContextManager[None]:
     affected, and every device for which the operator is built. Models that were compiled before keep what they were
     compiled with, which calls the operators by name: they are affected, too.
     """
+    import torchvision  # noqa: F401 - declares the operators that are overridden; slow to load
+
     library = Library("torchvision", "IMPL")
     for name, (ours, kernel) in _KERNELS.items():
         for device in ("CPU", "CUDA"):
