@@ -219,47 +219,6 @@ def test_empty_input_gives_zeros_or_nothing(shape, memory_format):
 
 
 @each_format
-def test_no_rois_give_an_empty_map_and_a_zero_gradient(memory_format):
-    features = torch.ones(2, 3, 4, 5).contiguous(memory_format=memory_format).requires_grad_()
-    pooled = ops.roi_align(features, [torch.zeros(0, 4)] * 2, (2, 3))
-    assert pooled.shape == (0, 3, 2, 3)
-    pooled.sum().backward()
-    assert torch.equal(features.grad, torch.zeros(2, 3, 4, 5))
-
-
-@each_format
-def test_the_number_of_threads_changes_no_bit(memory_format, threads):
-    features = random_features(2, 70, 20, 20, dtype=torch.float32).contiguous(memory_format=memory_format)
-    features.requires_grad_()
-    rois = random_rois(100, 2, 20, 20).float()
-
-    def run():
-        pooled = ops.roi_align(features, rois, 4)
-        return pooled, *torch.autograd.grad(pooled, features, torch.cos(pooled.detach() * 9))
-
-    first, *others = [threads(n, run) for n in (1, 2, 3)]
-    for other in others:
-        assert all(torch.equal(x, y) for x, y in zip(first, other, strict=True))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ((torch.rand(3, 4, 4), torch.rand(2, 5), 2), ValueError, r"input must have the shape \[N, C, H, W\], got"),
-        ((torch.ones(1, 3, 4, 4).int(), torch.rand(2, 5), 2), TypeError, "input must be float32.*got Int"),
-        ((torch.rand(1, 3, 4, 4), torch.rand(2, 4), 2), ValueError, r"rois must have the shape \[K, 5\].*got \[2, 4\]"),
-        ((torch.rand(1, 3, 4, 4), torch.zeros(2, 5), (2, 0)), ValueError, "output_size must be positive, got 2 x 0"),
-        ((torch.rand(1, 3, 4, 4), torch.zeros(2, 5), (2, 2, 2)), ValueError, "output_size must be an integer or"),
-        ((torch.rand(1, 3, 4, 4), [torch.zeros(2, 5)], 2), ValueError, r"boxes\[0\] must have the shape \[L, 4\]"),
-        ((torch.rand(1, 3, 4, 4), [], 2), ValueError, "boxes must hold a tensor for each image"),
-    ],
-)
-def test_wrong_arguments_are_named(arguments, error, message):
-    with pytest.raises(error, match=message):
-        ops.roi_align(*arguments)
-
-
-@each_format
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_keeps_the_rules_for_operators(memory_format, dtype):
     features = random_features(2, 3, 6, 5, dtype=dtype).contiguous(memory_format=memory_format).requires_grad_()
