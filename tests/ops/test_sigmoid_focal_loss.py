@@ -6,7 +6,7 @@ from decimal import Decimal, localcontext
 import pytest
 import torch
 import torchvision
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch.autograd import gradcheck, gradgradcheck
 
@@ -106,12 +106,20 @@ def test_saturated_logits_have_finite_derivatives(dtype, gamma):
 @each_precision
 @each_gamma
 @given(x=st.floats(), t=st.floats(0, 1) | st.sampled_from([0.0, 1.0]))
+@example(x=-math.inf, t=1.2e-38)  # q ** 2 is 0, the cross entropy infinite
 def test_no_logit_but_nan_gives_nan(dtype, gamma, x, t):
     inputs = torch.tensor([x], dtype=dtype, requires_grad=True)
     loss = ops.sigmoid_focal_loss(inputs, torch.tensor([t], dtype=dtype), gamma=gamma)
     loss.backward()
     assert loss.isnan() == inputs.grad.isnan() == inputs.isnan()
     assert math.isnan(x) or (loss >= 0 and inputs.grad.isfinite())
+
+
+@each_gamma
+def test_an_infinite_cost_of_weight_0_is_0_and_nan_stays_nan(gamma):
+    inputs, targets = torch.tensor([-math.inf, math.nan]), torch.ones(2)
+    loss = ops.sigmoid_focal_loss(inputs, targets, alpha=0.0, gamma=gamma)
+    assert loss[0] == 0 and loss[1].isnan()
 
 
 @each_gamma

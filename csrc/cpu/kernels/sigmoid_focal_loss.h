@@ -39,7 +39,8 @@ ROIBENCH_HD T focal(T x, T t, FocalLoss<T> loss) {
     const T log_s = w == T(0) ? -a : log_of(s);  // there s = e, which may be 0
     value *= exp_of_minus(gamma * (log_one - log_s));
   }
-  if constexpr (order == 0) return value * c;
+  // An infinite cost that weighs nothing is nothing; NaN stays.
+  if constexpr (order == 0) return value * (value == T(0) && c == T(INFINITY) ? T(0) : c);
 
   const T difference = (w - r * e) * p;
   const T c1 = positive_logit ? difference : -difference;
