@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
-#include <type_traits>
 #include <vector>
 
 #include "../checks.h"
+#include "half.h"
 #include "kernels.h"
 #include "layout.h"
 #include "parallel.h"
@@ -26,25 +26,24 @@ constexpr int64_t kCost = 16;     // of a number, in operations on vectors
 // The numbers of a chunk in the type of the arithmetic: converted where they are of another.
 template <class T, class S>
 struct Chunk {
-  static constexpr bool same = std::is_same_v<T, S>;
-  static constexpr HalfType type = std::is_same_v<S, at::Half> ? HalfType::float16 : HalfType::bfloat16;
-  T converted[same ? 1 : kChunk];
+  T converted[is_half<S> ? kChunk : 1];
 
   const T* read(const S* from, int64_t n) {
-    if constexpr (same)
+    if constexpr (is_half<S>) {
+      widen(from, converted, n);
+      return converted;
+    } else {
       return from;
-    else
-      half_kernels().widen(type, reinterpret_cast<const uint16_t*>(from), converted, n);
-    return converted;
+    }
   }
   // Calls compute(where to) for n numbers, which end up in `to`.
   template <class F>
   void write(S* to, int64_t n, const F& compute) {
-    if constexpr (same) {
-      compute(to);
-    } else {
+    if constexpr (is_half<S>) {
       compute(converted);
-      half_kernels().narrow(type, converted, reinterpret_cast<uint16_t*>(to), n);
+      narrow(converted, to, n);
+    } else {
+      compute(to);
     }
   }
 };
