@@ -1,0 +1,42 @@
+"""Semantic segmentation: every pixel gets a class."""
+
+from roibench.hookspecs import hookimpl
+from roibench.tasks import ModelSpec, Paper, Recipe, Task
+
+FCN = Paper(
+    "Fully Convolutional Networks for Semantic Segmentation",
+    2015,
+    "https://arxiv.org/abs/1411.4038",
+    published={"VOC12 test mIoU": "62.2 (FCN-8s, VGG16, 175 ms on a K40c); VOC11 test 62.7"},
+)
+UNET = Paper(
+    "U-Net: Convolutional Networks for Biomedical Image Segmentation",
+    2015,
+    "https://arxiv.org/abs/1505.04597",
+    published={"IoU": "92.0 PhC-U373, 77.6 DIC-HeLa (ISBI cell tracking 2015); 512x512 in less than a second"},
+)
+RECIPE = Recipe(
+    epochs=10,
+    batch_size=8,
+    learning_rate=3e-3,
+    optimizer="adamw",
+    weight_decay=0.05,
+    warmup_steps=300,
+    average=0.999,
+)
+
+
+@hookimpl
+def register_models(register):
+    for name, paper, module in (("fcn", FCN, "fcn"), ("unet", UNET, "unet")):
+        register(
+            ModelSpec(
+                name,
+                family="segmentation",
+                tasks=(Task.SEMANTIC_SEGMENTATION,),
+                build=f"roibench.plugins.segmentation.{module}:build",
+                paper=paper,
+                trained_on=("semantic_map",),
+                recipe=RECIPE,
+            )
+        )
