@@ -1,5 +1,7 @@
 """Semantic segmentation: every pixel gets a class."""
 
+from dataclasses import replace
+
 from roibench.hookspecs import hookimpl
 from roibench.tasks import ModelSpec, Paper, Recipe, Task
 
@@ -16,27 +18,28 @@ UNET = Paper(
     published={"IoU": "92.0 PhC-U373, 77.6 DIC-HeLa (ISBI cell tracking 2015); 512x512 in less than a second"},
 )
 RECIPE = Recipe(
-    epochs=10,
+    epochs=14,
     batch_size=8,
     learning_rate=3e-3,
     optimizer="adamw",
     weight_decay=0.05,
     warmup_steps=300,
-    average=0.999,
+    augment=("horizontal_flip", "colour_jitter"),
+    average=0.99,
 )
 
 
 @hookimpl
 def register_models(register):
-    for name, paper, module in (("fcn", FCN, "fcn"), ("unet", UNET, "unet")):
+    for name, paper, recipe in (("fcn", FCN, RECIPE), ("unet", UNET, replace(RECIPE, epochs=10))):
         register(
             ModelSpec(
                 name,
                 family="segmentation",
                 tasks=(Task.SEMANTIC_SEGMENTATION,),
-                build=f"roibench.plugins.segmentation.{module}:build",
+                build=f"roibench.plugins.segmentation.{name}:build",
                 paper=paper,
                 trained_on=("semantic_map",),
-                recipe=RECIPE,
+                recipe=recipe,
             )
         )
