@@ -29,17 +29,27 @@ RECIPE = Recipe(
 )
 
 
+# For a few photographs: the backbone begins with what ImageNet taught it.
+PHOTOGRAPHS = replace(RECIPE, epochs=48, batch_size=4, learning_rate=1e-3, weight_decay=0.02, warmup_steps=100)
+
+
 @hookimpl
 def register_models(register):
-    for name, paper, recipe in (("fcn", FCN, RECIPE), ("unet", UNET, replace(RECIPE, epochs=10))):
+    mobilenet = {"backbone": "mobilenet_v2", "strides": (8, 16, 32)}
+    for name, paper, module, config, recipe in (
+        ("fcn", FCN, "fcn", {}, RECIPE),
+        ("fcn_mobilenet", FCN, "fcn", mobilenet, PHOTOGRAPHS),
+        ("unet", UNET, "unet", {}, replace(RECIPE, epochs=10)),
+    ):
         register(
             ModelSpec(
                 name,
                 family="segmentation",
                 tasks=(Task.SEMANTIC_SEGMENTATION,),
-                build=f"roibench.plugins.segmentation.{name}:build",
+                build=f"roibench.plugins.segmentation.{module}:build",
                 paper=paper,
                 trained_on=("semantic_map",),
+                config=config,
                 recipe=recipe,
             )
         )

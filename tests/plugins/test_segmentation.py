@@ -27,6 +27,10 @@ class TestFCN(SegmentationContract):
     model = "fcn"
 
 
+class TestFCNMobileNet(SegmentationContract):
+    model = "fcn_mobilenet"
+
+
 class TestUNet(SegmentationContract):
     model = "unet"
 
