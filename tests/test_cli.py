@@ -3,11 +3,13 @@
 import json
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from typer.testing import CliRunner
 
 from roibench import cli
+from roibench.datasets.scenes.shapes import CLASSES
 from roibench.predict import read_image
 
 runner = CliRunner()
@@ -46,6 +48,20 @@ def test_predict_draws_and_writes_every_image(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()]
     assert [line["image"] for line in lines] == [str(tmp_path / name) for name in names]
     assert all((tmp_path / "out" / name).exists() for name in names)
+
+
+def test_predict_writes_a_semantic_map_as_labels_beside_its_drawing(tmp_path):
+    Image.new("RGB", (40, 30)).save(tmp_path / "one.png")
+    arguments = ["predict", "unet", str(tmp_path / "one.png"), "--out", str(tmp_path / "out")]
+    result = runner.invoke(cli.app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    labels = np.array(Image.open(tmp_path / "out" / "maps" / "one.png"))
+    assert labels.dtype == np.uint8 and labels.shape == (30, 40)
+    [line] = map(json.loads, (tmp_path / "out" / "predictions.jsonl").read_text().splitlines())
+    names = ("background", *CLASSES)
+    assert {one["label"] for one in line["pixels"]} == {names[value] for value in np.unique(labels)}
+    assert sum(one["share"] for one in line["pixels"]) == pytest.approx(1, abs=1e-3)
+    assert Image.open(tmp_path / "out" / "one.png").height > 30 * 16
 
 
 def test_export_writes_a_split_that_coco_tools_read(tmp_path):

@@ -205,11 +205,11 @@ def predict(
     score_threshold: Annotated[float, typer.Option(help="what is drawn")] = 0.5,
     device: DeviceOption = "cpu",
 ) -> None:
-    """Run a model on images; draw boxes, labels and scores, and write them as JSON lines."""
+    """Run a model on images; draw what it finds (boxes, a map of classes), and write it as JSON lines."""
     from roibench.predict import predict_files
 
-    for source, drawing, count in predict_files(model, images, out, dataset, weights, score_threshold, device):
-        typer.echo(f"{source}: {count} objects -> {drawing}")
+    for source, drawing, found in predict_files(model, images, out, dataset, weights, score_threshold, device):
+        typer.echo(f"{source}: {found} -> {drawing}")
 
 
 @app.command()

@@ -132,18 +132,61 @@ class ModelContract:
         assert [file for file in files if not file.is_file()] == []
 
 
-class DetectorContract(ModelContract):
-    """What the common loop and the detection task rely on, of a network that learns boxes and labels.
+class NetworkContract(ModelContract):
+    """What the common loop relies on, of a network that learns by gradients.
 
-    overrides: configuration under which an untrained network finds something on noise.
+    overrides: configuration under which an untrained network finds something on noise. A subclass says by `truths` and
+    `empty_truths` what there is to learn.
     """
 
-    overrides: Mapping[str, object] = {"score_threshold": 0.0}
+    overrides: Mapping[str, object] = {}
 
     @pytest.fixture
     def eager(self, spec: ModelSpec) -> TrainableModel:
         torch.manual_seed(0)
         return build_model(spec, self.info, self.overrides).eval()
+
+    def truths(self) -> list[Target]:
+        """Two targets of 128x128 images from which every parameter learns something."""
+        raise NotImplementedError
+
+    def empty_truths(self) -> list[Target]:
+        """Two targets of 128x128 images with nothing, or nothing that counts."""
+        raise NotImplementedError
+
+    def test_every_declared_stage_is_marked_in_order(self, eager: TrainableModel) -> None:
+        assert tuple(self.marked(eager)) == eager.stages
+
+    def test_the_losses_reach_every_parameter(self, built: TrainableModel) -> None:
+        losses = built.train().losses(self.noise((128, 128), (128, 128)), self.truths())
+        assert all(loss.dim() == 0 and loss > 0 for loss in losses.values()), losses
+        sum(losses.values()).backward()
+        learned = [(name, p.grad) for name, p in built.named_parameters() if p.requires_grad]
+        without = [name for name, grad in learned if grad is None or not grad.abs().sum() > 0]
+        assert without == []
+
+    def test_images_with_nothing_to_learn_train_too(self, built: TrainableModel) -> None:
+        losses = built.train().losses(self.noise((128, 128), (128, 128)), self.empty_truths())
+        assert all(torch.isfinite(loss) for loss in losses.values()), losses
+        sum(losses.values()).backward()
+        assert all(torch.isfinite(p.grad).all() for p in built.parameters() if p.grad is not None)
+
+    def test_one_seed_trains_the_same_bits(self, spec: ModelSpec, tmp_path: Path) -> None:
+        data = _Noise(self.info, self.noise(*[(128, 128)] * 4), self.truths()[0])
+        states = []
+        for run in ("one", "two"):
+            torch.manual_seed(spec.recipe.seed)
+            model = build_model(spec, self.info)
+            recipe = dataclasses.replace(spec.recipe, epochs=2, batch_size=2)
+            Trainer(recipe, tmp_path / run, torch.device("cpu"), workers=0).fit(model, data)
+            states.append(model.state_dict())
+        assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+class DetectorContract(NetworkContract):
+    """What the detection task relies on, of a network that learns boxes and labels."""
+
+    overrides: Mapping[str, object] = {"score_threshold": 0.0}
 
     @staticmethod
     def objects(*rows: tuple[float, float, float, float, int], ignored: bool = False) -> Target:
@@ -152,6 +195,16 @@ class DetectorContract(ModelContract):
         return Target(
             boxes=table[:, :4], labels=table[:, 4].to(torch.int64), ignored=torch.full((len(table),), ignored)
         )
+
+    def truths(self) -> list[Target]:
+        return [
+            self.objects((10, 10, 60, 60, 0), (70, 40, 100, 110, 2)),
+            # Of all sizes: each level of a pyramid has something to learn.
+            self.objects((20, 30, 80, 90, 1), (84, 90, 106, 112, 0), (4, 6, 14, 15, 0)),
+        ]
+
+    def empty_truths(self) -> list[Target]:
+        return [self.objects(), self.objects((10, 10, 60, 60, 0), ignored=True)]
 
     def test_detections_are_sorted_and_at_most_as_many_as_the_task_allows(self, eager: TrainableModel) -> None:
         [prediction] = eager.predict(self.noise((128, 128)))
@@ -167,38 +220,38 @@ class DetectorContract(ModelContract):
         assert torch.allclose(alone.scores[best], together.scores[best], atol=1e-4)
         assert torch.allclose(alone.boxes[best], together.boxes[best], atol=1e-2)
 
-    def test_every_declared_stage_is_marked_in_order(self, eager: TrainableModel) -> None:
-        assert tuple(self.marked(eager)) == eager.stages
 
-    def test_the_losses_reach_every_parameter(self, built: TrainableModel) -> None:
-        targets = [
-            self.objects((10, 10, 60, 60, 0), (70, 40, 100, 110, 2)),
-            # Of all sizes: each level of a pyramid has something to learn.
-            self.objects((20, 30, 80, 90, 1), (84, 90, 106, 112, 0), (4, 6, 14, 15, 0)),
-        ]
-        losses = built.train().losses(self.noise((128, 128), (128, 128)), targets)
-        assert all(loss.dim() == 0 and loss > 0 for loss in losses.values()), losses
-        sum(losses.values()).backward()
-        learned = [(name, p.grad) for name, p in built.named_parameters() if p.requires_grad]
-        without = [name for name, grad in learned if grad is None or not grad.abs().sum() > 0]
-        assert without == []
+class SegmentationContract(NetworkContract):
+    """What the semantic segmentation task relies on, of a network that learns semantic maps."""
 
-    def test_images_without_objects_and_with_ignored_ones_train_too(self, built: TrainableModel) -> None:
-        targets = [self.objects(), self.objects((10, 10, 60, 60, 0), ignored=True)]
-        losses = built.train().losses(self.noise((128, 128), (128, 128)), targets)
-        assert all(torch.isfinite(loss) for loss in losses.values()), losses
-        sum(losses.values()).backward()
+    @staticmethod
+    def bands(*values: int) -> Target:
+        """A map of 128x128 pixels, one horizontal band per value."""
+        rows = torch.arange(128) * len(values) // 128
+        return Target(semantic_map=torch.tensor(values, dtype=torch.uint8)[rows][:, None].repeat(1, 128))
 
-    def test_one_seed_trains_the_same_bits(self, spec: ModelSpec, tmp_path: Path) -> None:
-        data = _Noise(self.info, self.noise(*[(128, 128)] * 4), self.objects((10, 10, 60, 60, 0), (70, 40, 99, 99, 1)))
-        states = []
-        for run in ("one", "two"):
-            torch.manual_seed(spec.recipe.seed)
-            model = build_model(spec, self.info)
-            recipe = dataclasses.replace(spec.recipe, epochs=2, batch_size=2)
-            Trainer(recipe, tmp_path / run, torch.device("cpu"), workers=0).fit(model, data)
-            states.append(model.state_dict())
-        assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+    def truths(self) -> list[Target]:
+        return [self.bands(0, 1, 3), self.bands(255, 2, 0, 1)]
+
+    def empty_truths(self) -> list[Target]:
+        return [self.bands(255), self.bands(255)]
+
+    def test_maps_have_the_sizes_of_the_images_as_given(self, eager: TrainableModel) -> None:
+        inputs = self.noise((128, 128), (37, 91), (1, 1), (3, 200), (400, 1))
+        for predictions in (eager.predict(inputs), [eager.predict([one])[0] for one in inputs]):
+            for one, prediction in zip(inputs, predictions, strict=True):
+                assert prediction.semantic_map.shape == one.image.shape[1:]
+                assert prediction.semantic_map.dtype == torch.uint8
+
+    def test_maps_hold_background_and_classes_and_no_void(self, eager: TrainableModel) -> None:
+        [prediction] = eager.predict(self.noise((128, 128)))
+        assert prediction.semantic_map.max() <= len(self.info.classes)
+
+    def test_an_image_alone_and_in_a_batch_gives_the_same_map(self, eager: TrainableModel) -> None:
+        inputs = self.noise((128, 128), (128, 128))
+        alone, together = eager.predict(inputs[:1])[0], eager.predict(inputs)[0]
+        # An untrained network's scores may tie within rounding.
+        assert (alone.semantic_map == together.semantic_map).float().mean() > 0.999
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,10 +1,11 @@
-"""Run a model on image files: drawings and JSON lines."""
+"""Run a model on image files: drawings, JSON lines and label images."""
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,8 @@ from roibench.datasets.sources import open_dataset
 from roibench.files import hold, write_atomically
 from roibench.registry import UnknownNameError, installed, unknown
 from roibench.report.draw import draw
-from roibench.structures import Input
+from roibench.report.draw_map import shares
+from roibench.structures import Input, Prediction
 from roibench.tasks import DatasetInfo
 from roibench.weights import read_header
 
@@ -42,9 +44,10 @@ def predict_files(
     weights: Path | None,
     score_threshold: float,
     device: str,
-) -> Iterator[tuple[Path, Path, int]]:
-    """Yields (image, drawing, objects drawn) per file; writes out/STEM.png and, at the end, out/predictions.jsonl:
-    also at an early end, with what was done by then.
+) -> Iterator[tuple[Path, Path, str]]:
+    """Yields (image, drawing, what was found) per file; writes out/STEM.png, for a semantic map also out/maps/STEM.png
+    (8-bit: 0 background, class index + 1), and at the end out/predictions.jsonl: also at an early end, with what was
+    done by then.
 
     Classes come from the weights' header; the data set is opened for a model that has none. Raises ValueError where a
     drawing would replace an image or another drawing.
@@ -65,31 +68,60 @@ def predict_files(
         for file, drawing in zip(images, drawings, strict=True):
             image = read_image(file)
             [prediction] = model.predict([Input(file.stem, image)])
-            picture = BytesIO()
-            draw(image, prediction, classes, score_threshold).save(picture, "png")
-            write_atomically(drawing, picture.getvalue())
-            kept = (prediction.scores >= score_threshold).nonzero().flatten().tolist()
-            objects = [
-                {
-                    "label": classes[int(prediction.labels[i])],
-                    "score": round(float(prediction.scores[i]), 4),
-                    "box": [round(value, 2) for value in prediction.boxes[i].tolist()],
-                }
-                for i in kept
-            ]
-            lines.append(json.dumps({"image": str(file), "objects": objects}) + "\n")
-            yield file, drawing, len(kept)
+            _write_png(drawing, draw(image, prediction, classes, score_threshold))
+            if prediction.semantic_map is not None:
+                _write_png(_map_file(drawing), Image.fromarray(prediction.semantic_map.numpy()))
+            found = describe(prediction, classes, score_threshold)
+            lines.append(json.dumps({"image": str(file), **found}) + "\n")
+            yield file, drawing, _in_words(found)
     finally:
         if lines:
             write_atomically(out / "predictions.jsonl", "".join(lines).encode())
         lock.release()
 
 
+def describe(prediction: Prediction, classes: Sequence[str], score_threshold: float) -> dict[str, Any]:
+    """A prediction as JSON holds it. objects: those that score at least the threshold, boxes as xyxy in pixels. pixels:
+    the part of them that each class of the semantic map has, largest first.
+    """
+    found: dict[str, Any] = {}
+    if prediction.boxes is not None:
+        found["objects"] = [
+            {
+                "label": classes[int(prediction.labels[i])],
+                "score": round(float(prediction.scores[i]), 4),
+                "box": [round(value, 2) for value in prediction.boxes[i].tolist()],
+            }
+            for i in (prediction.scores >= score_threshold).nonzero().flatten().tolist()
+        ]
+    if prediction.semantic_map is not None:
+        names = ("background", *classes)
+        parts = shares(prediction.semantic_map.numpy())
+        found["pixels"] = [{"label": names[value], "share": round(share, 4)} for value, share in parts.items()]
+    return found
+
+
+def _in_words(found: Mapping[str, Any]) -> str:
+    nouns = {"objects": "objects", "pixels": "classes"}
+    return ", ".join(f"{len(items)} {nouns[what]}" for what, items in found.items())
+
+
+def _map_file(drawing: Path) -> Path:
+    return drawing.parent / "maps" / drawing.name
+
+
+def _write_png(path: Path, image: Image.Image) -> None:
+    picture = BytesIO()
+    image.save(picture, "png")
+    write_atomically(path, picture.getvalue())
+
+
 def _check_drawings(images: Sequence[Path], drawings: Sequence[Path]) -> None:
     existing = {file.resolve() for file in images}
     for file, drawing in zip(images, drawings, strict=True):
-        if drawing.resolve() in existing:
-            raise ValueError(f"image {file}: its drawing would replace {drawing}; name another folder by --out")
+        for written in (drawing, _map_file(drawing)):
+            if written.resolve() in existing:
+                raise ValueError(f"image {file}: its drawing would replace {written}; name another folder by --out")
     drawing, count = Counter(drawings).most_common(1)[0]
     if count > 1:
         raise ValueError(f"{count} images would be drawn to {drawing}: want distinct names, or one call for each")

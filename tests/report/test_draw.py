@@ -1,9 +1,11 @@
+import dataclasses
 from itertools import combinations
 
 import numpy as np
 import torch
 
-from roibench.report.draw import colour, draw
+from roibench.report.canvas import colour
+from roibench.report.draw import draw
 from roibench.structures import Prediction
 
 CLASSES = ("circle", "square")
@@ -72,3 +74,62 @@ def test_colours_are_stable_and_far_apart():
     assert colour(3) == colour(3)
     apart = [np.abs(np.subtract(colour(a), colour(b))).sum() for a, b in combinations(range(12), 2)]
     assert min(apart) > 60
+
+
+def striped(*values, height=128, width=128) -> Prediction:
+    """A semantic map of equal upright stripes, one per value."""
+    columns = torch.arange(width) * len(values) // width
+    return Prediction(semantic_map=torch.tensor(values, dtype=torch.uint8)[columns].repeat(height, 1))
+
+
+def test_a_map_colours_its_classes_and_leaves_the_background():
+    image = torch.full((3, 128, 128), 100, dtype=torch.uint8)
+    picture = np.asarray(draw(image, striped(0, 1, 2), CLASSES))[:640]
+    stripes = picture[300, [100, 320, 540]]
+    assert stripes[0].tolist() == [100, 100, 100]
+    for stripe, label in zip(stripes[1:], (0, 1), strict=True):
+        assert np.abs(stripe - (0.6 * np.array(colour(label)) + 40)).max() <= 1
+
+
+def test_a_maps_outlines_are_solid():
+    picture = draw(BLACK, striped(1, 2), CLASSES).crop((0, 0, 640, 640))
+    for label in (0, 1):
+        ys, xs = np.nonzero(coloured(picture, label))
+        assert set(ys) == set(range(640)) and np.abs(xs - 320).max() <= 4
+
+
+def test_the_legend_stands_below_and_names_each_class_of_the_map_with_its_share():
+    picture = draw(BLACK, striped(0, 2, 2, 2), CLASSES)
+    assert picture.width == 640 and picture.height > 640
+    legend = picture.crop((0, 640, *picture.size))
+    assert not coloured(legend, 0).any()  # the circle isn't in the map
+    left = coloured(legend, 1).nonzero()[1]
+    assert left.size > 100 and left.max() < 50  # the largest stands first
+    one, other = (np.asarray(draw(BLACK, striped(0, 2), names)) for names in (CLASSES, ("circle", "ring")))
+    assert (one != other).any() and (one[:640] == other[:640]).all()
+
+
+def test_a_legend_of_many_classes_is_wrapped_and_a_long_name_is_cut():
+    few, many = (draw(BLACK, striped(*range(count)), [f"class {i}" for i in range(20)]) for count in (3, 20))
+    assert many.width == few.width == 640 and many.height > few.height
+    assert all(coloured(many.crop((0, 640, *many.size)), label).any() for label in range(19))
+    draw(
+        torch.zeros(3, 640, 40, dtype=torch.uint8),
+        striped(1, height=640, width=40),
+        ("an_endless_name_of_a_class",) * 2,
+    )
+
+
+def test_a_map_of_one_pixel_or_of_the_largest_class_is_drawn():
+    draw(torch.zeros(3, 1, 1, dtype=torch.uint8), striped(1, height=1, width=1), CLASSES)
+    draw(BLACK, striped(254), [str(i) for i in range(254)])
+
+
+def test_boxes_lie_on_top_of_a_map():
+    both = dataclasses.replace(found((20, 40, 100, 90)), semantic_map=striped(2).semantic_map)
+    ys, _ = np.nonzero(coloured(draw(BLACK, both, CLASSES)))
+    assert abs(ys.max() - 450) <= 2
+
+
+def test_what_has_nothing_to_draw_is_the_image():
+    assert not np.asarray(draw(BLACK, Prediction(), CLASSES)).any()

@@ -1,37 +1,22 @@
 """A prediction drawn on its image, to be looked at: one layer per kind of prediction, each on top of the one before."""
 
-import colorsys
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
+from roibench.report.canvas import Canvas, colour, fitting, ink
+from roibench.report.draw_map import add_legend, draw_map
 from roibench.report.labels import covered
 from roibench.structures import Prediction
 
 _READABLE = 640  # pixels: a smaller image is enlarged until its longer side has about as many
-_GOLDEN = 0.618034  # turns of hue between one class and the next: the colours of any first n are well apart
-
-Colour = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class _Canvas:
-    """The enlarged image, and how many of its pixels one pixel of the original became."""
-
-    image: Image.Image
-    scale: int
-
-    @property
-    def unit(self) -> float:
-        """A line's width, in step with the picture's size."""
-        return max(2.0, max(self.image.size) / 320)
 
 
 def draw(image: Tensor, prediction: Prediction, classes: Sequence[str], score_threshold: float = 0.3) -> Image.Image:
-    """Draw the detections that score at least the threshold on an image, uint8 [3, H, W].
+    """Draw what was predicted on an image, uint8 [3, H, W]: its semantic map with a legend below, and the detections
+    that score at least the threshold.
 
     classes: names by label. A class has the same colour in every picture. An image of less than 640 pixels is enlarged
     by a whole factor, its pixels left as squares.
@@ -41,19 +26,16 @@ def draw(image: Tensor, prediction: Prediction, classes: Sequence[str], score_th
     enlarged = Image.fromarray(pixels).resize(
         (pixels.shape[1] * scale, pixels.shape[0] * scale), Image.Resampling.NEAREST
     )
-    canvas = _Canvas(enlarged, scale)
-    shown = _shown(prediction, score_threshold)
-    _draw_boxes(canvas, prediction, shown)
-    _draw_tags(canvas, prediction, shown, classes)
+    canvas = Canvas(enlarged, scale)
+    if prediction.semantic_map is not None:
+        draw_map(canvas, prediction.semantic_map.numpy())
+    if prediction.boxes is not None:
+        shown = _shown(prediction, score_threshold)
+        _draw_boxes(canvas, prediction, shown)
+        _draw_tags(canvas, prediction, shown, classes)
+    if prediction.semantic_map is not None:
+        add_legend(canvas, prediction.semantic_map.numpy(), classes)
     return canvas.image
-
-
-def colour(label: int) -> Colour:
-    """The colour of a class, by its index: hues a golden section apart, and three steps of lightness."""
-    value = (1.0, 0.72, 0.88)[label % 3]
-    saturation = (0.85, 0.95, 0.55)[label % 3]
-    red, green, blue = colorsys.hsv_to_rgb(label * _GOLDEN % 1, saturation, value)
-    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def _shown(prediction: Prediction, score_threshold: float) -> list[int]:
@@ -63,7 +45,7 @@ def _shown(prediction: Prediction, score_threshold: float) -> list[int]:
     return order[scores[order] >= score_threshold].tolist()
 
 
-def _draw_boxes(canvas: _Canvas, prediction: Prediction, shown: list[int]) -> None:
+def _draw_boxes(canvas: Canvas, prediction: Prediction, shown: list[int]) -> None:
     pen = ImageDraw.Draw(canvas.image)
     for i in shown:
         corners = _corners(canvas, prediction, i)
@@ -74,25 +56,25 @@ def _draw_boxes(canvas: _Canvas, prediction: Prediction, shown: list[int]) -> No
             pen.rectangle(inner, outline=colour(int(prediction.labels[i])), width=round(canvas.unit))
 
 
-def _draw_tags(canvas: _Canvas, prediction: Prediction, shown: list[int], classes: Sequence[str]) -> None:
+def _draw_tags(canvas: Canvas, prediction: Prediction, shown: list[int], classes: Sequence[str]) -> None:
     """Class and score of each box on a patch of its colour, inside the picture and beside one another."""
     pen = ImageDraw.Draw(canvas.image)
-    font = ImageFont.load_default(size=round(7 * canvas.unit))
+    font = canvas.font
     pad = round(canvas.unit)
     taken: list[list[float]] = []
     for i in reversed(shown):  # the best have the first choice
         label = int(prediction.labels[i])
-        text = _fitting(classes[label], f" {float(prediction.scores[i]):.2f}", font, canvas.image.width - 2 * pad)
+        text = fitting(classes[label], f" {float(prediction.scores[i]):.2f}", font, canvas.image.width - 2 * pad)
         left, _, right, _ = font.getbbox(text, anchor="ls")
         ascent, descent = font.getmetrics()
         size = (right - left + 2 * pad, ascent + descent)
         patch = _tag_place(canvas, _corners(canvas, prediction, i), size, taken)
         taken.append(patch)
         pen.rectangle(patch, fill=colour(label))
-        pen.text((patch[0] + pad - left, patch[1] + ascent), text, fill=_ink(colour(label)), font=font, anchor="ls")
+        pen.text((patch[0] + pad - left, patch[1] + ascent), text, fill=ink(colour(label)), font=font, anchor="ls")
 
 
-def _tag_place(canvas: _Canvas, box: list[float], size: tuple[float, float], taken: list[list[float]]) -> list[float]:
+def _tag_place(canvas: Canvas, box: list[float], size: tuple[float, float], taken: list[list[float]]) -> list[float]:
     """Above the box, else inside its top, below it, or at its right end: where the fewest other tags are covered."""
     x1, y1, x2, y2 = box
     width, height = size
@@ -105,22 +87,7 @@ def _tag_place(canvas: _Canvas, box: list[float], size: tuple[float, float], tak
     return candidates[cost.argmin()].tolist()
 
 
-def _fitting(name: str, score: str, font: ImageFont.FreeTypeFont, width: float) -> str:
-    """Name and score, the name cut where both are wider than the picture."""
-    text = name + score
-    while name and font.getlength(text) > width:
-        name = name[:-1]
-        text = f"{name}\N{HORIZONTAL ELLIPSIS}{score}"
-    return text
-
-
-def _ink(background: Colour) -> Colour:
-    """Black or white, whichever stands out more (luma of Rec. 601)."""
-    luma = np.dot(background, (0.299, 0.587, 0.114))
-    return (0, 0, 0) if luma > 128 else (255, 255, 255)
-
-
-def _corners(canvas: _Canvas, prediction: Prediction, index: int) -> list[float]:
+def _corners(canvas: Canvas, prediction: Prediction, index: int) -> list[float]:
     """A box in pixels of the canvas, cut to it: x1 <= x2, y1 <= y2."""
     width, height = canvas.image.size
     x1, y1, x2, y2 = (float(c) * canvas.scale for c in prediction.boxes[index])

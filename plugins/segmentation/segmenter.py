@@ -1,0 +1,114 @@
+"""What networks that name every pixel have in common: images in, maps of the images' own sizes out, and the loss."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from roibench.model import TrainableModel, stage
+from roibench.nn.images import ImageBatch, batch_images
+from roibench.structures import Input, Prediction, Target
+from roibench.tasks import DatasetInfo
+
+VOID = 255  # in Target.semantic_map: a pixel that is neither learned nor scored
+
+
+class Segmenter(TrainableModel):
+    """A backbone, whose maps a decoder turns into class scores [B, classes + 1, H, W], background first.
+
+    stride: of the backbone's coarsest map; images are padded to multiples of it. short_side, long_side: as batch_images
+    has them, in pixels.
+    """
+
+    stages = ("preprocess", "backbone", "decoder", "postprocess")
+
+    def __init__(
+        self, backbone: nn.Module, decoder: nn.Module, stride: int, short_side: int | None, long_side: int
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.decoder = decoder
+        self.stride = stride
+        self.short_side = short_side
+        self.long_side = long_side
+
+    @torch.inference_mode()
+    def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
+        with stage("preprocess"):
+            batch = self._batch(inputs)
+        with stage("backbone"):
+            features = self.backbone(batch.pixels)
+        with stage("decoder"):
+            scores = self.decoder(features)
+        with stage("postprocess"):
+            return [Prediction(semantic_map=self._map(one, batch, index)) for index, one in enumerate(scores)]
+
+    def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
+        batch = self._batch(inputs)
+        return pixel_losses(self.decoder(self.backbone(batch.pixels)), batch_maps(batch, targets))
+
+    def _batch(self, inputs: Sequence[Input]) -> ImageBatch:
+        return batch_images(inputs, self.device, self.short_side, self.long_side, self.stride)
+
+    @staticmethod
+    def _map(scores: Tensor, batch: ImageBatch, index: int) -> Tensor:
+        """Scores [C, H, W] of the padded image -> its best classes, uint8, in the size of the image as given."""
+        height, width = batch.sizes[index]
+        scores, size = scores[:, :height, :width], batch.originals[index]
+        best = scores.argmax(0).to(torch.uint8) if size == (height, width) else enlarged_argmax(scores, size)
+        return best.cpu()
+
+
+def check_classes(info: DatasetInfo) -> int:
+    """How many classes there are. Raises ValueError where a map of bytes can't hold them beside background and void."""
+    count = len(info.classes)
+    if count >= VOID:
+        raise ValueError(f"data set {info.name!r} has {count} classes; a semantic map holds {VOID - 1}")
+    return count
+
+
+def batch_maps(batch: ImageBatch, targets: Sequence[Target]) -> Tensor:
+    """The semantic maps in pixels of the batch, int64 [B, H, W]: resized to the nearest pixel, padded with void."""
+    maps = torch.full((len(targets), *batch.pixels.shape[-2:]), VOID, dtype=torch.uint8)
+    for one, target, (height, width) in zip(maps, targets, batch.sizes, strict=True):
+        resized = F.interpolate(target.semantic_map[None, None], (height, width), mode="nearest-exact")
+        one[:height, :width] = resized[0, 0]
+    return maps.to(batch.pixels.device, torch.int64)
+
+
+def pixel_losses(scores: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+    """Cross entropy and soft Dice of scores [B, C, H, W] for a batch's maps, int64 [B, H, W] with VOID.
+
+    Together, as in nnU-Net (Isensee et al. 2021): the one is the mean over pixels, most of which are background; the
+    other, 1 - 2 |A B| / (|A| + |B|) (Milletari et al. 2016, arXiv 1606.04797, without the squares), the mean over the
+    classes that the batch holds. Both are 0 where nothing but void is wanted.
+    """
+    classes = scores.shape[1]
+    log_probabilities = scores.float().contiguous().log_softmax(1)  # faster in planes than with classes side by side
+    asked = wanted != VOID
+    surprise = F.nll_loss(log_probabilities, wanted, ignore_index=VOID, reduction="none")
+    bins = torch.where(asked, wanted, classes).flatten()  # the last one is void's
+    true = torch.bincount(bins, minlength=classes + 1)[:classes]
+    right = surprise.new_zeros(classes + 1).scatter_add(0, bins, (-surprise).exp().flatten())[:classes]
+    predicted = (log_probabilities.exp() * asked[:, None]).flatten(2).sum((0, 2))
+    dice = 1 - 2 * right / (predicted + true).clamp(min=1)
+    held = true > 0
+    return {
+        "cross_entropy": surprise.sum() / asked.sum().clamp(min=1),
+        "dice": dice[held].sum() / held.sum().clamp(min=1),
+    }
+
+
+def enlarged_argmax(scores: Tensor, size: tuple[int, int]) -> Tensor:
+    """The best class, uint8 [*size], of scores [C, H, W] interpolated (bilinear) to a size.
+
+    One class at a time: at a photograph's size, all of them together take gigabytes.
+    """
+    best = scores.new_full(size, -torch.inf)
+    label = torch.zeros(size, dtype=torch.uint8, device=scores.device)
+    for index, one in enumerate(scores):
+        score = F.interpolate(one[None, None], size, mode="bilinear", align_corners=False)[0, 0]
+        label.masked_fill_(score > best, index)
+        torch.maximum(best, score, out=best)
+    return label
