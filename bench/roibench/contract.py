@@ -254,6 +254,42 @@ class SegmentationContract(NetworkContract):
         assert (alone.semantic_map == together.semantic_map).float().mean() > 0.999
 
 
+class ClassifierContract(NetworkContract):
+    """What the classification task relies on, of a network that learns the class of an image."""
+
+    def truths(self) -> list[Target]:
+        objects = DetectorContract.objects((10, 10, 60, 60, 0), (70, 40, 100, 110, 2))
+        return [
+            dataclasses.replace(
+                objects, image_label=label, semantic_map=SegmentationContract.bands(*bands).semantic_map
+            )
+            for label, bands in ((0, (0, 1, 3)), (2, (3, 2, 0)))
+        ]
+
+    def empty_truths(self) -> list[Target]:
+        """What isn't a class by image is a help, not a need."""
+        return [Target(image_label=1), Target(image_label=2)]
+
+    def test_class_scores_are_probabilities(self, eager: TrainableModel) -> None:
+        for prediction in eager.predict(self.noise((128, 128), (1, 1), (3, 300))):
+            scores = prediction.class_scores
+            assert scores.dtype == torch.float32 and scores.shape == (len(self.info.classes),)
+            assert (scores >= 0).all() and scores.sum().item() == pytest.approx(1, abs=1e-5)
+
+    def test_an_image_alone_and_beside_others_of_any_size_gives_the_same_scores(self, eager: TrainableModel) -> None:
+        inputs = self.noise((70, 100), (128, 128), (9, 250), (400, 300))
+        alone = [eager.predict([one])[0].class_scores for one in inputs]
+        together = [one.class_scores for one in eager.predict(inputs)]
+        assert torch.allclose(torch.stack(alone), torch.stack(together), atol=1e-5)
+        assert (together[0] - together[1]).abs().max() > 1e-4  # or it would say the same of everything
+
+    def test_an_enlarged_image_gets_like_scores(self, eager: TrainableModel) -> None:
+        [small] = self.noise((60, 100))
+        large = Input("large", small.image.repeat_interleave(3, 1).repeat_interleave(3, 2))
+        one, other = (prediction.class_scores for prediction in eager.predict([small, large]))
+        assert torch.allclose(one, other, atol=0.05)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Noise:
     """A data set of a few inputs that share a target."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,17 @@ class Model(Protocol):
     def fit(self, data: "Dataset", trainer: "Trainer") -> None: ...
     def state_dict(self) -> dict[str, Tensor]: ...
     def load_state_dict(self, state: Mapping[str, Tensor]) -> object: ...
+
+
+@runtime_checkable
+class Illustrated(Protocol):
+    """A model that has more to show than its predictions.
+
+    artefacts: of a few inputs, things to look at by name: uint8 tensors [3, H, W] are pictures; other tensors, and what
+    JSON can hold, are kept as they are. Called once per cell, outside the timed span.
+    """
+
+    def artefacts(self, inputs: Sequence[Input]) -> Mapping[str, Any]: ...
 
 
 class TrainableModel(nn.Module):

@@ -8,10 +8,9 @@ from torch import Tensor, nn
 
 from roibench.model import TrainableModel, stage
 from roibench.nn.images import ImageBatch, batch_images
+from roibench.nn.truth import VOID, batch_maps
 from roibench.structures import Input, Prediction, Target
 from roibench.tasks import DatasetInfo
-
-VOID = 255  # in Target.semantic_map: a pixel that is neither learned nor scored
 
 
 class Segmenter(TrainableModel):
@@ -66,15 +65,6 @@ def check_classes(info: DatasetInfo) -> int:
     if count >= VOID:
         raise ValueError(f"data set {info.name!r} has {count} classes; a semantic map holds {VOID - 1}")
     return count
-
-
-def batch_maps(batch: ImageBatch, targets: Sequence[Target]) -> Tensor:
-    """The semantic maps in pixels of the batch, int64 [B, H, W]: resized to the nearest pixel, padded with void."""
-    maps = torch.full((len(targets), *batch.pixels.shape[-2:]), VOID, dtype=torch.uint8)
-    for one, target, (height, width) in zip(maps, targets, batch.sizes, strict=True):
-        resized = F.interpolate(target.semantic_map[None, None], (height, width), mode="nearest-exact")
-        one[:height, :width] = resized[0, 0]
-    return maps.to(batch.pixels.device, torch.int64)
 
 
 def pixel_losses(scores: Tensor, wanted: Tensor) -> dict[str, Tensor]:

@@ -32,3 +32,31 @@ def register_models(register):
             weights={"scenes": "weights/detr-scenes.safetensors"},
         )
     )
+    register(
+        ModelSpec(
+            "vit",
+            family="transformer",
+            tasks=(Task.CLASSIFICATION,),
+            build="roibench.plugins.transformer.vit:build",
+            paper=Paper(
+                "An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale",
+                2021,
+                "https://arxiv.org/abs/2010.11929",
+                published={
+                    "ImageNet top-1": "77.9 (ViT-B/16, 384 px, trained on ImageNet alone); 84.0 (on ImageNet-21k first)"
+                },
+            ),
+            trained_on=("image_label",),
+            helped_by=("boxes", "labels", "semantic_map"),
+            recipe=Recipe(
+                epochs=16,
+                batch_size=8,
+                learning_rate=1e-3,
+                optimizer="adamw",
+                weight_decay=0.05,
+                warmup_steps=500,
+                clip_norm=1.0,
+                average=0.999,
+            ),
+        )
+    )

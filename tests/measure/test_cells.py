@@ -4,8 +4,10 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from roibench.files import file_hash
 from roibench.measure.isolate import run_cell
@@ -37,6 +39,11 @@ def test_a_cell_is_timed_and_scored_on_the_same_outputs(tmp_path):
     assert file_hash(tmp_path / record.predictions) == record.predictions_sha256
     assert ids == [f"square-{i}" for i in range(12)]
     assert torch.equal(predictions[3].boxes, torch.tensor([[3.0, 8.0, 19.0, 24.0]]))
+    files = {one.name: tmp_path / one.file for one in record.artefacts}
+    assert set(files) == {"detection: AP per class", "first/image", "sums"}
+    assert Image.open(files["first/image"]).size == (48, 40)
+    assert np.load(files["sums"]).shape == (8,)
+    assert all(file_hash(files[one.name]) == one.sha256 for one in record.artefacts)
     assert Record.model_validate_json(record.model_dump_json()) == record
 
 

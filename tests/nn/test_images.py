@@ -40,6 +40,13 @@ def test_resizing_keeps_the_aspect_and_boxes_come_back(height, width):
     assert torch.allclose(batch.to_image(0, batch.to_batch(0, whole)), whole, atol=1e-3)
 
 
+def test_cells_that_begin_outside_their_image_are_padding():
+    batch = batch_images([image(33, 32), image(64, 17)], CPU, None, 1000, 16)
+    padding = batch.padding(16)
+    assert padding.shape == (2, 4, 2)
+    assert (~padding).int().tolist() == [[[1, 1], [1, 1], [1, 1], [0, 0]], [[1, 1]] * 4]
+
+
 def test_boxes_are_clipped_to_the_image_as_given():
     batch = batch_images([image(50, 80)], CPU, 100, 1000, 32)
     assert batch.to_image(0, torch.tensor([[-9.0, -9.0, 999.0, 999.0]])).tolist() == [[0.0, 0.0, 80.0, 50.0]]

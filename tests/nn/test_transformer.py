@@ -38,6 +38,15 @@ def test_attention_is_torchs():
     assert torch.allclose(ours(query, key, value, bias), theirs, atol=1e-5)
 
 
+def test_attention_weights_are_torchs():
+    torch.manual_seed(0)
+    ours, peer = Attention(24, 4), nn.MultiheadAttention(24, 4, batch_first=True)
+    copy_attention(ours, peer)
+    query, key = torch.randn(2, 5, 24), torch.randn(2, 7, 24)
+    theirs = peer(query, key, key, average_attn_weights=False)[1]
+    assert torch.allclose(ours.weights(query, key), theirs, atol=1e-6)
+
+
 def test_attentions_flops_are_counted():
     """Four projections and two products; a multiply-add is two."""
     attention = Attention(24, 4)
@@ -69,6 +78,7 @@ def test_the_encoder_layer_is_torchs():
     peer.linear2.load_state_dict(ours.feed_forward[2].state_dict())
     x = torch.randn(2, 6, 16)
     assert torch.allclose(ours(x, torch.zeros_like(x)), peer(x), atol=1e-5)
+    assert torch.allclose(ours(x), peer(x), atol=1e-5)
 
 
 def test_positions_reach_queries_and_keys_but_not_values():

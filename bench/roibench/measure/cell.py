@@ -6,19 +6,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import torch
 
 from roibench.assemble import find_weights, ready_model
 from roibench.datasets.sources import open_dataset
 from roibench.files import file_hash
+from roibench.measure.artefacts import save_artefacts
 from roibench.measure.cost import count_cost, memory_now, memory_peak
 from roibench.measure.disturbance import Watch
 from roibench.measure.predictions import cut, save_predictions
 from roibench.measure.provenance import provenance
 from roibench.measure.record import CellSpec, Interval, Memory, Record, Score
 from roibench.measure.timing import summarise, time_predictions, time_stages
-from roibench.model import Model
+from roibench.model import Illustrated, Model
 from roibench.registry import Registry, resolve
 from roibench.structures import Input, Prediction, Target
 from roibench.tasks import RULES, Dataset, ModelSpec, Task
@@ -26,6 +28,7 @@ from roibench.tasks import RULES, Dataset, ModelSpec, Task
 WARMUP_CALLS = 8
 STAGE_IMAGES = 64
 COST_IMAGES = 8
+ILLUSTRATED_IMAGES = 8
 
 
 class CellError(RuntimeError):
@@ -51,8 +54,9 @@ class Batches:
 def measure_cell(spec: CellSpec, folder: Path, registry: Registry, tell: Callable[[str], None]) -> Record:
     """Measures a cell in this process; run_cell (measure.isolate) gives it a process of its own.
 
-    folder: of the run; predictions go to folder/predictions/CELL.npz. tell: is told what begins, for the error message
-    of a cell that dies. Raises whatever the model raises, and CellError where spec and world disagree.
+    folder: of the run; predictions go to folder/predictions/CELL.npz, artefacts to folder/artefacts/CELL. tell: is told
+    what begins, for the error message of a cell that dies. Raises whatever the model raises, and CellError where spec
+    and world disagree.
     """
     started = datetime.now(UTC)
     torch.set_num_threads(spec.threads)
@@ -87,14 +91,19 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, tell: Callabl
     path = folder / "predictions" / f"{spec.id}.npz"
     save_predictions(path, [data[i].input.id for i in range(images)], predictions)
     targets = [data[i].target for i in range(images)]
-    scores = {
-        task.value: _score(task, predictions, targets, model, registry) for task in scored_tasks(model_spec, data)
-    }
+    scores, artefacts = {}, {}
+    for task in scored_tasks(model_spec, data):
+        scores[task.value], found = _score(task, predictions, targets, model, registry)
+        artefacts |= {f"{task.value}: {name}": value for name, value in found.items()}
     tell("stage times")
     stages = time_stages(model, Batches(data, min(images, STAGE_IMAGES), spec.batch_size), precision, device)
     tell("counting FLOPs")
     with precision():
         cost = count_cost(model, list(Batches(data, min(images, COST_IMAGES), spec.batch_size)))
+    if isinstance(model, Illustrated):
+        tell("illustrating")
+        with precision():
+            artefacts |= model.artefacts([data[i].input for i in range(min(images, ILLUSTRATED_IMAGES))])
     rules = RULES[model_spec.tasks[0]]
     return Record(
         cell=spec,
@@ -115,6 +124,7 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, tell: Callabl
         cost=cost,
         predictions=str(path.relative_to(folder)),
         predictions_sha256=file_hash(path),
+        artefacts=save_artefacts(artefacts, folder / "artefacts" / spec.id, folder),
         provenance=provenance(),
     )
 
@@ -158,19 +168,22 @@ def _check(predictions: Sequence[Prediction], images: int) -> None:
 
 def _score(
     task: Task, predictions: Sequence[Prediction], targets: Sequence[Target], model: Model, registry: Registry
-) -> Score:
+) -> tuple[Score, dict[str, Any]]:
+    """The task's scores, and what its metrics found to look at."""
     rules = RULES[task]
     for index, prediction in enumerate(predictions):
         if missing := [name for name in rules.prediction_fields if getattr(prediction, name) is None]:
             raise CellError(f"prediction {index} lacks {missing}, which task {task.value} scores")
     kept = [cut(prediction, rules) for prediction in predictions]
     values: dict[str, Interval] = {}
+    artefacts: dict[str, Any] = {}
     for metric in registry.metrics_for(task):
         result = resolve(metric.compute)(kept, targets, probe=model if metric.needs_probe else None)
         for name, estimate in result.values.items():
             values[name] = Interval(value=estimate.value, low=estimate.low, high=estimate.high)
+        artefacts |= result.artefacts
     if rules.primary not in values:
         raise CellError(
             f"no metric of task {task.value} gave its primary value {rules.primary!r}; got {sorted(values)}"
         )
-    return Score(primary=rules.primary, values=values)
+    return Score(primary=rules.primary, values=values), artefacts

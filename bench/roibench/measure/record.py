@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from roibench.datasets.sources import Source
 
-SCHEMA_VERSION = 2  # 2 added `disturbance`; records of version 1 are still read
+SCHEMA_VERSION = 3  # 2 added `disturbance`, 3 `artefacts`; older records are still read
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -121,6 +121,14 @@ class Cost(_Data):
     counted_images: int
 
 
+class Artefact(_Data):
+    """Something to look at: file is relative to the run's folder."""
+
+    name: str
+    file: str
+    sha256: str
+
+
 class Provenance(_Data):
     """Where and with what a record was made."""
 
@@ -162,6 +170,7 @@ class Record(_Data):
     cost: Cost | None = None
     predictions: str | None = None
     predictions_sha256: str | None = None
+    artefacts: list[Artefact] = []
     provenance: Provenance
 
     @model_validator(mode="after")

@@ -37,6 +37,13 @@ class ImageBatch:
         limit = boxes.new_tensor((width, height, width, height))
         return torch.minimum((boxes / self._factors(index, boxes)).clamp(min=0), limit)
 
+    def padding(self, stride: int) -> Tensor:
+        """Which cells of a map of this stride begin outside their image: bool [B, H / stride, W / stride]."""
+        device = self.pixels.device
+        height, width = (torch.arange(0, side, stride, device=device) for side in self.pixels.shape[2:])
+        limit = torch.tensor(self.sizes, device=device)
+        return (height >= limit[:, :1])[:, :, None] | (width >= limit[:, 1:])[:, None]
+
     def _factors(self, index: int, boxes: Tensor) -> Tensor:
         y, x = self.scales[index]
         return boxes.new_tensor((x, y, x, y))

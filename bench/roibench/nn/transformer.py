@@ -33,33 +33,41 @@ class Attention(nn.Module):
 
         bias: added to the scaled products, of a shape that broadcasts to [B, heads, N, M]; -inf hides a key.
         """
-        q, k, v = (
-            layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for layer, x in ((self.query, query), (self.key, key), (self.value, value))
-        )
+        weights = self.weights(query, key, bias)
+        return self.output((weights @ self._heads(self.value(value))).transpose(1, 2).flatten(2))
+
+    def weights(self, query: Tensor, key: Tensor, bias: Tensor | None = None) -> Tensor:
+        """How much each query looks at each key: [B, heads, N, M], rows of sum 1. Arguments as in `forward`."""
+        q, k = self._heads(self.query(query)), self._heads(self.key(key))
         # Written out: for the few hundred tokens of a detector, torch's fused kernels take twice as long on the CPU.
         scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
-        weights = (scores if bias is None else scores + bias).softmax(-1)
-        return self.output((weights @ v).transpose(1, 2).flatten(2))
+        return (scores if bias is None else scores + bias).softmax(-1)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """[B, N, dim] -> [B, heads, N, dim / heads]."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
-def feed_forward(dim: int, hidden: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(dim, hidden), nn.ReLU(), nn.Linear(hidden, dim))
+def feed_forward(dim: int, hidden: int, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(dim, hidden), activation(), nn.Linear(hidden, dim))
 
 
 class EncoderLayer(nn.Module):
     """Self-attention and a feed-forward network, each normalised before and added to its input."""
 
-    def __init__(self, dim: int, heads: int, hidden: int) -> None:
+    def __init__(self, dim: int, heads: int, hidden: int, activation: type[nn.Module] = nn.ReLU) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(dim)
         self.attention = Attention(dim, heads)
         self.feed_forward_norm = nn.LayerNorm(dim)
-        self.feed_forward = feed_forward(dim, hidden)
+        self.feed_forward = feed_forward(dim, hidden, activation)
 
-    def forward(self, x: Tensor, position: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Tokens and their positions' embeddings [B, N, dim] -> [B, N, dim]. Values carry no position."""
+    def forward(self, x: Tensor, position: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+        """Tokens, and their positions' embeddings unless they hold them already, [B, N, dim] -> [B, N, dim].
+
+        Values carry no position. bias: as in Attention.
+        """
         value = self.attention_norm(x)
-        place = value + position
+        place = value if position is None else value + position
         x = x + self.attention(place, place, value, bias)
         return x + self.feed_forward(self.feed_forward_norm(x))

@@ -1,13 +1,16 @@
-"""Ground truth as a detector's losses want it: on the model's device, in pixels of the batch."""
+"""Ground truth as losses want it: on the model's device, in pixels of the batch."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from roibench.nn.images import ImageBatch
 from roibench.structures import Target
+
+VOID = 255  # in Target.semantic_map: a pixel that is neither learned nor scored
 
 
 class Truth(NamedTuple):
@@ -16,6 +19,15 @@ class Truth(NamedTuple):
     boxes: Tensor
     labels: Tensor
     ignored: Tensor | None
+
+
+def batch_maps(batch: ImageBatch, targets: Sequence[Target]) -> Tensor:
+    """The semantic maps in pixels of the batch, int64 [B, H, W]: resized to the nearest pixel, padded with void."""
+    maps = torch.full((len(targets), *batch.pixels.shape[-2:]), VOID, dtype=torch.uint8)
+    for one, target, (height, width) in zip(maps, targets, batch.sizes, strict=True):
+        resized = F.interpolate(target.semantic_map[None, None], (height, width), mode="nearest-exact")
+        one[:height, :width] = resized[0, 0]
+    return maps.to(batch.pixels.device, torch.int64)
 
 
 def batch_truths(batch: ImageBatch, targets: Sequence[Target]) -> list[Truth]:

@@ -1,0 +1,33 @@
+"""Classifiers by convolutions: what a whole image shows."""
+
+from roibench.hookspecs import hookimpl
+from roibench.tasks import ModelSpec, Paper, Recipe, Task
+
+
+@hookimpl
+def register_models(register):
+    register(
+        ModelSpec(
+            "resnet_classifier",
+            family="classification",
+            tasks=(Task.CLASSIFICATION,),
+            build="roibench.plugins.classification.resnet_classifier:build",
+            paper=Paper(
+                "Deep Residual Learning for Image Recognition",
+                2015,
+                "https://arxiv.org/abs/1512.03385",
+                published={"ImageNet top-1": "72.1 (ResNet-18, 1.8 GFLOP), 77.1 (ResNet-50, 3.8 GFLOP), 10 crops"},
+            ),
+            trained_on=("image_label",),
+            helped_by=("boxes", "labels", "semantic_map"),
+            recipe=Recipe(
+                epochs=16,
+                batch_size=8,
+                learning_rate=3e-3,
+                optimizer="adamw",
+                weight_decay=0.05,
+                warmup_steps=300,
+                average=0.999,
+            ),
+        )
+    )

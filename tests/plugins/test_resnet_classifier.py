@@ -1,0 +1,60 @@
+"""The residual classifier through the doors that everybody uses, and what class activation mapping relies on."""
+
+import dataclasses
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from roibench.assemble import build_model
+from roibench.contract import ClassifierContract
+from roibench.registry import installed
+from roibench.tasks import DatasetInfo
+
+INFO = DatasetInfo("scenes", "val", ("circle", "square", "triangle"), image_size=(128, 128))
+
+
+class TestResNetClassifier(ClassifierContract):
+    model = "resnet_classifier"
+
+
+def untrained(**overrides):
+    torch.manual_seed(0)
+    return build_model(installed().models["resnet_classifier"], INFO, overrides).eval()
+
+
+@torch.no_grad()
+def test_a_classs_score_is_the_mean_of_its_map():
+    """What class activation mapping rests on: nothing but a mean and one linear layer follows the last features."""
+    model = untrained()
+    batch = model.batch(ClassifierContract.noise((128, 128), (128, 70)))
+    features = model.features(batch)
+    maps = torch.einsum("kc,bchw->bkhw", model.head.weight, features)
+    expected = torch.stack([maps[0].mean((1, 2)), maps[1, :, :, :5].mean((1, 2))]) + model.head.bias
+    assert torch.allclose(model.logits(features, batch), expected, atol=1e-5)
+
+
+def test_the_loss_is_cross_entropy():
+    model = untrained()
+    inputs, targets = ClassifierContract.noise((128, 128), (128, 128)), TestResNetClassifier().truths()
+    batch = model.batch(inputs)
+    logits = model.logits(model.features(batch), batch)
+    losses = model.losses(inputs, targets)
+    assert torch.allclose(losses["class"], F.cross_entropy(logits, torch.tensor([0, 2])))
+
+
+@pytest.mark.parametrize("name", ["resnet_classifier", "vit"])
+def test_images_learned_by_heart_are_told_apart(name):
+    """A classifier that can't is broken between labels, losses and scores; the images aren't square on purpose."""
+    torch.manual_seed(0)
+    model = build_model(installed().models[name], INFO).train()
+    inputs = ClassifierContract.noise((96, 128), (128, 50), (30, 40))
+    [first, second] = TestResNetClassifier().truths()
+    targets = [dataclasses.replace(one, semantic_map=None) for one in (second, first, second)]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    for _ in range(15):
+        optimizer.zero_grad()
+        sum(model.losses(inputs, targets).values()).backward()
+        optimizer.step()
+    labels = [int(one.class_scores.argmax()) for one in model.eval().predict(inputs)]
+    assert labels == [2, 0, 2]

@@ -1,0 +1,100 @@
+"""ViT through the doors that everybody uses; its layers against torchvision's."""
+
+import torch
+from torch import nn
+from torchvision.models.vision_transformer import EncoderBlock
+
+from roibench.assemble import build_model
+from roibench.contract import ClassifierContract
+from roibench.nn.transformer import EncoderLayer
+from roibench.registry import installed
+from roibench.tasks import DatasetInfo
+
+INFO = DatasetInfo("scenes", "val", ("circle", "square", "triangle"), image_size=(128, 128))
+
+
+class TestViT(ClassifierContract):
+    model = "vit"
+
+
+def untrained(**overrides):
+    torch.manual_seed(0)
+    return build_model(installed().models["vit"], INFO, overrides).eval()
+
+
+def peer_of(layer: EncoderLayer) -> EncoderBlock:
+    """torchvision's block with the layer's weights, which are drawn anew, all of them."""
+    dim, hidden = layer.attention.query.in_features, layer.feed_forward[0].out_features
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    peer = EncoderBlock(layer.attention.heads, dim, hidden, 0.0, 0.0, norm_layer=nn.LayerNorm).eval()
+    projections = (layer.attention.query, layer.attention.key, layer.attention.value)
+    with torch.no_grad():
+        peer.self_attention.in_proj_weight.copy_(torch.cat([one.weight for one in projections]))
+        peer.self_attention.in_proj_bias.copy_(torch.cat([one.bias for one in projections]))
+    for mine, theirs in (
+        (layer.attention_norm, peer.ln_1),
+        (layer.attention.output, peer.self_attention.out_proj),
+        (layer.feed_forward_norm, peer.ln_2),
+        (layer.feed_forward[0], peer.mlp[0]),
+        (layer.feed_forward[2], peer.mlp[3]),
+    ):
+        theirs.load_state_dict(mine.state_dict())
+    return peer
+
+
+@torch.no_grad()
+def test_the_encoder_is_torchvisions():
+    model = untrained()
+    peers = nn.Sequential(*map(peer_of, model.encoder))
+    nn.init.normal_(model.norm.weight)
+    nn.init.normal_(model.norm.bias)
+    batch = model.batch(ClassifierContract.noise((128, 128), (128, 128)))
+    tokens = model.tokens(batch.pixels)
+    assert torch.allclose(model.encode(tokens, model.hiding(batch)), model.norm(peers(tokens)), atol=1e-3)
+
+
+@torch.no_grad()
+def test_padding_is_not_looked_at():
+    model = untrained()
+    batch = model.batch(ClassifierContract.noise((128, 60), (128, 128)))
+    tokens, hiding = model.tokens(batch.pixels), model.hiding(batch)
+    changed = tokens.clone()
+    hidden = batch.padding(model.stride).flatten(1)
+    assert hidden[0].sum() == 8 * 4 and not hidden[1].any()
+    changed[:, 1:][hidden] += 100
+    assert torch.equal(model.encode(tokens, hiding)[:, 0], model.encode(changed, hiding)[:, 0])
+
+
+@torch.no_grad()
+def test_rollout_is_the_product_of_the_layers():
+    """Against sums over paths, written out: two layers of three tokens."""
+    model = untrained(image_size=32, widths=(4, 8), blocks=(1,), dim=8, heads=2, hidden=8, layers=2)
+    tokens = model.tokens(model.batch(ClassifierContract.noise((32, 32))).pixels)
+    matrices = []
+    for layer in model.encoder:
+        nn.init.normal_(layer.attention.query.weight)
+        normed = layer.attention_norm(tokens)
+        weights = layer.attention.weights(normed, normed)[0].mean(0)
+        matrices.append(0.5 * weights + 0.5 * torch.eye(len(weights)))
+        tokens = layer(tokens)
+    first, second = (matrix.tolist() for matrix in matrices)
+    count = len(first)
+    flow = [sum(second[0][middle] * first[middle][source] for middle in range(count)) for source in range(1, count)]
+    [attention] = model.attention_maps(ClassifierContract.noise((32, 32)))
+    expected = nn.functional.interpolate(torch.tensor(flow).view(1, 1, 8, 8), (32, 32), mode="bilinear")[0, 0]
+    assert torch.allclose(attention, expected, atol=1e-6)
+    assert attention.std() > 0.01 * attention.mean()
+
+
+def test_artefacts_are_pictures_of_every_image_and_leave_no_trace():
+    model = untrained()
+    inputs = ClassifierContract.noise((128, 128), (3, 200), (1, 1))
+    before = [one.class_scores for one in model.predict(inputs)]
+    pictures = model.artefacts(inputs)
+    assert [tuple(one.shape) for one in pictures.values()] == [(3, 128, 256), (3, 3, 400), (3, 1, 2)]
+    for one, picture in zip(inputs, pictures.values(), strict=True):
+        assert picture.dtype == torch.uint8
+        assert torch.equal(picture[:, :, : one.image.shape[2]], one.image)
+        assert (picture[:, :, one.image.shape[2] :] <= one.image).all()
+    assert all(torch.equal(a, b.class_scores) for a, b in zip(before, model.predict(inputs), strict=True))
