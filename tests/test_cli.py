@@ -8,7 +8,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from roibench import cli
-from roibench.predict import read_image
+from roibench.predict import describe, read_image
+from roibench.structures import Prediction
 
 runner = CliRunner()
 
@@ -46,6 +47,13 @@ def test_predict_draws_and_writes_every_image(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()]
     assert [line["image"] for line in lines] == [str(tmp_path / name) for name in names]
     assert all((tmp_path / "out" / name).exists() for name in names)
+
+
+def test_the_best_classes_of_an_image_are_described():
+    scores = torch.tensor([0.04, 0.5, 0.03, 0.3, 0.01, 0.12])
+    found = describe(Prediction(class_scores=scores), tuple("abcdef"), 0.9)
+    assert [entry["label"] for entry in found["classes"]] == ["b", "d", "f", "a", "c"]
+    assert found["classes"][0]["score"] == 0.5 and list(found) == ["classes"]
 
 
 def test_export_writes_a_split_that_coco_tools_read(tmp_path):
