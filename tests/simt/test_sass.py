@@ -4,6 +4,7 @@ import ctypes
 import subprocess
 
 import pytest
+
 from simt import sass
 from simt.build import HERE
 
