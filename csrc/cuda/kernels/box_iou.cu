@@ -6,13 +6,16 @@
 // Backward: a warp sums one row of pairs; lanes take every 32nd pair and add up by shuffles in a fixed order, so it is
 // deterministic without atomics. Memory: reads N*M gradients for each side, across rows (uncoalesced) for the second.
 #include "box_iou.h"
+
 #include "launch.h"
+#include "reduce.h"
 
 namespace roibench::cuda {
 namespace {
 
+using simt::kWarp;
+
 constexpr int kThreads = 256;
-constexpr int kWarp = 32;
 constexpr int kRowsPerThread = 16;
 constexpr int64_t kMostBlocksY = 65535;
 
@@ -47,12 +50,6 @@ __global__ void box_iou_elementwise_kernel(const T* __restrict__ boxes1, const T
                                            T* __restrict__ out) {
   const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i < n) out[i] = overlap<kind>(measured<kind>(load(boxes1, i)), measured<kind>(load(boxes2, i)));
-}
-
-template <class T>
-__device__ __forceinline__ T sum_over_warp(T x) {
-  for (int distance = kWarp / 2; distance > 0; distance /= 2) x += __shfl_xor_sync(0xffffffffu, x, distance);
-  return x;
 }
 
 template <IouKind kind, class T>
