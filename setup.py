@@ -16,7 +16,7 @@ from setuptools import setup
 
 
 def cuda_toolkit() -> tuple[str | None, str | None]:
-    """The toolkit's folder as nvcc itself names it, because nvcc may be a wrapper that lies somewhere else; or why not."""
+    """The toolkit's folder as nvcc names it, because nvcc may be a wrapper that lies somewhere else; or why not."""
     if os.environ.get("ROIBENCH_CUDA") == "0":
         return None, "built with ROIBENCH_CUDA=0"
     if torch.version.cuda is None:
