@@ -52,8 +52,8 @@ def test_more_boxes_than_threads_are_those_of_the_cpu(operators, method):
     generator = torch.Generator().manual_seed(1)
     corner = torch.rand(1100, 2, generator=generator) * 30
     boxes = torch.cat([corner, corner + 5], 1)
-    scores = torch.rand(1100, generator=generator) ** 8  # few above the threshold, so that rounds are few
-    assert (scores > 0.9).any() and (scores > 0.9)[1024:].any()
+    scores = torch.rand(1100, generator=generator) ** 4  # few above the threshold, so that rounds are few
+    scores[1060:1064] = scores[30:34] = torch.tensor([0.91, 0.95, 0.95, 0.99])
     assert_same(operators, boxes, scores, method, 0.9)
 
 
