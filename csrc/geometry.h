@@ -201,6 +201,13 @@ ROIBENCH_HD T overlap(const Measured<T>& a, const Measured<T>& b) {
   return diou - ratio(v * v, T(1) - iou + v);
 }
 
+// If the rounded quotient of the shared and the joined area exceeds a threshold, which is not negative, then the shared
+// area is at least this part of the joined one: one multiplication rules out most pairs.
+template <class T>
+ROIBENCH_HD T least_share(T threshold) {
+  return threshold * (sizeof(T) == 4 ? T(1 - 0x1p-22) : T(1 - 0x1p-51));
+}
+
 // ---- derivatives: each adds to `grad` what `d`, the derivative of the loss by the value, means for the box
 // ------------
 

@@ -4,7 +4,9 @@
 
 #include <cstdint>
 
+#include "../focal_loss.h"
 #include "../geometry.h"
+#include "../soft_nms.h"
 
 // x86-64 has three levels (the psABI's names); any other machine runs the first one as plain C++.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
@@ -49,18 +51,6 @@ struct Windows {
   int64_t bins, edges;   // of one window: rows * columns and rows + columns, summed over its grids
   const int64_t* image;  // [windows]: which map of the batch
   const Range* pixels;   // [windows, edges]: for every grid the pixel rows of its rows, then those of its columns
-};
-
-template <class T>
-struct SoftNms {
-  bool gaussian;  // else linear
-  T iou_threshold, sigma, score_threshold;
-};
-
-template <class T>
-struct FocalLoss {
-  T gamma;
-  T positive, negative;  // weight of each class
 };
 
 template <class T>

@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-#include "layout.h"
+#include "../layout.h"
 
 namespace roibench {
 namespace {

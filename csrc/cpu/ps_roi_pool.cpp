@@ -2,7 +2,7 @@
 #include <ATen/ops/zeros.h>
 #include <torch/library.h>
 
-#include "layout.h"
+#include "../layout.h"
 #include "windows.h"
 
 namespace roibench {

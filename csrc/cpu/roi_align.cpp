@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "../checks.h"
+#include "../layout.h"
 #include "half.h"
 #include "kernels.h"
-#include "layout.h"
 #include "parallel.h"
 
 namespace roibench {

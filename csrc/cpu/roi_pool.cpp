@@ -1,6 +1,6 @@
 #include <torch/library.h>
 
-#include "layout.h"
+#include "../layout.h"
 #include "max_pool.h"
 
 namespace roibench {

@@ -4,12 +4,12 @@
 #pragma once
 
 #include <array>
-#include <bit>
-#include <cmath>
 #include <cstdint>
 #include <type_traits>
 #include <utility>
 #include <vector>
+
+#include "../descending_key.h"
 
 namespace roibench {
 
@@ -39,16 +39,6 @@ std::vector<int64_t> stable_order(const std::vector<Key>& keys) {
   std::vector<int64_t> order(n);
   for (int64_t i = 0; i < n; ++i) order[i] = items[i].index;
   return order;
-}
-
-// Ascending keys for descending scores: 0 and -0 are equal, NaN comes last.
-template <class T>
-auto descending_key(T score) {
-  using Key = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
-  if (std::isnan(score)) return ~Key(0);
-  const Key bits = std::bit_cast<Key>(score == T(0) ? T(0) : score);
-  const Key sign = Key(1) << (8 * sizeof(Key) - 1);
-  return bits & sign ? bits : ~(bits | sign);
 }
 
 // Best first; equal scores by index; NaN last.

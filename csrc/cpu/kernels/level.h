@@ -10,7 +10,6 @@ constexpr int kVectorBytes = ROIBENCH_VECTOR_BYTES;
 #include "vector.h"
 
 #include "box_iou.h"
-#include "exponential.h"
 #include "half.h"
 #include "nms.h"
 #include "sigmoid_focal_loss.h"

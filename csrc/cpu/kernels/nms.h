@@ -46,8 +46,7 @@ struct KeptBoxes {
   // Does any box from `begin` on, up to the end of the block that holds the last one before `end`, overlap this one by
   // more than the threshold, which is not negative? The boxes behind `end` are kept boxes, too.
   bool suppress(const Measured<T>& m, T threshold, int64_t begin, int64_t end) const {
-    // If the rounded quotient exceeds the threshold, the shared area is at least this part of the joined one.
-    const T possible = threshold * (sizeof(T) == 4 ? T(1 - 0x1p-22) : T(1 - 0x1p-51));
+    const T possible = least_share(threshold);
     typedef typename LaneMask<T>::type Mask;
     for (int64_t k = begin; k < end; k += kBlock) {
       Mask near = 0;

@@ -64,12 +64,7 @@ struct SoftCandidates {
 #pragma GCC ivdep
     for (int64_t j = 0; j < count; ++j) {
       const Measured<T> other = {{box.x1[j], box.y1[j], box.x2[j], box.y2[j]}, box.area[j], T(0)};
-      const T iou = overlap<IouKind::iou>(taken, other);
-      if constexpr (gaussian) {
-        to[j] *= exp_of_minus(iou * iou / how.sigma);
-      } else {
-        to[j] *= iou > how.iou_threshold ? T(1) - iou : T(1);
-      }
+      to[j] *= decay_of<gaussian>(overlap<IouKind::iou>(taken, other), how);
     }
   }
 };

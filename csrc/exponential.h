@@ -1,6 +1,11 @@
 // exp and log without a library call, so that the loops around them become vectors, with the same bits at every SIMD
-// level. Both are their Taylor series, long enough for the type, on an interval that the exponent's bits shrink.
-// Relative error: below 3e-7 in float32, 6e-16 in float64.
+// level and on the GPU. Both are their Taylor series, long enough for the type, on an interval that the exponent's bits
+// shrink. Relative error: below 3e-7 in float32, 6e-16 in float64.
+#pragma once
+
+#include "geometry.h"
+
+namespace roibench {
 
 template <class T>
 struct Format;
@@ -35,33 +40,31 @@ ROIBENCH_HD To bits_as(From from) {
 template <class T>
 constexpr T kRounder = T(BitsOf<T>(3) << (Format<T>::fraction - 1));
 
-// sum of c[k] x^k over k < terms, c[0] first.
-template <int terms, class T>
-struct Series {
-  T c[terms];
+consteval double factorial(int k) {
+  return k < 2 ? 1 : k * factorial(k - 1);
+}
+template <class T, int k>
+constexpr T kExpTerm = T(1 / factorial(k));  // exp(x) = sum of x^k / k!
+template <class T, int k>
+constexpr T kAtanhTerm = T(1.0 / (2 * k + 1));  // atanh(x) / x = sum of (x^2)^k / (2k + 1)
 
-  ROIBENCH_HD T operator()(T x) const {
-    T sum = c[terms - 1];
-#pragma GCC unroll 16
-    for (int k = terms - 2; k >= 0; --k) sum = sum * x + c[k];
-    return sum;
+// The series from its term k on, divided by x^k.
+template <int k = 0, class T>
+ROIBENCH_HD T exp_series(T x) {
+  if constexpr (k == Format<T>::exp_terms - 1) {
+    return kExpTerm<T, k>;
+  } else {
+    return exp_series<k + 1>(x) * x + kExpTerm<T, k>;
   }
-};
-
-template <class T>
-constexpr auto kExpSeries = [] {  // sum of x^k / k!
-  Series<Format<T>::exp_terms, T> s{};
-  double factorial = 1;
-  for (int k = 0; k < Format<T>::exp_terms; factorial *= ++k) s.c[k] = T(1 / factorial);
-  return s;
-}();
-
-template <class T>
-constexpr auto kAtanhSeries = [] {  // atanh(x) / x = sum of (x^2)^k / (2k + 1)
-  Series<Format<T>::atanh_terms, T> s{};
-  for (int k = 0; k < Format<T>::atanh_terms; ++k) s.c[k] = T(1.0 / (2 * k + 1));
-  return s;
-}();
+}
+template <int k = 0, class T>
+ROIBENCH_HD T atanh_series(T x2) {
+  if constexpr (k == Format<T>::atanh_terms - 1) {
+    return kAtanhTerm<T, k>;
+  } else {
+    return atanh_series<k + 1>(x2) * x2 + kAtanhTerm<T, k>;
+  }
+}
 
 // exp(-a) for a >= 0; 0 where that is no normal number.
 template <class T>
@@ -70,13 +73,13 @@ ROIBENCH_HD T exp_of_minus(T a) {
   const T n = rounded - kRounder<T>;
   const T r = (-a - n * Format<T>::ln2_high) - n * Format<T>::ln2_low;
   const T power = bits_as<T>((bits_as<BitsOf<T>>(rounded) + Format<T>::bias) << Format<T>::fraction);
-  return a > Format<T>::smallest ? T(0) : kExpSeries<T>(r) * power;
+  return a > Format<T>::smallest ? T(0) : exp_series(r) * power;
 }
 
 // 2 atanh(x) = log((1 + x) / (1 - x)) for |x| <= 1/3.
 template <class T>
 ROIBENCH_HD T twice_atanh(T x) {
-  return T(2) * x * kAtanhSeries<T>(x * x);
+  return T(2) * x * atanh_series(x * x);
 }
 
 // log(x) for a positive normal number x; NaN for a negative one and for NaN.
@@ -92,3 +95,5 @@ ROIBENCH_HD T log_of(T x) {
   const T log = exponent * Format<T>::ln2_high + (exponent * Format<T>::ln2_low + twice_atanh((m - T(1)) / (m + T(1))));
   return x >= T(0) ? log : T(NAN);
 }
+
+}  // namespace roibench
