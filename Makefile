@@ -4,8 +4,10 @@ VENV := .venv
 PIP := $(VENV)/bin/pip --disable-pip-version-check
 ARGS ?=
 
-# CUDA operators are built where there is a GPU to run them; ROIBENCH_CUDA=1 forces, =0 forbids.
-export ROIBENCH_CUDA ?= $(if $(shell command -v nvidia-smi),1,0)
+# Here CUDA operators are built where there is a GPU to run them, and nvcc; ROIBENCH_CUDA=1 insists, =0 forbids.
+ifeq ($(shell command -v nvidia-smi),)
+export ROIBENCH_CUDA ?= 0
+endif
 
 # Real data for the tests, where a folder of it lies beside the checkout.
 ifneq ($(wildcard ../shared/data),)

@@ -1,7 +1,8 @@
 """Builds the extension roibench._C. Everything else stands in pyproject.toml.
 
-CUDA is built where nvcc is found and torch is a CUDA build; ROIBENCH_CUDA=0 leaves it out. ROIBENCH_SANITIZE=1 builds
-for `make test-asan`. TORCH_CUDA_ARCH_LIST and MAX_JOBS mean what they mean to torch.
+CUDA is built where torch is a CUDA build and nvcc, of the same major version, is on the PATH; what is missing stands in
+build_info(). ROIBENCH_CUDA=0 leaves it out, ROIBENCH_CUDA=1 insists on it. ROIBENCH_SANITIZE=1 builds for
+`make test-asan`. TORCH_CUDA_ARCH_LIST and MAX_JOBS mean what they mean to torch.
 """
 
 import os
@@ -14,17 +15,28 @@ import torch
 from setuptools import setup
 
 
-def cuda_toolkit() -> str | None:
-    """The toolkit's folder as nvcc itself names it: nvcc may be a wrapper that lies somewhere else."""
-    if os.environ.get("ROIBENCH_CUDA") == "0" or torch.version.cuda is None or not shutil.which("nvcc"):
-        return None
+def cuda_toolkit() -> tuple[str | None, str | None]:
+    """The toolkit's folder as nvcc names it, because nvcc may be a wrapper that lies somewhere else; or why not."""
+    if os.environ.get("ROIBENCH_CUDA") == "0":
+        return None, "built with ROIBENCH_CUDA=0"
+    if torch.version.cuda is None:
+        return None, f"built for torch {torch.__version__}, a CPU build"
+    if not shutil.which("nvcc"):
+        return None, "no nvcc on the PATH when it was built"
     plan = subprocess.run(["nvcc", "--dryrun", "-x", "cu", os.devnull], capture_output=True, text=True).stderr
-    top = re.search(r"TOP=(.*)", plan)
-    return str(Path(top[1].strip()).resolve()) if top else None
+    version = subprocess.run(["nvcc", "--version"], capture_output=True, text=True).stdout
+    top, release = re.search(r"TOP=(.*)", plan), re.search(r"release (\d+)\.\d+", version)
+    if not top or not release:
+        return None, "nvcc did not say which toolkit it belongs to"
+    if release[1] != torch.version.cuda.split(".")[0]:
+        return None, f"nvcc was of CUDA {release[1]}, torch of CUDA {torch.version.cuda}"
+    return str(Path(top[1].strip()).resolve()), None
 
 
 os.environ.setdefault("MAX_JOBS", "2")
-toolkit = cuda_toolkit()
+toolkit, why_no_cuda = cuda_toolkit()
+if not toolkit and os.environ.get("ROIBENCH_CUDA") == "1":
+    raise SystemExit(f"ROIBENCH_CUDA=1, but CUDA can't be built: {why_no_cuda}")
 if toolkit:
     os.environ["CUDA_HOME"] = toolkit
     os.environ.setdefault("TORCH_CUDA_ARCH_LIST", "8.0;9.0+PTX")
@@ -54,6 +66,7 @@ if toolkit:
     files = sources("*.cpp", "autograd/*.cpp", "cpu/*.cpp", "cuda/*.cpp", "cuda/kernels/*.cu")
     extension = CUDAExtension("roibench._C", files, extra_compile_args={"cxx": cxx, "nvcc": nvcc})
 else:
+    cxx += [f'-DROIBENCH_CUDA_MISSING="{why_no_cuda}"']
     files = sources("*.cpp", "autograd/*.cpp", "cpu/*.cpp")
     extension = CppExtension("roibench._C", files, extra_compile_args={"cxx": cxx}, extra_link_args=link)
 

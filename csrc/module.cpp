@@ -30,10 +30,12 @@ py::dict build_info() {
   info["cuda"] = true;
   info["cuda_version"] = ROIBENCH_CUDA_VERSION;
   info["cuda_archs"] = ROIBENCH_CUDA_ARCHS;
+  info["cuda_missing"] = py::none();
 #else
   info["cuda"] = false;
   info["cuda_version"] = py::none();
   info["cuda_archs"] = py::none();
+  info["cuda_missing"] = ROIBENCH_CUDA_MISSING;
 #endif
 #if ROIBENCH_X86_LEVELS
   info["simd_levels"] = py::make_tuple("v2", "v3", "v4");

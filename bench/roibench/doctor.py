@@ -1,7 +1,7 @@
 """What is built, what runs, what is found: the answers to "why doesn't it ...?"."""
 
 import os
-import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ def examine() -> list[tuple[str, str]]:
         ("processor", f"{cpu_name()}, {os.cpu_count()} cores"),
         ("extension", _extension(built)),
         ("SIMD level", f"{ops.simd_level()} (ROIBENCH_SIMD={os.environ.get('ROIBENCH_SIMD', 'not set')})"),
-        ("CUDA", cuda_state(bool(built.get("cuda")))),
+        ("CUDA", cuda_state(built)),
     ]
     for plugin in registry.modules:
         own = [name for (kind, name), origin in registry.origin.items() if origin == plugin]
@@ -49,19 +49,20 @@ def _extension(built: dict[str, Any]) -> str:
     return f"{built['compiler']}, C++{built['cpp_standard']}, torch {built['torch']}, {cuda}, SIMD levels {levels}"
 
 
-def cuda_state(built: bool) -> str:
+def cuda_state(built: Mapping[str, Any]) -> str:
     """CPU only, CUDA built, or CUDA usable; and why not more."""
-    if torch.version.cuda is None:
-        return "CPU only: this torch is a CPU build"
-    if not built:
-        nvcc = shutil.which("nvcc")
-        why = (
-            "built with ROIBENCH_CUDA=0, or before nvcc was there" if nvcc else "no nvcc on the PATH when it was built"
-        )
-        return f"CPU only: {why}"
+    if not built["cuda"]:
+        return f"CPU only: {built['cuda_missing']}"
+    state = f"built for CUDA {built['cuda_version']}, {built['cuda_archs']}"
     if not torch.cuda.is_available():
-        return f"built for CUDA {torch.version.cuda}, not usable: torch finds no GPU"
-    return f"usable: {torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
+        return f"{state}; not usable: torch finds no GPU"
+    gpu = f"{torch.cuda.get_device_name()}, sm_{''.join(map(str, torch.cuda.get_device_capability()))}"
+    try:
+        box = torch.tensor([[0.0, 0.0, 1.0, 1.0]], device="cuda")
+        ops.box_iou(box, box).item()
+    except RuntimeError as error:
+        return f"{state}; not usable on {gpu}: {str(error).splitlines()[0]}"
+    return f"{state}; usable: {gpu}"
 
 
 def _pretrained() -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from roibench.measure.run import Run
 
 RUN: "pytest.StashKey[Run]" = pytest.StashKey()
-DUELS: "pytest.StashKey[dict[tuple[str, str, int], Duel]]" = pytest.StashKey()
+DUELS: "pytest.StashKey[dict[tuple[str, str, int | str], Duel]]" = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,11 +1,76 @@
+"""Every operator's tests run on every device of this machine: they say `ops`, and get it for the CPU and for CUDA.
+
+On the CPU `ops` is roibench.ops. For CUDA it puts its arguments on the GPU and brings the results back, and gradients
+with them, so that what a test makes and compares with stays on the CPU.
+"""
+
 from collections.abc import Callable
-from typing import TypeVar
+from types import ModuleType
+from typing import Any, TypeVar
 
 import pytest
 import torch
 from torch import Tensor
 
+from roibench import ops as operators
+
 T = TypeVar("T")
+
+WHY_NO_CUDA = (
+    f"no CUDA operators: {operators.build_info()['cuda_missing']}"
+    if not operators.build_info()["cuda"]
+    else "no GPU"
+    if not torch.cuda.is_available()
+    else None
+)
+
+
+def moved(x: Any, device: str) -> Any:
+    """Tensors, also in lists and tuples, on that device with the strides that they had; anything else as it is."""
+    if isinstance(x, list | tuple):
+        return type(x)(moved(each, device) for each in x)
+    if not isinstance(x, Tensor) or x.device.type == device:
+        return x
+    if x.numel() == 0 or 0 in x.stride():  # memory that elements share can't be written
+        return x.to(device)
+    return torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=device).copy_(x)
+
+
+class OperatorsOnGpu:
+    """roibench.ops for tensors that live on the CPU."""
+
+    def __init__(self) -> None:
+        for name in operators.__all__:
+            setattr(self, name, self._on_gpu(getattr(operators, name)))
+
+    @staticmethod
+    def _on_gpu(op: Callable) -> Callable:
+        def on_gpu(*arguments: Any, **options: Any) -> Any:
+            on_device = {key: moved(value, "cuda") for key, value in options.items()}
+            return moved(op(*moved(arguments, "cuda"), **on_device), "cpu")
+
+        return on_gpu
+
+
+@pytest.fixture(
+    scope="session",
+    params=["cpu", pytest.param("cuda", marks=pytest.mark.skipif(WHY_NO_CUDA is not None, reason=str(WHY_NO_CUDA)))],
+)
+def device(request: pytest.FixtureRequest) -> str:
+    if request.param == "cuda":
+        torch.backends.cudnn.allow_tf32 = False  # what ATen does for our operators is compared in float32
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def ops(device: str) -> "ModuleType | OperatorsOnGpu":
+    return operators if device == "cpu" else OperatorsOnGpu()
+
+
+@pytest.fixture(scope="session")
+def put(device: str) -> Callable[[T], T]:
+    """Puts what a test gives to torch.ops itself on the device."""
+    return lambda x: moved(x, device)
 
 
 @pytest.fixture

@@ -88,6 +88,7 @@ def test_build_info_tells_what_was_built():
     assert info["cpp_standard"] >= 20
     assert ops.simd_level() in info["simd_levels"]
     assert info["cuda"] == (info["cuda_version"] is not None) == (info["cuda_archs"] is not None)
+    assert info["cuda"] == (info["cuda_missing"] is None)
 
 
 def test_threads_are_torchs(threads):

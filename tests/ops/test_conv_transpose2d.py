@@ -10,8 +10,6 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch.autograd import gradcheck, gradgradcheck
 
-from roibench import ops
-
 CONTIGUOUS, CHANNELS_LAST = torch.contiguous_format, torch.channels_last
 each_format = pytest.mark.parametrize("memory_format", [CONTIGUOUS, CHANNELS_LAST], ids=["nchw", "nhwc"])
 
@@ -41,7 +39,7 @@ def toeplitz(kernel: torch.Tensor, height: int, width: int, stride: int, padding
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("padding", [0, 1])
-def test_it_multiplies_by_the_transpose_of_the_matrix_that_convolution_multiplies_by(stride, padding):
+def test_it_multiplies_by_the_transpose_of_the_matrix_that_convolution_multiplies_by(stride, padding, ops):
     """`X a` is the convolution of a map a, and `X^T b` the transposed convolution of a map b as large as X a is.
 
     Hence the name: it is the transpose of convolution, not its inverse. X^T X a has a's shape and is not a. And because
@@ -86,7 +84,7 @@ def layers(draw):
 
 
 @given(layer=layers(), dtype=st.sampled_from([torch.float32, torch.float64]))
-def test_agrees_with_torch_forward_and_backward(layer, dtype):
+def test_agrees_with_torch_forward_and_backward(layer, dtype, ops):
     tensors = [None if t is None else t.to(dtype) for t in layer[:3]]
     ours = [None if t is None else t.detach().clone().requires_grad_() for t in tensors]
     theirs = [None if t is None else t.detach().clone().requires_grad_() for t in tensors]
@@ -104,7 +102,7 @@ def test_agrees_with_torch_forward_and_backward(layer, dtype):
 
 @each_format
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_output_is_laid_out_as_the_input(memory_format, dtype):
+def test_the_output_is_laid_out_as_the_input(memory_format, dtype, ops):
     x = random(2, 20, 9, 30, dtype=dtype).contiguous(memory_format=memory_format)
     weight = random(20, 33, 3, 3, seed=1, dtype=dtype)
     for w in (weight, weight.contiguous(memory_format=CHANNELS_LAST)):
@@ -114,7 +112,7 @@ def test_the_output_is_laid_out_as_the_input(memory_format, dtype):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_types_are_torchs(dtype):
+def test_half_types_are_torchs(dtype, ops):
     x, weight, bias = (random(*s, dtype=dtype) for s in ((2, 18, 5, 6), (18, 16, 4, 4), (16,)))
     got = ops.conv_transpose2d(x, weight, bias, 2, 1)
     assert got.dtype == dtype
@@ -123,9 +121,9 @@ def test_half_types_are_torchs(dtype):
     )
 
 
-def test_autocast_runs_it_in_the_lower_precision_as_torchs():
+def test_autocast_runs_it_in_the_lower_precision_as_torchs(ops, device):
     x, weight = random(2, 18, 5, 6, dtype=torch.float32).requires_grad_(), random(18, 16, 2, 2, dtype=torch.float32)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(device, torch.bfloat16):
         got, expected = ops.conv_transpose2d(x, weight), F.conv_transpose2d(x, weight)
     assert got.dtype == torch.bfloat16
     torch.testing.assert_close(got, expected)
@@ -133,13 +131,13 @@ def test_autocast_runs_it_in_the_lower_precision_as_torchs():
     assert x.grad.dtype == torch.float32
 
 
-def test_an_unbatched_map_has_no_batch_in_the_output_either():
+def test_an_unbatched_map_has_no_batch_in_the_output_either(ops):
     x, weight = random(3, 4, 5), random(3, 2, 2, 2)
     assert torch.equal(ops.conv_transpose2d(x, weight, stride=2), ops.conv_transpose2d(x[None], weight, stride=2)[0])
 
 
 @each_format
-def test_an_empty_batch_gives_an_empty_batch(memory_format):
+def test_an_empty_batch_gives_an_empty_batch(memory_format, ops):
     x = torch.zeros(0, 3, 4, 5).contiguous(memory_format=memory_format).requires_grad_()
     weight = random(3, 2, 2, 2, dtype=torch.float32).requires_grad_()
     out = ops.conv_transpose2d(x, weight, stride=2)
@@ -148,7 +146,7 @@ def test_an_empty_batch_gives_an_empty_batch(memory_format):
     assert x.grad.shape == x.shape and not weight.grad.any()
 
 
-def test_gradients_are_derivatives_and_theirs_too():
+def test_gradients_are_derivatives_and_theirs_too(ops):
     tensors = [random(2, 4, 3, 3), random(4, 2, 3, 2, seed=1), random(4, seed=2)]
 
     def convolve(x, weight, bias):
@@ -159,7 +157,7 @@ def test_gradients_are_derivatives_and_theirs_too():
     assert gradgradcheck(convolve, arguments)
 
 
-def test_nan_stays_where_it_is():
+def test_nan_stays_where_it_is(ops):
     x = torch.ones(1, 16, 4, 4)
     x[0, 3, 1, 2] = torch.nan
     out = ops.conv_transpose2d(x, torch.ones(16, 16, 2, 2), stride=2)
@@ -168,7 +166,7 @@ def test_nan_stays_where_it_is():
 
 
 @each_format
-def test_the_number_of_threads_changes_nothing(memory_format, threads):
+def test_the_number_of_threads_changes_nothing(memory_format, threads, ops):
     x = random(2, 40, 30, 31, dtype=torch.float32).contiguous(memory_format=memory_format)
     weight = random(40, 24, 3, 3, dtype=torch.float32)
     first, *others = [threads(n, lambda: ops.conv_transpose2d(x, weight, stride=2)) for n in (1, 2, 3)]
@@ -199,21 +197,21 @@ X, W = torch.rand(1, 4, 5, 5), torch.rand(4, 2, 3, 3)
         ((X, W, None, (1, 1, 1)), ValueError, "stride must be an integer or"),
     ],
 )
-def test_wrong_arguments_are_named(arguments, error, message):
+def test_wrong_arguments_are_named(arguments, error, message, ops):
     with pytest.raises(error, match=message):
         ops.conv_transpose2d(*arguments)
 
 
 @each_format
 @pytest.mark.parametrize("channels", [4, 16])
-def test_keeps_the_rules_for_operators(memory_format, channels):
+def test_keeps_the_rules_for_operators(memory_format, channels, put):
     x = random(2, channels, 5, 4, dtype=torch.float32).contiguous(memory_format=memory_format).requires_grad_()
     weight, bias = random(channels, 16, 3, 3, dtype=torch.float32).requires_grad_(), random(16, dtype=torch.float32)
     arguments = (x, weight, bias.requires_grad_(), (2, 1), (1, 0), (1, 0), 1, (1, 1))
-    torch.library.opcheck(torch.ops.roibench.conv_transpose2d.default, arguments)
+    torch.library.opcheck(torch.ops.roibench.conv_transpose2d.default, put(arguments))
 
 
-def test_compiles_as_one_graph():
+def test_compiles_as_one_graph(ops):
     x, weight = random(2, 3, 5, 4).requires_grad_(), random(3, 2, 2, 2)
 
     def layer(map):

@@ -10,8 +10,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from torch.autograd import gradcheck, gradgradcheck
 
-from roibench import ops
-
 REDUCTIONS = ("none", "mean", "sum")
 TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-14}
 each_gamma = pytest.mark.parametrize("gamma", [0.0, 0.3, 1.0, 2.0, 5.0])
@@ -44,7 +42,7 @@ def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> tu
 @each_precision
 @each_gamma
 @pytest.mark.parametrize("alpha", [0.25, -1])
-def test_is_the_papers_formula(dtype, gamma, alpha):
+def test_is_the_papers_formula(dtype, gamma, alpha, ops):
     sizes = torch.tensor([0, 1e-6, 1e-3, 0.1, 0.5, 1, 2, 3.7, 5, 8, 15, 29], dtype=dtype)
     logits = torch.cat([sizes, -sizes])
     for target in (0.0, 1.0, 0.5, 0.125, 1 - 2**-20):
@@ -63,7 +61,7 @@ def test_is_the_papers_formula(dtype, gamma, alpha):
 @each_reduction
 @pytest.mark.parametrize("gamma", [1.0, 2.0, 3.5])
 @pytest.mark.parametrize("alpha", [0.25, 0.0, 1.0, -1])
-def test_agrees_with_torchvision_forward_and_backward(dtype, reduction, gamma, alpha):
+def test_agrees_with_torchvision_forward_and_backward(dtype, reduction, gamma, alpha, ops):
     x, t = random(37, 41, dtype=dtype)
     ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
     loss = ops.sigmoid_focal_loss(ours, t, alpha, gamma, reduction)
@@ -76,7 +74,7 @@ def test_agrees_with_torchvision_forward_and_backward(dtype, reduction, gamma, a
     torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-6)
 
 
-def test_without_focus_and_weights_it_is_the_cross_entropy():
+def test_without_focus_and_weights_it_is_the_cross_entropy(ops):
     x, t = random(500)
     expected = torch.nn.functional.binary_cross_entropy_with_logits(x, t, reduction="none")
     torch.testing.assert_close(ops.sigmoid_focal_loss(x, t, -1, 0.0), expected, rtol=1e-13, atol=1e-15)
@@ -84,7 +82,7 @@ def test_without_focus_and_weights_it_is_the_cross_entropy():
 
 @each_precision
 @each_gamma
-def test_saturated_logits_have_finite_derivatives(dtype, gamma):
+def test_saturated_logits_have_finite_derivatives(dtype, gamma, ops):
     limit = torch.finfo(dtype).max
     sure = torch.tensor([90.0, 100.0, 1000.0, limit, math.inf], dtype=dtype)
     right = torch.cat([sure, -sure]).requires_grad_()
@@ -107,7 +105,7 @@ def test_saturated_logits_have_finite_derivatives(dtype, gamma):
 @each_gamma
 @given(x=st.floats(), t=st.floats(0, 1) | st.sampled_from([0.0, 1.0]))
 @example(x=-math.inf, t=1.2e-38)  # q ** 2 is 0, the cross entropy infinite
-def test_no_logit_but_nan_gives_nan(dtype, gamma, x, t):
+def test_no_logit_but_nan_gives_nan(dtype, gamma, x, t, ops):
     inputs = torch.tensor([x], dtype=dtype, requires_grad=True)
     loss = ops.sigmoid_focal_loss(inputs, torch.tensor([t], dtype=dtype), gamma=gamma)
     loss.backward()
@@ -116,7 +114,7 @@ def test_no_logit_but_nan_gives_nan(dtype, gamma, x, t):
 
 
 @each_gamma
-def test_an_infinite_cost_of_weight_0_is_0_and_nan_stays_nan(gamma):
+def test_an_infinite_cost_of_weight_0_is_0_and_nan_stays_nan(gamma, ops):
     inputs, targets = torch.tensor([-math.inf, math.nan]), torch.ones(2)
     loss = ops.sigmoid_focal_loss(inputs, targets, alpha=0.0, gamma=gamma)
     assert loss[0] == 0 and loss[1].isnan()
@@ -124,7 +122,7 @@ def test_an_infinite_cost_of_weight_0_is_0_and_nan_stays_nan(gamma):
 
 @each_gamma
 @each_reduction
-def test_nan_stays_where_it_is(gamma, reduction):
+def test_nan_stays_where_it_is(gamma, reduction, ops):
     x, t = random(3, 700, dtype=torch.float32)
     spoiled_x, spoiled_t = x.clone(), t.clone()
     spoiled_x[1, 5], spoiled_t[2, 600] = math.nan, math.nan
@@ -141,7 +139,7 @@ def test_nan_stays_where_it_is(gamma, reduction):
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 3.0])
 @each_reduction
-def test_gradients_are_derivatives_and_theirs_too(gamma, reduction):
+def test_gradients_are_derivatives_and_theirs_too(gamma, reduction, ops):
     x, t = random(4, 5)
 
     def loss(logits):
@@ -151,7 +149,7 @@ def test_gradients_are_derivatives_and_theirs_too(gamma, reduction):
     assert gradgradcheck(loss, (x,))
 
 
-def test_a_third_derivative_and_one_by_targets_are_refused():
+def test_a_third_derivative_and_one_by_targets_are_refused(ops):
     x, t = random(5)
     (first,) = torch.autograd.grad(ops.sigmoid_focal_loss(x.requires_grad_(), t).sum(), x, create_graph=True)
     (second,) = torch.autograd.grad(first.sum(), x, create_graph=True)
@@ -177,7 +175,7 @@ def layouts(draw):
 
 
 @given(tensors=layouts(), gamma=st.sampled_from([0.5, 2.0]), reduction=st.sampled_from(REDUCTIONS))
-def test_strides_change_nothing_but_the_order_of_summation(tensors, gamma, reduction):
+def test_strides_change_nothing_but_the_order_of_summation(tensors, gamma, reduction, ops):
     x, t = tensors
     got = ops.sigmoid_focal_loss(x.requires_grad_(), t, gamma=gamma, reduction=reduction)
     plain = x.detach().contiguous().requires_grad_()
@@ -190,7 +188,7 @@ def test_strides_change_nothing_but_the_order_of_summation(tensors, gamma, reduc
         assert torch.equal(got, expected)
 
 
-def test_channels_last_stays_channels_last():
+def test_channels_last_stays_channels_last(ops):
     x, t = random(2, 3, 5, 4)
     x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
     loss = ops.sigmoid_focal_loss(x, t)
@@ -200,7 +198,7 @@ def test_channels_last_stays_channels_last():
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @each_reduction
-def test_half_types_are_float32_rounded_once(dtype, reduction):
+def test_half_types_are_float32_rounded_once(dtype, reduction, ops):
     x, t = random(3, 1500, dtype=dtype)
     wide = x.float().requires_grad_()
     got = ops.sigmoid_focal_loss(x.requires_grad_(), t, reduction=reduction)
@@ -212,7 +210,7 @@ def test_half_types_are_float32_rounded_once(dtype, reduction):
 
 
 @pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float64, torch.bfloat16])
-def test_dtypes_promote_as_elsewhere_in_torch(dtype):
+def test_dtypes_promote_as_elsewhere_in_torch(dtype, ops):
     x = random(40)[0].float().requires_grad_()
     t = (torch.arange(40) % 2).to(dtype)
     loss = ops.sigmoid_focal_loss(x, t)
@@ -222,9 +220,9 @@ def test_dtypes_promote_as_elsewhere_in_torch(dtype):
     assert x.grad.dtype == torch.float32
 
 
-def test_autocast_computes_and_returns_float32():
+def test_autocast_computes_and_returns_float32(ops, device):
     x, t = random(30, 40, dtype=torch.bfloat16)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(device, torch.bfloat16):
         loss = ops.sigmoid_focal_loss(x.requires_grad_(), t, reduction="sum")
     assert loss.dtype == torch.float32
     assert torch.equal(loss, ops.sigmoid_focal_loss(x.float(), t.float(), reduction="sum"))
@@ -233,7 +231,7 @@ def test_autocast_computes_and_returns_float32():
 
 
 @pytest.mark.parametrize("shape", [(0,), (3, 0, 2)])
-def test_an_empty_loss_sums_to_zero_and_has_no_mean(shape):
+def test_an_empty_loss_sums_to_zero_and_has_no_mean(shape, ops):
     x = torch.zeros(shape, requires_grad=True)
     assert ops.sigmoid_focal_loss(x, x.detach()).shape == shape
     total = ops.sigmoid_focal_loss(x, x.detach(), reduction="sum")
@@ -243,7 +241,7 @@ def test_an_empty_loss_sums_to_zero_and_has_no_mean(shape):
 
 
 @each_reduction
-def test_the_number_of_threads_changes_no_bit(reduction, threads):
+def test_the_number_of_threads_changes_no_bit(reduction, threads, ops):
     x, t = random(300, 401, dtype=torch.float32)
 
     def run():
@@ -255,7 +253,7 @@ def test_the_number_of_threads_changes_no_bit(reduction, threads):
         assert all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
 
 
-def test_a_long_sum_is_as_exact_as_its_terms():
+def test_a_long_sum_is_as_exact_as_its_terms(ops):
     x, t = random(3_000_001, dtype=torch.float32)
     exact = ops.sigmoid_focal_loss(x, t).double().sum()
     torch.testing.assert_close(ops.sigmoid_focal_loss(x, t, reduction="sum").double(), exact, rtol=1e-7, atol=0)
@@ -274,22 +272,22 @@ def test_a_long_sum_is_as_exact_as_its_terms():
         ((torch.rand(3), torch.rand(3), 0.5, 2.0, "max"), ValueError, "reduction must be 'none', .*, got 'max'"),
     ],
 )
-def test_wrong_arguments_are_named(arguments, error, message):
+def test_wrong_arguments_are_named(arguments, error, message, ops):
     with pytest.raises(error, match=f"sigmoid_focal_loss: {message}"):
         ops.sigmoid_focal_loss(*arguments)
 
 
 @each_reduction
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=["nchw", "nhwc"])
-def test_keeps_the_rules_for_operators(reduction, memory_format):
-    x, t = (part.contiguous(memory_format=memory_format) for part in random(2, 3, 5, 4))
+def test_keeps_the_rules_for_operators(reduction, memory_format, put):
+    x, t = (put(part.contiguous(memory_format=memory_format)) for part in random(2, 3, 5, 4))
     x.requires_grad_()
     torch.library.opcheck(torch.ops.roibench.sigmoid_focal_loss.default, (x, t, 0.25, 2.0, reduction))
     grad = torch.rand_like(t).requires_grad_()
     torch.library.opcheck(torch.ops.roibench.sigmoid_focal_loss_backward.default, (grad, x, t, 0.25, 2.0, 1))
 
 
-def test_compiles_as_one_graph():
+def test_compiles_as_one_graph(ops):
     x, t = random(20, 7)
 
     def loss(logits):
@@ -302,7 +300,7 @@ def test_compiles_as_one_graph():
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("gamma", [0.0, 2.0])
-def test_every_half_is_computed_in_float32_and_rounded_once(dtype, gamma):
+def test_every_half_is_computed_in_float32_and_rounded_once(dtype, gamma, ops):
     logits = torch.arange(2**16, dtype=torch.int32).to(torch.int16).view(dtype)  # all there are
     targets = (torch.arange(2**16) % 3 / 2).to(dtype)
     grad = torch.arange(2**16, dtype=torch.int32).flip(0).to(torch.int16).view(dtype)

@@ -23,11 +23,11 @@ class Contest:
 
 @dataclass(frozen=True)
 class Duel:
-    """What came of it. seconds: per contestant (ours, peer, floor), a time per round."""
+    """What came of it. threads: None for a GPU. seconds: per contestant (ours, peer, floor), a time per round."""
 
     operator: str
     input: str
-    threads: int
+    threads: int | None
     peer: str | None
     floor: str | None
     seconds: Mapping[str, tuple[float, ...]]

@@ -32,9 +32,10 @@ def markdown(duels: Sequence[Duel], machine: Provenance) -> str:
     """The same with the names of peers and limits, and what it was measured on."""
     heading = ("operator", "input", "threads", "RoIBench ms", "peer ms", "ratio", "share of the limit", "peer", "limit")
     rows = [(duel.operator, duel.input, *_numbers(duel), duel.peer or MISSING, duel.floor or MISSING) for duel in duels]
+    gpu = f"{machine.gpu}, driver {machine.driver}, CUDA {machine.cuda}; " if machine.gpu else ""
     place = (
-        f"{machine.cpu}, {machine.cores} cores, SIMD level {machine.simd_level}; torch {machine.torch}, torchvision "
-        f"{machine.torchvision}, RoIBench {machine.roibench} ({(machine.commit or 'no commit')[:10]}"
+        f"{machine.cpu}, {machine.cores} cores, SIMD level {machine.simd_level}; {gpu}torch {machine.torch}, "
+        f"torchvision {machine.torchvision}, RoIBench {machine.roibench} ({(machine.commit or 'no commit')[:10]}"
         f"{', modified' if machine.dirty else ''})."
     )
     return f"# Operators\n\n{place}\n\n{grid(heading, rows, left=2)}\n\n{_NOTES}\n"
@@ -43,7 +44,7 @@ def markdown(duels: Sequence[Duel], machine: Provenance) -> str:
 def _numbers(duel: Duel) -> tuple[str, ...]:
     ratio, share = duel.ratio, duel.share
     return (
-        str(duel.threads),
+        "GPU" if duel.threads is None else str(duel.threads),
         short(duel.milliseconds("ours")),
         short(duel.milliseconds("peer")),
         MISSING if ratio is None else f"{short(ratio)}x",

@@ -3,6 +3,8 @@
 A floor is the least that the machine must do to give such a result: fill a fresh output, read and write each tensor
 once, multiply matrices with as many operations. It is measured beside the operator, by torch's own fill, copy and
 matrix product.
+
+Tensors are made on torch's default device, with the same values on each.
 """
 
 from collections.abc import Callable
@@ -35,16 +37,20 @@ class Case:
 def boxes(count: int) -> Tensor:
     """xyxy boxes, uniform over an image of 800 x 800 pixels, sides up to a fifth of it."""
     generator = torch.Generator().manual_seed(0)
-    corner = torch.rand(count, 2, generator=generator) * SIZE
-    return torch.cat([corner, corner + torch.rand(count, 2, generator=generator) * SIZE / 5], dim=1)
+    corner, size = (torch.rand(count, 2, generator=generator, device="cpu") * SIZE for _ in range(2))
+    return _placed(torch.cat([corner, corner + size / 5], dim=1))
 
 
 def scores(count: int) -> Tensor:
-    return torch.rand(count, generator=torch.Generator().manual_seed(1))
+    return _placed(torch.rand(count, generator=torch.Generator().manual_seed(1), device="cpu"))
 
 
 def noise(*shape: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(3))
+    return _placed(torch.randn(*shape, generator=torch.Generator().manual_seed(3), device="cpu"))
+
+
+def _placed(made: Tensor) -> Tensor:
+    return made.to(torch.get_default_device())
 
 
 def rois() -> Tensor:
@@ -91,7 +97,7 @@ def _nms(count: int, with_peer: bool = True) -> Contest:
 
 def _batched_nms() -> Contest:
     box, score = boxes(20_000), scores(20_000)
-    classes = torch.randint(0, 80, (20_000,), generator=torch.Generator().manual_seed(2))
+    classes = _placed(torch.randint(0, 80, (20_000,), generator=torch.Generator().manual_seed(2), device="cpu"))
     return Contest(
         lambda: ops.batched_nms(box, score, classes, 0.5), lambda: peer.batched_nms(box, score, classes, 0.5)
     )

@@ -1,4 +1,5 @@
-// Launchers of box_iou.cu: device pointers in, the launch's cudaError_t out (0 is success). T is float or double.
+// Launchers of box_iou.cu: device pointers in, 16-byte aligned, the launch's cudaError_t out (0 is success). T is float
+// or double.
 #pragma once
 
 #include <cstdint>
@@ -17,11 +18,10 @@ int box_iou(IouKind kind, const T* boxes1, int64_t n, const T* boxes2, int64_t m
 template <class T>
 int box_iou_elementwise(IouKind kind, const T* boxes1, const T* boxes2, int64_t n, T* out, CUstream_st* stream);
 
-// grad_a[n, 4] from grad(i, j) = grad[i * step_a + j * step_b]; for the second argument's derivative exchange the boxes
-// and the steps.
+// grad1[n, 4] and grad2[m, 4] from grad[n, m].
 template <class T>
-int box_iou_backward(IouKind kind, const T* a, int64_t n, const T* b, int64_t m, const T* grad, int64_t step_a,
-                     int64_t step_b, T* grad_a, CUstream_st* stream);
+int box_iou_backward(IouKind kind, const T* boxes1, int64_t n, const T* boxes2, int64_t m, const T* grad, T* grad1,
+                     T* grad2, CUstream_st* stream);
 
 template <class T>
 int box_iou_elementwise_backward(IouKind kind, const T* boxes1, const T* boxes2, int64_t n, const T* grad, T* grad1,

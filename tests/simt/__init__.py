@@ -1,0 +1,1 @@
+"""CUDA kernels executed without a GPU: see README.md."""

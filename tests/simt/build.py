@@ -1,0 +1,145 @@
+"""Compiles the kernels for the emulator: one shared library per lane, out of objects that are kept by their content.
+
+A lane is what is compiled, with what it is watched by: `source` (the .cu files through g++), `sm_80` or `sm_90` (what nvcc
+makes of them, as PTX, translated to C++), each alone or with AddressSanitizer or ThreadSanitizer: `sm_80-thread`.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from simt.ptx import translate
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).parent
+KERNELS = ROOT / "csrc/cuda/kernels"
+CACHE = ROOT / "build/simt"
+
+ARCHITECTURES = ("sm_80", "sm_90")
+SANITIZERS = {
+    # Alignment is among what `undefined` checks: a float4 that isn't at a multiple of 16 faults on a GPU.
+    "address": ["-DSIMT_ADDRESS", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-sanitize=vptr"],
+    "thread": ["-DSIMT_THREAD", "-fsanitize=thread"],
+}
+
+# As setup.py has them: what rounds differently there must round differently here.
+GXX = ["-std=c++20", "-fPIC", "-g1", "-O1", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+NVCC = ["-std=c++20", "-O3", "--fmad=false", "-lineinfo"]
+
+
+@dataclass(frozen=True)
+class Lane:
+    """What runs (`source`, or the architecture whose PTX is taken) and the sanitizer that watches it, or None."""
+
+    code: str
+    sanitizer: str | None = None
+
+    @classmethod
+    def parse(cls, name: str) -> "Lane":
+        code, _, sanitizer = name.partition("-")
+        if code not in ("source", *ARCHITECTURES) or (sanitizer and sanitizer not in SANITIZERS):
+            raise ValueError(f"no lane {name!r}: source, sm_80 or sm_90, alone or with -address or -thread")
+        return cls(code, sanitizer or None)
+
+    def __str__(self) -> str:
+        return self.code + (f"-{self.sanitizer}" if self.sanitizer else "")
+
+    @property
+    def missing(self) -> str | None:
+        """Why this lane can't be built here."""
+        tools = ["g++"] + ([] if self.code == "source" else ["nvcc"])
+        absent = [tool for tool in tools if shutil.which(tool) is None]
+        return f"{' and '.join(absent)} not found" if absent else None
+
+
+def library(lane: Lane, sources: Iterable[Path] | None = None) -> Path:
+    """The lane's library of these .cu files, by default of all operators; compiled where it isn't there yet.
+
+    Raises RuntimeError with the compiler's output.
+    """
+    sources = sorted(KERNELS.glob("*.cu") if sources is None else sources)
+    watched = SANITIZERS.get(lane.sanitizer, [])
+    runtime = [flag for flag in watched if flag.startswith("-D")]  # the emulator itself is not watched
+    jobs = [(_compile, path, [*GXX, *runtime, "-O2"]) for path in sorted((HERE / "emulator").glob("*.cpp"))]
+    jobs += [(_compile, path, [*GXX, *watched]) for path in sources]
+    if lane.code != "source":
+        jobs += [(_compile_ptx, path, lane.code, [*GXX, *watched]) for path in sources]
+    with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", "2"))) as pool:
+        objects = list(pool.map(lambda job: job[0](*job[1:]), jobs))
+    linking = ["g++", "-shared", *watched, *map(str, objects), "-ldl"]
+    return _made("library", ".so", linking, lambda out: [*linking, "-o", str(out)])
+
+
+def _compile(source: Path, flags: Sequence[str], headers: Sequence[Path] = ()) -> Path:
+    include = [f"-I{HERE / 'emulator'}", f"-I{KERNELS}"]
+    command = ["g++", "-x", "c++", "-Wall", "-Wextra", "-Wno-unknown-pragmas", *flags, *include]
+    return _made(
+        source.stem,
+        ".o",
+        [*command, source.read_text(), str(source.parent), _headers()],
+        lambda out: [*command, "-c", str(source), "-o", str(out)],
+    )
+
+
+def _compile_ptx(source: Path, architecture: str, flags: Sequence[str]) -> Path:
+    text = ptx(source, architecture).read_text()
+    # Not under the architecture's name: where both give the same code, it is compiled once.
+    translated = CACHE / f"{source.stem}-{_digest([translate(text)])}.cpp"
+    if not translated.exists():
+        _replace(translated, translate(text))
+    return _compile(translated, [*flags, "-w", "-fno-strict-aliasing"])
+
+
+def ptx(source: Path, architecture: str) -> Path:
+    """What nvcc makes of a .cu file, before ptxas."""
+    command = ["nvcc", *NVCC, f"-arch={architecture}", "-ptx", f"-I{KERNELS}"]
+    return _made(
+        f"{source.stem}-{architecture}",
+        ".ptx",
+        [*command, source.read_text(), str(source.parent), _headers()],
+        lambda out: [*command, str(source), "-o", str(out)],
+    )
+
+
+@cache
+def _headers() -> str:
+    """Everything that a .cu file may include."""
+    folders = (HERE / "emulator", HERE / "ptx", KERNELS, ROOT / "csrc")
+    return _digest(path.read_text() for folder in folders for path in sorted(folder.glob("*.h")))
+
+
+@cache
+def _compilers() -> str:
+    versions = [["g++", "--version"], ["nvcc", "--version"]]
+    return "".join(subprocess.run(v, capture_output=True, text=True).stdout for v in versions if shutil.which(v[0]))
+
+
+def _digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _made(stem: str, suffix: str, ingredients: Iterable[str], command) -> Path:
+    """The file that `command(out)` makes; made only if no file of the same ingredients is there."""
+    made = CACHE / f"{stem}-{_digest([*ingredients, _compilers()])}{suffix}"
+    if made.exists():
+        return made
+    CACHE.mkdir(parents=True, exist_ok=True)
+    unfinished = made.with_name(f"{os.getpid()}-{made.name}")
+    ran = subprocess.run(command(unfinished), capture_output=True, text=True)
+    if ran.returncode:
+        raise RuntimeError(f"{' '.join(command(unfinished))}\n{ran.stderr}")
+    os.replace(unfinished, made)
+    return made
+
+
+def _replace(path: Path, text: str) -> None:
+    CACHE.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{os.getpid()}-{path.name}")
+    unfinished.write_text(text)
+    os.replace(unfinished, path)
