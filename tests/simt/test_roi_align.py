@@ -56,9 +56,7 @@ class Align:
         pooled = torch.empty(self.size, dtype=self.features.dtype, memory_format=regions.format_of(self.features))
         pooled.fill_(7)
         types = f"{NAMES[self.features.dtype]}, {NAMES[self.dtype]}"
-        self.kernels.roi_align[types](
-            self.shape, self.taps, self.n, in_memory(self.features), in_memory(pooled)
-        )
+        self.kernels.roi_align[types](self.shape, self.taps, self.n, in_memory(self.features), in_memory(pooled))
         return pooled
 
     def backward(self, grad: Tensor, in_order: bool) -> Tensor:
@@ -66,7 +64,11 @@ class Align:
         input_grad = torch.full_like(self.features, math.nan if in_order else 0)
         memory_format = regions.format_of(self.features)
         launcher[self.dtype](
-            self.shape, self.taps, self.n, in_memory(grad.contiguous(memory_format=memory_format)), in_memory(input_grad)
+            self.shape,
+            self.taps,
+            self.n,
+            in_memory(grad.contiguous(memory_format=memory_format)),
+            in_memory(input_grad),
         )
         return input_grad
 

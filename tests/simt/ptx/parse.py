@@ -133,7 +133,7 @@ def _statements(body: str, files: dict[str, str]):
     pending = ""
     for raw in body.splitlines():
         text = raw.strip()
-        if text.startswith(".loc"):
+        if re.match(r"\.loc\s", text):
             file, line = _location(text, files)
             continue
         pending = f"{pending} {text}".strip()
