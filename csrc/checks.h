@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 #include <c10/util/Exception.h>
 
+#include <cstdlib>
 #include <string_view>
 
 #include "geometry.h"
@@ -50,13 +51,29 @@ inline void check_output_size(const char* op, int64_t height, int64_t width) {
   TORCH_CHECK_VALUE(height > 0 && width > 0, op, ": output_size must be positive, got ", height, " x ", width);
 }
 
-// On the host, where the RoIs can be read.
+// Where each number came from is an int32 pixel.
+inline void check_pixels(const char* op, at::IntArrayRef size) {
+  TORCH_CHECK_VALUE(size[2] == 0 || size[3] <= INT32_MAX / size[2], op,
+                    ": input must have fewer than 2^31 pixels, got ", size[2], " x ", size[3]);
+}
+
 template <class T>
-void check_batch_index(const char* op, const T* rois, int64_t n, int64_t batch) {
-  for (int64_t k = 0; k < n; ++k) {
-    TORCH_CHECK_INDEX(rois[5 * k] >= 0 && rois[5 * k] < T(batch), op, ": rois[", k, ", 0] must be a batch index below ",
-                      batch, ", got ", rois[5 * k]);
+void check_images_on_host(const char* op, const at::Tensor& rois, int64_t batch) {
+  const T* const roi = rois.const_data_ptr<T>();
+  for (int64_t k = 0; k < rois.size(0); ++k) {
+    TORCH_CHECK_INDEX(roi[5 * k] >= 0 && roi[5 * k] < T(batch), op, ": rois[", k, ", 0] must be a batch index below ",
+                      batch, ", got ", roi[5 * k]);
   }
+}
+
+// That each RoI lies on one of the images. Reading RoIs that lie on a GPU would make the host wait for it: there RoIs
+// of no image give NaN, unless ROIBENCH_DEBUG=1 asks for the error. rois: contiguous, float32 or float64.
+inline void check_images(const char* op, const at::Tensor& rois, int64_t batch) {
+  static const char* const debug = std::getenv("ROIBENCH_DEBUG");
+  if (!rois.is_cpu() && (debug == nullptr || std::string_view(debug) != "1")) return;
+  const at::Tensor on_host = rois.cpu();
+  rois.scalar_type() == at::kDouble ? check_images_on_host<double>(op, on_host, batch)
+                                    : check_images_on_host<float>(op, on_host, batch);
 }
 
 inline IouKind iou_kind(const char* op, std::string_view kind) {

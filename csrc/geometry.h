@@ -381,6 +381,11 @@ ROIBENCH_HD Bilinear<T> bilinear(T at, int64_t size) {
 // ---- bins of whole pixels
 // --------------------------------------------------------------------------------------------
 
+// How many bins a window is cut into.
+struct Grid {
+  int64_t rows, columns;
+};
+
 // Farther than any map reaches, and near enough that int64 holds the sum of several such numbers.
 constexpr int64_t kFar = int64_t(1) << 60;
 

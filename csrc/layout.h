@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 
 namespace roibench {
 
@@ -16,6 +17,10 @@ inline at::MemoryFormat format(bool channels_last) {
 // Itself where it has them already.
 inline at::Tensor as(const at::Tensor& t, at::ScalarType dtype, at::MemoryFormat format) {
   return t.to(dtype, /*non_blocking=*/false, /*copy=*/false, format).contiguous(format);
+}
+
+inline at::Tensor zeros(at::IntArrayRef size, at::TensorOptions options, at::MemoryFormat format) {
+  return at::empty(size, options.memory_format(format)).zero_();
 }
 
 }  // namespace roibench

@@ -40,10 +40,6 @@ struct RoiAlign {
 };
 
 // Windows of feature maps, each cut into one or several grids of bins.
-struct Grid {
-  int64_t rows, columns;
-};
-
 struct Windows {
   int64_t channels, height, width;  // of a map
   const Grid* grids;

@@ -9,6 +9,8 @@ constexpr int kVectorBytes = ROIBENCH_VECTOR_BYTES;
 #include "memory.h"
 #include "vector.h"
 
+#include "../../rank.h"
+
 #include "box_iou.h"
 #include "half.h"
 #include "nms.h"

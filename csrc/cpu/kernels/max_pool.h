@@ -1,27 +1,9 @@
 // The largest number of each bin, and where it lies.
 //
-// Numbers are compared as integers of their size that have the same order, with NaN above infinity: one instruction per
-// vector, NaN wins without being asked for, and 16-bit types need no conversion. The map is turned into such integers
-// once, with the channels of a pixel side by side, so that the loops over a bin run for a whole vector of channels.
+// Numbers are compared as integers (rank.h): one instruction per vector. The map is turned into such integers once, with
+// the channels of a pixel side by side, so that the loops over a bin run for a whole vector of channels.
 //
 // Cost per window: pixels of its bins * channels, from the L2 cache; with small bins writing the result costs more.
-
-template <class I>
-constexpr I kMost = I(~(uint64_t(1) << (8 * sizeof(I) - 1)));
-template <class I>
-constexpr I kLeast = I(-kMost<I> - 1);  // below -infinity: no number has it
-
-// The bits of a number from the integer of its rank: negative numbers go backwards. It is its own inverse.
-template <class I, class V>
-inline V bits_of(V rank) {
-  return rank ^ ((rank >> I(8 * sizeof(I) - 1)) & kMost<I>);
-}
-
-template <class I, class V>
-inline V rank_of(V bits, I infinity) {
-  const V nan = V{} + kMost<I>;
-  return (bits & kMost<I>) > infinity ? nan : bits_of<I>(bits);
-}
 
 template <class V, class I>
 int64_t to_ranks(const I* from, I* to, I infinity, int64_t i, int64_t end) {

@@ -1,0 +1,78 @@
+#include "kernels/max_pool.h"
+
+#include <ATen/Context.h>
+#include <torch/library.h>
+
+#include "../dispatch/max_pool.h"
+#include "windows.h"
+
+namespace roibench {
+namespace {
+
+using cuda::check_launch, cuda::current_stream, cuda::WindowTables;
+
+// RoIs are cut as roi_pool cuts them, the last pixel belongs to the RoI.
+WindowTables windows_of(const Pooling& pooling, bool channels_last, at::TensorOptions options) {
+  const auto [height, width] = std::pair(pooling.size[2], pooling.size[3]);
+  if (pooling.rois.defined()) {
+    return cuda::windows_of_rois(pooling.op, pooling.size, channels_last, pooling.grids, pooling.rois, pooling.scale,
+                                 /*last=*/1, height, width);
+  }
+  return WindowTables(pooling.op, pooling.size, channels_last, pooling.grids, pooling.windows(), options,
+                      [](const cuda::Windows& windows, int g, const cuda::GridOfBins& grid) {
+                        return cuda::grid_of_maps(windows, g, grid, current_stream());
+                      });
+}
+
+// Whether the mean bin has so many pixels that a warp had better share them. How large RoIs are, only the device knows:
+// feature pyramids are made for some 20 x 20 pixels.
+bool has_large_bins(const Pooling& pooling) {
+  constexpr int64_t kPixelsOfRoi = 400, kPixelsOfLargeBin = 16;
+  const int64_t pixels = pooling.size[2] * pooling.size[3];
+  const int64_t of_window = pooling.rois.defined() ? std::min(pixels, kPixelsOfRoi) : pixels;
+  return of_window * int64_t(pooling.grids.size()) >= kPixelsOfLargeBin * pooling.bins();
+}
+
+struct Cuda {
+  template <class I>
+  static void forward(const Pooling& pooling, const at::Tensor& input, I infinity, bool pooled_channels_last,
+                      at::Tensor& pooled, at::Tensor& argmax) {
+    const bool channels_last = is_channels_last(input);
+    const at::Tensor map = cuda::aligned(channels_last ? input : input.contiguous());
+    const WindowTables windows = windows_of(pooling, channels_last, input.options());
+    check_launch(cuda::max_pool(*windows, has_large_bins(pooling), infinity,
+                                static_cast<const I*>(map.const_data_ptr()), pooled_channels_last,
+                                static_cast<I*>(pooled.mutable_data_ptr()),
+                                argmax.numel() == 0 ? nullptr : argmax.mutable_data_ptr<int32_t>(), current_stream()));
+  }
+
+  template <class T>
+  static at::Tensor backward(const Pooling& pooling, const at::Tensor& grad, bool grad_channels_last,
+                             const at::Tensor& argmax, bool channels_last) {
+    const bool in_order = at::globalContext().deterministicAlgorithms();
+    const bool side_by_side = channels_last || in_order;
+    const WindowTables windows = windows_of(pooling, side_by_side, grad.options());
+    const T* const from = grad.const_data_ptr<T>();
+    const int32_t* const at = argmax.const_data_ptr<int32_t>();
+    at::Tensor input_grad = at::empty(pooling.size, grad.options().memory_format(format(side_by_side)));
+    T* const to = input_grad.mutable_data_ptr<T>();
+    if (in_order) {
+      check_launch(cuda::max_pool_backward_in_order(*windows, from, grad_channels_last, at, to, current_stream()));
+    } else {
+      input_grad.zero_();
+      check_launch(cuda::max_pool_backward(*windows, from, grad_channels_last, at, to, current_stream()));
+    }
+    return input_grad;
+  }
+};
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(roibench, CUDA, m) {
+  m.impl("roi_pool", &roi_pool<Cuda>);
+  m.impl("spatial_pyramid_pool", &spatial_pyramid_pool<Cuda>);
+  m.impl("roi_spatial_pyramid_pool", &roi_spatial_pyramid_pool<Cuda>);
+  m.impl("max_pool_backward", &max_pool_backward<Cuda>);
+}
+
+}  // namespace roibench
