@@ -1,14 +1,14 @@
 """Compiles the kernels for the emulator: one shared library per lane, out of objects that are kept by their content.
 
-A lane is what is compiled, with what it is watched by: `source` (the .cu files through g++), `sm_80` or `sm_90` (what nvcc
-makes of them, as PTX, translated to C++), each alone or with AddressSanitizer or ThreadSanitizer: `sm_80-thread`.
+A lane is what is compiled, with what it is watched by: `source` (the .cu files through g++), `sm_80` or `sm_90` (what
+nvcc makes of them, as PTX, translated to C++), each alone or with AddressSanitizer or ThreadSanitizer: `sm_80-thread`.
 """
 
 import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -17,8 +17,9 @@ from pathlib import Path
 from simt.ptx import translate
 
 ROOT = Path(__file__).resolve().parents[2]
-HERE = Path(__file__).parent
-KERNELS = ROOT / "csrc/cuda/kernels"
+HERE = Path(__file__).resolve().parent
+CSRC = Path(os.environ.get("ROIBENCH_SIMT_CSRC", ROOT / "csrc"))  # mutants.py puts a changed copy in its place
+KERNELS = CSRC / "cuda/kernels"
 CACHE = ROOT / "build/simt"
 
 ARCHITECTURES = ("sm_80", "sm_90")
@@ -76,41 +77,42 @@ def library(lane: Lane, sources: Iterable[Path] | None = None) -> Path:
     return _made("library", ".so", linking, lambda out: [*linking, "-o", str(out)])
 
 
-def _compile(source: Path, flags: Sequence[str], headers: Sequence[Path] = ()) -> Path:
-    include = [f"-I{HERE / 'emulator'}", f"-I{KERNELS}"]
-    command = ["g++", "-x", "c++", "-Wall", "-Wextra", "-Wno-unknown-pragmas", *flags, *include]
+def _compile(source: Path, flags: Sequence[str]) -> Path:
+    command = ["g++", "-x", "c++", "-Wall", "-Wextra", "-Wno-unknown-pragmas", *flags]
+    include = [f"-I{HERE / 'emulator'}", f"-I{HERE / 'ptx'}", f"-I{KERNELS}"]
     return _made(
         source.stem,
         ".o",
-        [*command, source.read_text(), str(source.parent), _headers()],
-        lambda out: [*command, "-c", str(source), "-o", str(out)],
+        [*command, source.read_text(), _headers()],
+        lambda out: [*command, *include, "-c", str(source), "-o", str(out)],
     )
 
 
 def _compile_ptx(source: Path, architecture: str, flags: Sequence[str]) -> Path:
-    text = ptx(source, architecture).read_text()
+    code = translate(ptx(source, architecture).read_text())
     # Not under the architecture's name: where both give the same code, it is compiled once.
-    translated = CACHE / f"{source.stem}-{_digest([translate(text)])}.cpp"
+    translated = CACHE / f"{source.stem}-{_digest([code])}.cpp"
     if not translated.exists():
-        _replace(translated, translate(text))
-    return _compile(translated, [*flags, "-w", "-fno-strict-aliasing"])
+        _write(translated, code)
+    # What C++ leaves undefined, PTX defines; the translation sees to it, and to alignment.
+    return _compile(translated, [*flags, "-fno-sanitize=undefined", "-fno-strict-aliasing", "-w"])
 
 
 def ptx(source: Path, architecture: str) -> Path:
     """What nvcc makes of a .cu file, before ptxas."""
-    command = ["nvcc", *NVCC, f"-arch={architecture}", "-ptx", f"-I{KERNELS}"]
+    command = ["nvcc", *NVCC, f"-arch={architecture}", "-ptx"]
     return _made(
         f"{source.stem}-{architecture}",
         ".ptx",
-        [*command, source.read_text(), str(source.parent), _headers()],
-        lambda out: [*command, str(source), "-o", str(out)],
+        [*command, source.read_text(), _headers()],
+        lambda out: [*command, f"-I{KERNELS}", str(source), "-o", str(out)],
     )
 
 
 @cache
 def _headers() -> str:
     """Everything that a .cu file may include."""
-    folders = (HERE / "emulator", HERE / "ptx", KERNELS, ROOT / "csrc")
+    folders = (HERE / "emulator", HERE / "ptx", KERNELS, CSRC)
     return _digest(path.read_text() for folder in folders for path in sorted(folder.glob("*.h")))
 
 
@@ -124,7 +126,7 @@ def _digest(parts: Iterable[str]) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def _made(stem: str, suffix: str, ingredients: Iterable[str], command) -> Path:
+def _made(stem: str, suffix: str, ingredients: Iterable[str], command: Callable[[Path], list[str]]) -> Path:
     """The file that `command(out)` makes; made only if no file of the same ingredients is there."""
     made = CACHE / f"{stem}-{_digest([*ingredients, _compilers()])}{suffix}"
     if made.exists():
@@ -134,12 +136,10 @@ def _made(stem: str, suffix: str, ingredients: Iterable[str], command) -> Path:
     ran = subprocess.run(command(unfinished), capture_output=True, text=True)
     if ran.returncode:
         raise RuntimeError(f"{' '.join(command(unfinished))}\n{ran.stderr}")
-    os.replace(unfinished, made)
-    return made
+    return unfinished.replace(made)  # whole, or not at all
 
 
-def _replace(path: Path, text: str) -> None:
-    CACHE.mkdir(parents=True, exist_ok=True)
+def _write(path: Path, text: str) -> None:
     unfinished = path.with_name(f"{os.getpid()}-{path.name}")
     unfinished.write_text(text)
-    os.replace(unfinished, path)
+    unfinished.replace(path)

@@ -1,4 +1,4 @@
-"""A library of kernel launchers, callable from Python: what it exports, and with which arguments, is read from itself."""
+"""A library of kernel launchers, callable from Python. What it exports, with which arguments, is read from itself."""
 
 import ctypes
 import re
@@ -118,7 +118,9 @@ def _exported(path: Path) -> list[tuple[str, str]]:
     """(symbol, its C++ signature) of every function in a library."""
 
     def names(*flags: str) -> list[str]:
-        listed = subprocess.run(["nm", "-DP", "--defined-only", *flags, path], capture_output=True, text=True, check=True)
+        listed = subprocess.run(
+            ["nm", "-DP", "--defined-only", *flags, path], capture_output=True, text=True, check=True
+        )
         return [re.sub(r" [A-Za-z](?: [0-9a-f]+)*\s*$", "", line) for line in listed.stdout.splitlines()]
 
     return list(zip(names(), names("-C"), strict=True))

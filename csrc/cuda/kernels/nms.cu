@@ -31,13 +31,13 @@ constexpr int kKeyThreads = 256;
 
 }  // namespace
 
-template <class T>
+template <class T, class Key>
 __global__ void __launch_bounds__(kKeyThreads)
-    score_keys_kernel(const T* __restrict__ scores, int64_t n, BitsOf<T>* __restrict__ keys) {
-  constexpr auto kSign = std::make_unsigned_t<BitsOf<T>>(1) << (8 * sizeof(T) - 1);
+    score_keys_kernel(const T* __restrict__ scores, int64_t n, Key* __restrict__ keys) {
+  constexpr auto kSign = std::make_unsigned_t<Key>(1) << (8 * sizeof(Key) - 1);
   const int64_t step = int64_t(gridDim.x) * blockDim.x;
   for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += step) {
-    keys[i] = BitsOf<T>(descending_key(scores[i]) ^ kSign);
+    keys[i] = Key(descending_key(scores[i]) ^ kSign);
   }
 }
 
@@ -192,9 +192,9 @@ __global__ void __launch_bounds__(kStrikeThreads)
   if (hits && threadIdx.x % kWarp == 0) struck[i / kWarp] |= hits;
 }
 
-template <class T>
-int score_keys(const T* scores, int64_t n, BitsOf<T>* keys, CUstream_st* stream) {
-  return simt::launch(score_keys_kernel<T>, simt::strided_grid(n, kKeyThreads), kKeyThreads, 0, stream, scores, n,
+template <class T, class Key>
+int score_keys(const T* scores, int64_t n, Key* keys, CUstream_st* stream) {
+  return simt::launch(score_keys_kernel<T, Key>, simt::strided_grid(n, kKeyThreads), kKeyThreads, 0, stream, scores, n,
                       keys);
 }
 

@@ -32,9 +32,9 @@ inline int64_t nms_bands(int64_t n) {
   return (n + kNmsBand - 1) / kNmsBand;
 }
 
-// keys[i] ascend where scores[i] descend.
-template <class T>
-int score_keys(const T* scores, int64_t n, BitsOf<T>* keys, CUstream_st* stream);
+// keys[i] ascend where scores[i] descend. Key is BitsOf<T>.
+template <class T, class Key>
+int score_keys(const T* scores, int64_t n, Key* keys, CUstream_st* stream);
 
 template <class T>
 int nms(const Candidates<T>& candidates, const NmsMemory& memory, CUstream_st* stream);

@@ -203,7 +203,9 @@ def _synchronization(i: Instruction, op: tuple[str, ...], a: tuple[str, ...], sc
             return _set(scope, to, f"ptx::shuffle({combine}, {x}, {by}, {clamp}, {mask}, {flag}, {site})")
         case "vote":
             negated = "!" if "all" in op else ""
-            ballot = f"uint32_t(simt::collective(simt::ballot, {mask}, {negated}{scope.read(a[1], 'pred')}, 0, 32, {site}))"
+            ballot = (
+                f"uint32_t(simt::collective(simt::ballot, {mask}, {negated}{scope.read(a[1], 'pred')}, 0, 32, {site}))"
+            )
             if "ballot" in op:
                 return _set(scope, a[0], ballot)
             return _set(scope, a[0], f"({ballot} {'==' if 'all' in op else '!='} 0)")
@@ -314,7 +316,13 @@ def _convert(op: tuple[str, ...], a: tuple[str, ...], scope: Scope) -> str:
     if whole := next((TO_WHOLE[part] for part in op if part in TO_WHOLE), None):
         value = f"{TYPES[source]}({whole}({value}))"
     function = "convert_saturated" if "sat" in op and to[0] in "us" else "convert"
-    return _set(scope, a[0], _rounded(op, f"ptx::{function}<{TYPES[to]}>({value})") if to[0] in "fb" else f"ptx::{function}<{TYPES[to]}>({value})")
+    return _set(
+        scope,
+        a[0],
+        _rounded(op, f"ptx::{function}<{TYPES[to]}>({value})")
+        if to[0] in "fb"
+        else f"ptx::{function}<{TYPES[to]}>({value})",
+    )
 
 
 def _move_parts(type_: str, a: tuple[str, ...], scope: Scope) -> str:

@@ -68,7 +68,7 @@ def parse(text: str) -> Module:
     """Raises ValueError for what is not understood."""
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     text = re.sub(r"//[^\n]*", "", text)
-    files = {number: path for number, path in re.findall(r'^\s*\.file\s+(\d+)\s+"([^"]+)"', text, re.MULTILINE)}
+    files = dict(re.findall(r'^\s*\.file\s+(\d+)\s+"([^"]+)"', text, re.MULTILINE))
     module = Module([], [])
     head = re.compile(r"^(?:\.(?:visible|weak|extern|common)\s+)*\.(entry|func)\b", re.MULTILINE)
     position, outside = 0, []
@@ -134,8 +134,7 @@ def _statements(body: str, files: dict[str, str]):
     for raw in body.splitlines():
         text = raw.strip()
         if text.startswith(".loc"):
-            number, line = text.split()[1:3]
-            file, line = files.get(number, "?"), int(line)
+            file, line = _location(text, files)
             continue
         pending = f"{pending} {text}".strip()
         while pending:
@@ -151,6 +150,13 @@ def _statements(body: str, files: dict[str, str]):
                 yield from _statement(statement.strip(), file, line)
             else:
                 break
+
+
+def _location(text: str, files: dict[str, str]) -> tuple[str, int]:
+    """Of `.loc 2 373 3, function_name $L, inlined_at 1 31 25`: for what is in CUDA's own headers, who called it."""
+    places = re.findall(r"(?:\.loc|inlined_at)\s+(\d+)\s+(\d+)", text)
+    found = [(files.get(number, "?"), int(line)) for number, line in places]
+    return next((place for place in found if "/include/" not in place[0]), found[0])
 
 
 def _statement(text: str, file: str, line: int):

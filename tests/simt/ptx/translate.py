@@ -15,7 +15,7 @@ def translate(text: str) -> str:
     Raises ValueError, naming the statement, for PTX that it doesn't know.
     """
     module = parse(text)
-    lines = ['#include "../../tests/simt/ptx/ptx.h"', "", "namespace {", ""]
+    lines = ['#include "ptx.h"', "", "namespace {", ""]
     lines += [_constant(v) for v in module.variables if v.space in ("global", "const")]
     devices = [f for f in module.functions if not f.is_kernel]
     lines += [f"void {name(f.name)}(void** parameters, void** returned);" for f in devices]
@@ -48,20 +48,16 @@ def _function(function: Function, module: Module) -> Iterator[str]:
             yield from _shared(variable, scope)
         elif variable.space in ("global", "const"):
             scope.symbols[variable.name] = f"reinterpret_cast<uint64_t>({name(variable.name)})"
-    # C++ doesn't let a goto pass the beginning of a variable, so all of the outermost ones come first.
-    registers = [s for s in function.body if isinstance(s, Registers)]
-    depth = 0
-    declared = []
-    for statement in function.body:
-        if isinstance(statement, Brace):
-            depth += 1 if statement.which == "{" else -1
-        elif depth == 0 and isinstance(statement, Registers):
-            declared.append(statement)
-            yield _registers(statement)
-        elif isinstance(statement, Variable) and statement.space in ("shared", "local"):
-            yield from _shared(statement, scope) if statement.space == "shared" else _local(statement, scope)
-    del registers
-    outermost = {id(s) for s in declared}
+    # C++ doesn't let a goto pass the beginning of a variable, so those of the outermost block come first.
+    outermost = list(_outermost(function.body))
+    for statement in outermost:
+        match statement:
+            case Registers():
+                yield _registers(statement)
+            case Variable(space="shared"):
+                yield from _shared(statement, scope)
+            case Variable(space="local"):
+                yield from _local(statement, scope)
     file_line = None
     for statement in function.body:
         match statement:
@@ -69,7 +65,7 @@ def _function(function: Function, module: Module) -> Iterator[str]:
                 yield statement.which
             case Label():
                 yield f"{name(statement.name)}:;"
-            case Registers() if id(statement) not in outermost:
+            case Registers() if statement not in outermost:
                 yield _registers(statement)
             case Variable(space="param"):  # an argument or a result of a call
                 size = int(statement.type[1:]) // 8 * (statement.count or 1)
@@ -88,6 +84,16 @@ def _function(function: Function, module: Module) -> Iterator[str]:
     if function.is_kernel:
         kernel = name(function.name)
         yield f'const simt::Replacement {kernel}_registered("{function.name}", &{kernel}, {function.most_threads});'
+
+
+def _outermost(body: list) -> Iterator[Registers | Variable]:
+    depth = 0
+    for statement in body:
+        match statement:
+            case Brace():
+                depth += 1 if statement.which == "{" else -1
+            case Registers() | Variable() if depth == 0:
+                yield statement
 
 
 def _registers(registers: Registers) -> str:
