@@ -1,6 +1,7 @@
 """max_pool.cu against the CPU operators roi_pool, spatial_pyramid_pool and roi_spatial_pyramid_pool: the same bits."""
 
 import math
+from itertools import chain
 
 import pytest
 import torch
@@ -49,7 +50,7 @@ class Pooling:
     def backward_on_cpu(self, grad: Tensor, argmax: Tensor, known=slice(None)) -> Tensor:
         return torch.ops.roibench.max_pool_backward(
             grad[known], argmax[known], None if self.rois is None else self.rois[known], self.scale,
-            self.features.shape, sum(map(list, self.grids), []), regions.is_channels_last(self.features),
+            self.features.shape, [*chain(*self.grids)], regions.is_channels_last(self.features),
         )  # fmt: skip
 
 
@@ -118,9 +119,7 @@ def test_rois_of_no_image_are_nan_and_have_no_gradient(kernels, memory_format, b
     pooling, known = Pooling(kernels, features, [(2, 2)], rois, pyramid=False), [0, 1, -2, -1]
     pooled, argmax = pooling.forward(by_warp)
     assert pooled[2:-2].isnan().all() and (argmax[2:-2] == -1).all()
-    assert_same(
-        (pooled[known], argmax[known]), torch.ops.roibench.roi_pool(features, rois[known], 1.0, 2, 2, True)
-    )
+    assert_same((pooled[known], argmax[known]), torch.ops.roibench.roi_pool(features, rois[known], 1.0, 2, 2, True))
     grad = random_map(*pooled.shape, dtype=torch.float32, seed=2)
     expected = pooling.backward_on_cpu(grad, argmax, known)
     torch.testing.assert_close(pooling.backward(grad, argmax, in_order=False), expected)
