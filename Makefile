@@ -14,7 +14,7 @@ ifneq ($(wildcard ../shared/data),)
 export ROIBENCH_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help bench test test-simd test-asan lint format train clean
+.PHONY: help bench test test-simd test-asan test-cuda test-mutants sass lint format train clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -40,15 +40,27 @@ test-asan: $(VENV)/.ready ## run the operators' tests on a build with AddressSan
 	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONPATH=build/asan/lib \
 	  $(VENV)/bin/pytest tests/ops -p no:cacheprovider $(ARGS)
 
+# The CUDA kernels without a GPU: tests/simt/README.md.
+SIMT := PYTHONPATH=tests $(VENV)/bin/python -m
+
+test-cuda: $(VENV)/.ready ## run the CUDA kernels on the emulator: nvcc's PTX, and under sanitizers (ARGS="sm_80 -- -k nms")
+	$(SIMT) simt.lanes $(ARGS)
+
+test-mutants: $(VENV)/.ready ## plant bugs in the CUDA kernels: each must be found (ARGS=--all asks every lane)
+	$(SIMT) simt.mutants $(ARGS)
+
+sass: $(VENV)/.ready ## registers, shared memory, occupancy, 128-bit accesses of the CUDA kernels, and their rules
+	$(SIMT) simt.sass
+
 lint: $(VENV)/.ready $(VENV)/.lint ## check style: ruff and clang-format
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/clang-format --dry-run --Werror $(CSRC)
+	$(VENV)/bin/clang-format --dry-run --Werror $(CSRC) $(SIMT_CSRC)
 
 format: $(VENV)/.lint ## put the sources into style
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
-	$(VENV)/bin/clang-format -i $(CSRC)
+	$(VENV)/bin/clang-format -i $(CSRC) $(SIMT_CSRC)
 
 train: $(VENV)/.ready $(VENV)/.pretrained ## train anew what is shipped, and compare it with the shipped weights
 	$(VENV)/bin/roibench retrain $(ARGS)
@@ -57,6 +69,7 @@ clean: ## remove what was built, keep the environment
 	rm -rf build bench/roibench/_C*.so $(VENV)/.ready $(VENV)/.installed
 
 CSRC := $(shell find csrc -type f)
+SIMT_CSRC := $(shell find tests/simt -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 
 # Each step leaves its mark only when it has succeeded, so that an interrupted set-up goes on where it stopped.
 $(VENV)/.created:

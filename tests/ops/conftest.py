@@ -63,6 +63,12 @@ def device(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
+def gpu() -> None:
+    if WHY_NO_CUDA is not None:
+        pytest.skip(WHY_NO_CUDA)
+
+
+@pytest.fixture(scope="session")
 def ops(device: str) -> "ModuleType | OperatorsOnGpu":
     return operators if device == "cpu" else OperatorsOnGpu()
 

@@ -43,7 +43,8 @@ def conv_transpose2d(
         height = (H - 1) * stride - 2 * padding + dilation * (kernel height - 1) + output_padding + 1.
         Differentiable by input, weight and bias, any number of times. Under autocast it runs in the lower precision.
 
-    The arithmetic is oneDNN's, as in torch.
+    The arithmetic is torch's: oneDNN's, or cuDNN's. On CUDA, float32 maps with stride 2 and the kernels of decoders (2
+    without padding, 3 or 4 with padding 1) have a kernel of their own, which never rounds to TF32.
 
     Raises:
         ValueError: a wrong shape, size or device.

@@ -251,6 +251,8 @@ def _arithmetic(i: Instruction, op: tuple[str, ...], a: tuple[str, ...], scope: 
         case "testp":
             test = {"finite": "isfinite", "infinite": "isinf", "notanumber": "isnan"}[op[1]]
             value = f"std::{test}({x[0]})"
+        case "bfind" if "shiftamt" in op:
+            value = f"ptx::bfind_shift<{t}>({x[0]})"
         case "min" | "max" if "NaN" in op:
             value = f"ptx::{kind}_nan<{t}>({x[0]}, {x[1]})"
         case _ if kind in PLAIN:

@@ -54,7 +54,7 @@ class Function:
     is_kernel: bool
     parameters: list[Variable]
     returned: list[Variable]
-    most_threads: int
+    most_threads: int | None  # of __launch_bounds__
     body: list[Instruction | Label | Brace | Registers | Variable] = field(default_factory=list)
 
 
@@ -103,7 +103,7 @@ def _function(kind: str, signature: str, body: str, files: dict[str, str]) -> Fu
     returned, parameters = (
         [v for part in (text or "").split(",") if (v := _variable(part.strip()))] for text in (found[1], found[3])
     )
-    threads = 1024
+    threads = None
     if limit := re.search(r"\.(?:maxntid|reqntid)\s+([\d, ]+)", found[4]):
         threads = 1
         for size in limit[1].split(","):

@@ -90,18 +90,24 @@ using Unsigned = std::make_unsigned_t<T>;
 
 template <class T>
 T add(T a, T b) {
-  if constexpr (std::is_integral_v<T>) return T(Unsigned<T>(a) + Unsigned<T>(b));
-  else return T(a + b);
+  if constexpr (std::is_integral_v<T>)
+    return T(Unsigned<T>(a) + Unsigned<T>(b));
+  else
+    return T(a + b);
 }
 template <class T>
 T sub(T a, T b) {
-  if constexpr (std::is_integral_v<T>) return T(Unsigned<T>(a) - Unsigned<T>(b));
-  else return T(a - b);
+  if constexpr (std::is_integral_v<T>)
+    return T(Unsigned<T>(a) - Unsigned<T>(b));
+  else
+    return T(a - b);
 }
 template <class T>
 T mul(T a, T b) {
-  if constexpr (std::is_integral_v<T>) return T(uint64_t(a) * uint64_t(b));
-  else return T(a * b);
+  if constexpr (std::is_integral_v<T>)
+    return T(uint64_t(a) * uint64_t(b));
+  else
+    return T(a * b);
 }
 template <class T>
 T mul_hi(T a, T b) {
@@ -114,18 +120,24 @@ Wide mul_wide(T a, T b) {
 }
 template <class T>
 T neg(T a) {
-  if constexpr (std::is_integral_v<T>) return T(Unsigned<T>(0) - Unsigned<T>(a));
-  else return -a;
+  if constexpr (std::is_integral_v<T>)
+    return T(Unsigned<T>(0) - Unsigned<T>(a));
+  else
+    return -a;
 }
 template <class T>
 T abs(T a) {
-  if constexpr (std::is_integral_v<T>) return a < 0 ? neg(a) : a;
-  else return std::fabs(a);
+  if constexpr (std::is_integral_v<T>)
+    return a < 0 ? neg(a) : a;
+  else
+    return std::fabs(a);
 }
 template <class T>
 T div(T a, T b) {
-  if constexpr (std::is_integral_v<T>) return b == 0 ? T(-1) : a == std::numeric_limits<T>::min() && b == T(-1) ? neg(a) : T(a / b);
-  else return a / b;
+  if constexpr (std::is_integral_v<T>)
+    return b == 0 ? T(-1) : a == std::numeric_limits<T>::min() && b == T(-1) ? neg(a) : T(a / b);
+  else
+    return a / b;
 }
 template <class T>
 T rem(T a, T b) {
@@ -142,8 +154,10 @@ T shr(T a, uint32_t n) {
 }
 template <class T>
 T not_(T a) {
-  if constexpr (std::is_same_v<T, bool>) return !a;
-  else return T(~a);
+  if constexpr (std::is_same_v<T, bool>)
+    return !a;
+  else
+    return T(~a);
 }
 template <class T>
 uint32_t popc(T a) {
@@ -158,6 +172,12 @@ template <class T>
 uint32_t bfind(T a) {
   const Unsigned<T> bits = a < 0 ? ~a : a;
   return bits == 0 ? ~0u : 8 * sizeof(T) - 1 - std::countl_zero(bits);
+}
+// By how much it would have to be shifted to the top.
+template <class T>
+uint32_t bfind_shift(T a) {
+  const uint32_t highest = bfind(a);
+  return highest == ~0u ? highest : 8 * sizeof(T) - 1 - highest;
 }
 template <class T>
 T brev(T a) {
@@ -216,15 +236,21 @@ inline uint32_t shf_right(uint32_t low, uint32_t high, uint32_t n) {
 
 template <class T>
 T min(T a, T b) {
-  if constexpr (std::is_integral_v<T>) return a < b ? a : b;
-  else if (a != a || b != b) return a != a ? b : a;
-  else return a < b || (a == b && std::signbit(a)) ? a : b;
+  if constexpr (std::is_integral_v<T>)
+    return a < b ? a : b;
+  else if (a != a || b != b)
+    return a != a ? b : a;
+  else
+    return a < b || (a == b && std::signbit(a)) ? a : b;
 }
 template <class T>
 T max(T a, T b) {
-  if constexpr (std::is_integral_v<T>) return a < b ? b : a;
-  else if (a != a || b != b) return a != a ? b : a;
-  else return b < a || (a == b && std::signbit(b)) ? a : b;
+  if constexpr (std::is_integral_v<T>)
+    return a < b ? b : a;
+  else if (a != a || b != b)
+    return a != a ? b : a;
+  else
+    return b < a || (a == b && std::signbit(b)) ? a : b;
 }
 template <class T>
 T min_nan(T a, T b) {
@@ -236,8 +262,10 @@ T max_nan(T a, T b) {
 }
 template <class T>
 T fma(T a, T b, T c) {
-  if constexpr (sizeof(T) == 2) return T(std::fma(float(a), float(b), float(c)));
-  else return std::fma(a, b, c);
+  if constexpr (sizeof(T) == 2)
+    return T(std::fma(float(a), float(b), float(c)));
+  else
+    return std::fma(a, b, c);
 }
 template <class T>
 T sat(T a) {
@@ -272,8 +300,10 @@ To to_integer(From x) {
 template <class To, class From>
 To convert(From x) {
   if constexpr (std::is_integral_v<To> && !std::is_integral_v<From>) {
-    if constexpr (sizeof(From) == 2) return to_integer<To>(float(x));
-    else return to_integer<To>(x);
+    if constexpr (sizeof(From) == 2)
+      return to_integer<To>(float(x));
+    else
+      return to_integer<To>(x);
   } else if constexpr (sizeof(To) == 2 && !std::is_integral_v<To>) {
     return To(float(x));
   } else {

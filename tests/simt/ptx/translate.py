@@ -82,8 +82,8 @@ def _function(function: Function, module: Module) -> Iterator[str]:
                 yield f"  {code}"
     yield "}"
     if function.is_kernel:
-        kernel = name(function.name)
-        yield f'const simt::Replacement {kernel}_registered("{function.name}", &{kernel}, {function.most_threads});'
+        kernel, threads = name(function.name), function.most_threads or 1024
+        yield f'const simt::Replacement {kernel}_registered("{function.name}", &{kernel}, {threads});'
 
 
 def _outermost(body: list) -> Iterator[Registers | Variable]:

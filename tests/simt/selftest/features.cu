@@ -30,9 +30,9 @@ __global__ void __launch_bounds__(128) warp_kernel(const int* __restrict__ x, in
 }
 
 // A histogram in dynamic shared memory; the largest number; a sum; a compare-and-swap that counts by hand.
-__global__ void __launch_bounds__(96) atomics_kernel(const int* __restrict__ x, int* __restrict__ histogram,
-                                                     int* __restrict__ largest, double* __restrict__ sum,
-                                                     unsigned long long* __restrict__ count, int n, int bins) {
+__global__ void __launch_bounds__(96)
+    atomics_kernel(const int* __restrict__ x, int* __restrict__ histogram, int* __restrict__ largest,
+                   double* __restrict__ sum, unsigned long long* __restrict__ count, int n, int bins) {
   ROIBENCH_DYNAMIC_SHARED(here, int);
   for (int b = threadIdx.x; b < bins; b += blockDim.x) here[b] = 0;
   __syncthreads();
@@ -49,8 +49,8 @@ __global__ void __launch_bounds__(96) atomics_kernel(const int* __restrict__ x, 
 
 // y = 2 x + 1 in vectors, and the sum of x in a fixed order.
 template <class T>
-__global__ void __launch_bounds__(64) vectors_kernel(const T* __restrict__ x, T* __restrict__ y,
-                                                     float* __restrict__ sum, int64_t n) {
+__global__ void __launch_bounds__(64)
+    vectors_kernel(const T* __restrict__ x, T* __restrict__ y, float* __restrict__ sum, int64_t n) {
   constexpr int kAtOnce = 16 / sizeof(T);
   float total = 0;
   for (int64_t i = threadIdx.x; i < n / kAtOnce; i += 64) {

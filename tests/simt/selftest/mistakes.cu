@@ -95,9 +95,9 @@ __global__ void correct_kernel(int* out) {
   if (blockIdx.x == 0) out[threadIdx.x] = v;
 }
 
-#define ROIBENCH_MISTAKE(name)                                                                 \
-  int name(int* out, int blocks, int threads, int64_t shared_bytes, CUstream_st* stream) {     \
-    return simt::launch(name##_kernel, blocks, threads, shared_bytes, stream, out);            \
+#define ROIBENCH_MISTAKE(name)                                                             \
+  int name(int* out, int blocks, int threads, int64_t shared_bytes, CUstream_st* stream) { \
+    return simt::launch(name##_kernel, blocks, threads, shared_bytes, stream, out);        \
   }
 ROIBENCH_MISTAKE(divergent_barrier)
 ROIBENCH_MISTAKE(two_barriers)

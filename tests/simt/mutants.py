@@ -1,0 +1,88 @@
+"""Seeded bugs: is each found by a lane? `python -m simt.mutants [--all] [PART OF A NAME]`, see mutants.toml.
+
+Lanes are tried from the cheapest on, up to the first that finds the bug; with --all, every one. A mutant is found where
+a lane's tests of its operator fail that pass without it.
+"""
+
+import shutil
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+
+from simt.build import CACHE, HERE, ROOT, Lane
+from simt.lanes import pytest
+
+LANES = [Lane("source"), Lane("source", "address"), Lane("source", "thread"), Lane("sm_90"), Lane("sm_90", "thread")]
+FEW_SECONDS = 600  # a mutant may loop for ever
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One text replaced by another, once, in one file of csrc/cuda/kernels."""
+
+    name: str
+    file: str
+    find: str
+    replace: str
+    tests: str
+
+    def plant(self) -> dict[str, str]:
+        """Makes a changed copy of csrc; returns the environment in which the lanes take it."""
+        copy = CACHE / "mutant/csrc"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(ROOT / "csrc", copy)
+        path = copy / "cuda/kernels" / self.file
+        text = path.read_text()
+        if (times := text.count(self.find)) != 1:
+            raise ValueError(f"mutant {self.name!r}: {self.find!r} stands {times} times in {self.file}, wanted is once")
+        path.write_text(text.replace(self.find, self.replace))
+        return {"ROIBENCH_SIMT_CSRC": str(copy)}
+
+    def found_by(self, lane: Lane) -> str:
+        """What told on it: `test`, the sanitizer, `compiler`; nothing if no test fails."""
+        try:
+            options = {"capture_output": True, "text": True, "timeout": FEW_SECONDS}
+            ran = pytest(lane, ["-x", *(str(HERE / test) for test in self.tests.split())], env=self.plant(), **options)
+        except subprocess.TimeoutExpired:
+            return "timeout"
+        if ran.returncode == 0:
+            return ""
+        if ran.returncode not in (1, 2):
+            return lane.sanitizer or f"exit status {ran.returncode}"
+        return "compiler" if "RuntimeError: g++" in ran.stdout or "RuntimeError: nvcc" in ran.stdout else "test"
+
+
+def sound(mutants: list[Mutant], lanes: list[Lane]) -> bool:
+    """Whether the tests pass without any mutant: else a failure would say nothing."""
+    tests = sorted({str(HERE / test) for mutant in mutants for test in mutant.tests.split()})
+    return all(pytest(lane, ["-x", *tests]).returncode == 0 for lane in lanes)
+
+
+def main() -> None:
+    arguments = [a for a in sys.argv[1:] if a != "--all"]
+    every = "--all" in sys.argv
+    mutants = [Mutant(**m) for m in tomllib.loads((HERE / "mutants.toml").read_text())["mutant"]]
+    mutants = [m for m in mutants if not arguments or arguments[0] in m.name]
+    lanes = [lane for lane in LANES if not lane.missing]
+    if not sound(mutants, lanes):
+        sys.exit("the tests fail without any mutant")
+    print(f"{'mutant':60}" + "".join(f"{lane!s:>18}" for lane in lanes), flush=True)
+    survivors = []
+    for mutant in mutants:
+        print(f"{mutant.name:60}", end="", flush=True)
+        found = False
+        for lane in lanes:
+            if found and not every:
+                break
+            by = mutant.found_by(lane)
+            found = found or bool(by)
+            print(f"{by or '-':>18}", end="", flush=True)
+        print()
+        survivors += [] if found else [mutant.name]
+    print(f"\n{len(mutants) - len(survivors)} of {len(mutants)} mutants found")
+    sys.exit("\n".join(f"not found: {name}" for name in survivors))
+
+
+if __name__ == "__main__":
+    main()
