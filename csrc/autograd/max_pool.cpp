@@ -102,9 +102,10 @@ Tensor pick(const Tensor& map, const Tensor& argmax, const std::optional<Tensor>
   const auto whole = argmax.options().dtype(at::kLong);
   const Tensor image = rois ? rois->select(1, 0).to(at::kLong) : at::arange(c10::Scalar(map.sym_size(0)), whole);
   const Tensor plane = image.view({-1, 1, 1}) * channels + at::arange(channels, whole);
-  const Tensor picked = at::take(map.contiguous(), plane * pixels + argmax.clamp_min(0));
+  const Tensor some = argmax.ge(0);  // where there is none, the RoI may lie on no image
+  const Tensor picked = at::take(map.contiguous(), (plane * pixels + argmax).where(some, 0));
   std::vector<Tensor> levels;
-  for (const Tensor& level : picked.where(argmax.ge(0), 0).split_with_sizes_symint(bins, 1)) {
+  for (const Tensor& level : picked.where(some, 0).split_with_sizes_symint(bins, 1)) {
     levels.push_back(level.transpose(1, 2).flatten(1));
   }
   return at::cat(levels, 1).view_symint(pooled_size);

@@ -80,6 +80,22 @@ def put(device: str) -> Callable[[T], T]:
 
 
 @pytest.fixture
+def in_order():
+    """Gradients are summed in a fixed order on every device, as they always are on the CPU."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(before)
+
+
+@pytest.fixture(scope="session")
+def gpu() -> None:
+    """For tests of what only a GPU does."""
+    if WHY_NO_CUDA:
+        pytest.skip(WHY_NO_CUDA)
+
+
+@pytest.fixture
 def threads():
     """threads(n, f): f() with n threads."""
     before = torch.get_num_threads()

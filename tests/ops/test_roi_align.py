@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.autograd import gradcheck, gradgradcheck
 
-from roibench import ops
+from roibench.ops import roi_align
 
 CONTIGUOUS, CHANNELS_LAST = torch.contiguous_format, torch.channels_last
 each_format = pytest.mark.parametrize("memory_format", [CONTIGUOUS, CHANNELS_LAST], ids=["nchw", "nhwc"])
@@ -74,7 +74,7 @@ def random_rois(n: int, images: int, height: int, width: int, seed: int = 1) -> 
 @each_alignment
 @each_format
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
-def test_is_its_definition(ratio, aligned, memory_format, dtype, tolerance):
+def test_is_its_definition(ratio, aligned, memory_format, dtype, tolerance, ops):
     features, rois = random_features(2, 3, 7, 9), random_rois(12, 2, 14, 18)
     expected = definition(features, rois, (2, 3), 0.5, ratio, aligned)
     got = ops.roi_align(features.to(dtype, memory_format=memory_format), rois, (2, 3), 0.5, ratio, aligned)
@@ -86,7 +86,7 @@ def test_is_its_definition(ratio, aligned, memory_format, dtype, tolerance):
 @each_alignment
 @each_format
 @pytest.mark.parametrize("channels", [1, 16, 83])
-def test_agrees_with_torchvision_forward_and_backward(ratio, aligned, memory_format, channels):
+def test_agrees_with_torchvision_forward_and_backward(ratio, aligned, memory_format, channels, ops):
     ours = random_features(2, channels, 13, 21).contiguous(memory_format=memory_format).requires_grad_()
     theirs = ours.detach().contiguous().requires_grad_()
     rois = random_rois(40, 2, 26, 42)
@@ -103,7 +103,7 @@ def test_agrees_with_torchvision_forward_and_backward(ratio, aligned, memory_for
 
 @pytest.mark.parametrize("ratio", [-1, 2, 11])
 @each_alignment
-def test_reversed_boxes_are_sampled_backwards_where_they_are_sampled_at_all(ratio, aligned):
+def test_reversed_boxes_are_sampled_backwards_where_they_are_sampled_at_all(ratio, aligned, ops):
     rois = torch.tensor([[0, 6.0, 5.0, 1.0, 2.0], [0, 6.0, 1.0, 2.0, 5.0]], dtype=torch.float64)
     features = random_features(1, 2, 8, 8)
     got = ops.roi_align(features, rois, (2, 3), 1.0, ratio, aligned)
@@ -112,7 +112,7 @@ def test_reversed_boxes_are_sampled_backwards_where_they_are_sampled_at_all(rati
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @each_format
-def test_half_types_are_float32_rounded_once(dtype, memory_format):
+def test_half_types_are_float32_rounded_once(dtype, memory_format, ops, in_order):
     features = random_features(2, 20, 9, 8, dtype=dtype).contiguous(memory_format=memory_format).requires_grad_()
     rois = random_rois(15, 2, 9, 8).float()
     wide = features.detach().float().requires_grad_()
@@ -127,16 +127,16 @@ def test_half_types_are_float32_rounded_once(dtype, memory_format):
     assert grad.is_contiguous(memory_format=memory_format)
 
 
-def test_autocast_computes_in_float32_and_returns_the_inputs_dtype():
+def test_autocast_computes_in_float32_and_returns_the_inputs_dtype(ops, device):
     features, rois = random_features(1, 8, 9, 8, dtype=torch.bfloat16), random_rois(5, 1, 9, 8).float()
     expected = ops.roi_align(features.float(), rois, 2).bfloat16()
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(device, torch.bfloat16):
         got = ops.roi_align(features, rois, 2)
     assert got.dtype == torch.bfloat16
     assert torch.equal(got, expected)
 
 
-def test_strided_input_is_read_as_it_is():
+def test_strided_input_is_read_as_it_is(ops):
     wide = random_features(2, 6, 9, 16)
     rois = random_rois(9, 2, 9, 8)
     strided = wide[:, ::2, :, ::2].transpose(2, 3)
@@ -145,7 +145,7 @@ def test_strided_input_is_read_as_it_is():
 
 
 @pytest.mark.parametrize("ratio", [-1, 2])
-def test_gradients_are_derivatives_and_theirs_too(ratio):
+def test_gradients_are_derivatives_and_theirs_too(ratio, ops):
     features = random_features(2, 2, 5, 4).requires_grad_()
     rois = random_rois(4, 2, 5, 4)
 
@@ -156,7 +156,7 @@ def test_gradients_are_derivatives_and_theirs_too(ratio):
     assert gradgradcheck(align, (features,))
 
 
-def test_a_list_of_boxes_is_one_tensor_per_image():
+def test_a_list_of_boxes_is_one_tensor_per_image(ops):
     features, rois = random_features(3, 2, 9, 8), random_rois(10, 3, 9, 8)
     rois = rois[rois[:, 0].argsort()]
     per_image = [rois[rois[:, 0] == i, 1:] for i in range(3)]
@@ -172,7 +172,7 @@ any_number = st.floats(width=32) | st.sampled_from([0.0, 3.0, 1e9, -1e9, 3e38, -
     aligned=st.booleans(),
     dtype=st.sampled_from([torch.float32, torch.float64]),
 )
-def test_any_box_returns_something_finite(box, ratio, aligned, dtype):
+def test_any_box_returns_something_finite(box, ratio, aligned, dtype, ops):
     features = torch.ones(1, 3, 6, 5, dtype=dtype, requires_grad=True)
     pooled = ops.roi_align(features, torch.tensor([[0.0, *box]], dtype=dtype), 2, 1.0, ratio, aligned)
     pooled.sum().backward()
@@ -180,7 +180,7 @@ def test_any_box_returns_something_finite(box, ratio, aligned, dtype):
     assert features.grad.isfinite().all()
 
 
-def test_a_box_of_nan_or_infinity_takes_nothing_and_spoils_nothing():
+def test_a_box_of_nan_or_infinity_takes_nothing_and_spoils_nothing(ops):
     features = random_features(1, 2, 6, 5)
     good = [0.0, 1.0, 1.0, 4.0, 4.0]
     rois = torch.tensor([good, [0, math.nan, 1, 4, 4], [0, -math.inf, 1, math.inf, 4], good], dtype=torch.float64)
@@ -190,7 +190,7 @@ def test_a_box_of_nan_or_infinity_takes_nothing_and_spoils_nothing():
 
 
 @pytest.mark.parametrize("box", [(-3000.0, 1.0, 2000.0, 3.0), (1.0, -1900.0, 3.0, 2500.0)])
-def test_only_the_samples_of_a_huge_box_that_lie_on_the_map_are_visited_and_none_is_missed(box):
+def test_only_the_samples_of_a_huge_box_that_lie_on_the_map_are_visited_and_none_is_missed(box, ops):
     features, rois = random_features(1, 1, 6, 5), torch.tensor([[0.0, *box]], dtype=torch.float64)
     expected = definition(features, rois, (2, 1), aligned=True)
     torch.testing.assert_close(ops.roi_align(features, rois, (2, 1), aligned=True), expected, rtol=1e-9, atol=1e-12)
@@ -200,16 +200,16 @@ def test_only_the_samples_of_a_huge_box_that_lie_on_the_map_are_visited_and_none
 def test_a_batch_index_out_of_range_is_refused(index):
     rois = torch.tensor([[0.0, 0, 0, 3, 3], [index, 0, 0, 3, 3]])
     with pytest.raises(IndexError, match=r"roi_align: rois\[1, 0\] must be a batch index below 2, got"):
-        ops.roi_align(torch.rand(2, 1, 4, 4), rois, 2)
+        roi_align(torch.rand(2, 1, 4, 4), rois, 2)
     with pytest.raises(IndexError, match=r"roi_align_backward: rois\[1, 0\] must be a batch index below 2, got"):
         torch.ops.roibench.roi_align_backward(torch.rand(2, 1, 2, 2), rois, (2, 1, 4, 4), 1.0, 2, False, False)
     with pytest.raises(IndexError, match=r"roi_align: rois\[0, 0\] must be a batch index below 0, got 0"):
-        ops.roi_align(torch.rand(0, 1, 4, 4), rois, 2)
+        roi_align(torch.rand(0, 1, 4, 4), rois, 2)
 
 
 @each_format
 @pytest.mark.parametrize("shape", [(0, 3, 4, 5), (2, 0, 4, 5), (2, 3, 0, 5)])
-def test_empty_input_gives_zeros_or_nothing(shape, memory_format):
+def test_empty_input_gives_zeros_or_nothing(shape, memory_format, ops):
     rois = torch.zeros(0 if shape[0] == 0 else 3, 5)
     features = torch.ones(shape).contiguous(memory_format=memory_format).requires_grad_()
     pooled = ops.roi_align(features, rois, 2)
@@ -220,19 +220,19 @@ def test_empty_input_gives_zeros_or_nothing(shape, memory_format):
 
 @each_format
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_keeps_the_rules_for_operators(memory_format, dtype):
+def test_keeps_the_rules_for_operators(memory_format, dtype, put):
     features = random_features(2, 3, 6, 5, dtype=dtype).contiguous(memory_format=memory_format).requires_grad_()
     rois = random_rois(4, 2, 6, 5).float()
-    arguments = (features, rois, 0.5, 2, 3, 2, True)
+    arguments = put((features, rois, 0.5, 2, 3, 2, True))
     torch.library.opcheck(torch.ops.roibench.roi_align.default, arguments)
     grad = torch.ops.roibench.roi_align(*arguments).detach().requires_grad_()
     channels_last = memory_format == CHANNELS_LAST
     torch.library.opcheck(
-        torch.ops.roibench.roi_align_backward.default, (grad, rois, features.shape, 0.5, 2, True, channels_last)
+        torch.ops.roibench.roi_align_backward.default, (grad, put(rois), features.shape, 0.5, 2, True, channels_last)
     )
 
 
-def test_compiles_as_one_graph_for_any_number_of_rois():
+def test_compiles_as_one_graph_for_any_number_of_rois(ops):
     features = random_features(2, 3, 6, 5).requires_grad_()
 
     def head(x, rois):

@@ -29,6 +29,7 @@ ELEMENTS = {
     "unsigned long long": {torch.int64, torch.uint64},
     "float": {torch.float32},
     "double": {torch.float64},
+    "short": {torch.int16},
     "__half": {torch.float16},
     "__nv_bfloat16": {torch.bfloat16},
 }

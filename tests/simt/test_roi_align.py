@@ -62,14 +62,8 @@ class Align:
     def backward(self, grad: Tensor, in_order: bool) -> Tensor:
         launcher = self.kernels.roi_align_backward_in_order if in_order else self.kernels.roi_align_backward
         input_grad = torch.full_like(self.features, math.nan if in_order else 0)
-        memory_format = regions.format_of(self.features)
-        launcher[self.dtype](
-            self.shape,
-            self.taps,
-            self.n,
-            in_memory(grad.contiguous(memory_format=memory_format)),
-            in_memory(input_grad),
-        )
+        grad = grad.contiguous(memory_format=regions.format_of(self.features))
+        launcher[self.dtype](self.shape, self.taps, self.n, in_memory(grad), in_memory(input_grad))
         return input_grad
 
 
@@ -97,6 +91,17 @@ def test_is_the_cpu_operator_for_any_type_number_of_channels_and_of_bins(kernels
     features = random_map(2, channels, 5, 6, dtype=dtype, memory_format=memory_format)
     rois = random_rois(4, 2, 5, 6).float()
     assert torch.equal(Align(kernels, features, rois, size).forward(), ops.roi_align(features, rois, size))
+
+
+@each_alignment
+def test_the_tables_have_room_where_coordinates_are_so_large_that_samples_are_rounded_to_whole_pixels(kernels, aligned):
+    features = random_map(1, 1, 17, 40, dtype=torch.float32)
+    generator = torch.Generator().manual_seed(4)
+    reach = 10 ** (torch.rand(40, 4, generator=generator) * 7 + 1)
+    rois = torch.cat([torch.zeros(40, 1), reach * torch.tensor([-1.0, -1, 1, 1])], dim=1)
+    size = (33, 64)
+    expected = ops.roi_align(features, rois, size, aligned=aligned)
+    assert torch.equal(Align(kernels, features, rois, size, aligned=aligned).forward(), expected)
 
 
 @each_format

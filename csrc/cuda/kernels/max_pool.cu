@@ -62,7 +62,7 @@ __device__ __forceinline__ void for_each_pixel(Span rows, Span columns, int widt
 }
 
 template <int N, bool channels_last, bool by_warp, class I>
-__global__ void __launch_bounds__(kWindowThreads)
+__global__ void __launch_bounds__(kWindowThreads, 4)
     max_pool_kernel(Windows w, I infinity, const I* __restrict__ input, bool pooled_channels_last,
                     I* __restrict__ pooled, int32_t* __restrict__ argmax) {
   constexpr int kLanes = by_warp ? kChannelLanes<channels_last> : 1;  // that share a pixel
@@ -111,7 +111,7 @@ __global__ void __launch_bounds__(kWindowThreads)
 }
 
 template <class T>
-__global__ void __launch_bounds__(kWindowThreads)
+__global__ void __launch_bounds__(kWindowThreads, 4)
     max_pool_backward_kernel(Windows w, const T* __restrict__ grad, bool grad_channels_last,
                              const int32_t* __restrict__ argmax, T* __restrict__ input_grad) {
   const unsigned pixels = unsigned(w.map.height) * w.map.width;
@@ -160,7 +160,7 @@ __device__ __forceinline__ void for_each_bin_over(const GridOfBins& grid, const 
 }
 
 template <class T>
-__global__ void __launch_bounds__(kGatherThreads)
+__global__ void __launch_bounds__(kGatherThreads, 4)
     max_pool_backward_in_order_kernel(Windows w, const T* __restrict__ grad, bool grad_channels_last,
                                       const int32_t* __restrict__ argmax, T* __restrict__ input_grad) {
   const FeatureMap map = w.map;

@@ -43,17 +43,23 @@ struct BinOfGroup {
 // The same pixel of N channels.
 template <int N, bool channels_last, class S>
 __device__ __forceinline__ Vector<S, N> load_channels(const S* __restrict__ from, int64_t channel_step) {
-  if constexpr (channels_last) return load_vector<N>(from);
-  Vector<S, N> v;
+  if constexpr (channels_last) {
+    return load_vector<N>(from);
+  } else {
+    Vector<S, N> v;
 #pragma unroll
-  for (int n = 0; n < N; ++n) v.at[n] = from[n * channel_step];
-  return v;
+    for (int n = 0; n < N; ++n) v.at[n] = from[n * channel_step];
+    return v;
+  }
 }
 template <int N, bool channels_last, class S>
 __device__ __forceinline__ void store_channels(S* __restrict__ to, int64_t channel_step, const Vector<S, N>& v) {
-  if constexpr (channels_last) return store_vector(to, v);
+  if constexpr (channels_last) {
+    store_vector(to, v);
+  } else {
 #pragma unroll
-  for (int n = 0; n < N; ++n) to[n * channel_step] = v.at[n];
+    for (int n = 0; n < N; ++n) to[n * channel_step] = v.at[n];
+  }
 }
 
 // f(lane) for each lane whose bit is set, by the whole warp, in the order of lanes.

@@ -59,13 +59,14 @@ __device__ __forceinline__ void for_each_tap(const BinAxis<T>& axis, int bin, in
   Tap<T> last[3] = {{T(0), -1}, {T(0), -1}, {T(0), -1}};
   const auto add = [&](int index, T weight) {
     if (weight == T(0)) return;
+    bool known = false;
 #pragma unroll
-    for (int i = 0; i < 3; ++i) {
-      if (last[i].index == index) {
-        last[i].weight += weight;
-        return;
-      }
+    for (int i = 0; i < 3; ++i) {  // without a branch: which of them it is must not become an address
+      const bool same = last[i].index == index;
+      last[i].weight = same ? last[i].weight + weight : last[i].weight;
+      known |= same;
     }
+    if (known) return;
     if (last[0].index >= 0) f(last[0]);
     last[0] = last[1];
     last[1] = last[2];
@@ -96,7 +97,7 @@ __device__ __forceinline__ int sum_up_to_lane(int x, int lane) {
 
 // A warp takes an axis of a RoI, a lane one bin: it counts its taps, learns where they belong, and writes them there.
 template <class T>
-__global__ void __launch_bounds__(kTapThreads)
+__global__ void __launch_bounds__(kTapThreads, 4)
     roi_align_taps_kernel(RoiAlignShape<T> s, const T* __restrict__ rois, int64_t n, RoiAlignTaps<T> out) {
   const int lane = threadIdx.x % kWarp;
   const int64_t step = int64_t(gridDim.x) * (kTapThreads / kWarp);
@@ -123,7 +124,7 @@ __global__ void __launch_bounds__(kTapThreads)
       spans[bin] = {min(at, room), min(end, room)};
       for_each_tap(axis, bin, size, [&](const Tap<T>& tap) {
         if (at < room) taps[at++] = tap;
-        covered = {min(covered.begin, tap.index), max(covered.end, tap.index + 1)};
+        covered = {min(covered.begin, int(tap.index)), max(covered.end, int(tap.index) + 1)};
       });
     }
 #pragma unroll
@@ -138,7 +139,7 @@ __global__ void __launch_bounds__(kTapThreads)
   }
 }
 
-// f(row of pixels, column of pixels, weight) for all that a bin of RoI k takes.
+// f(place of the pixel in its map's memory, weight) for all that a bin of RoI k takes.
 template <class T, class F>
 __device__ __forceinline__ void for_each_pixel(const RoiAlignShape<T>& s, const RoiAlignTaps<T>& t, int64_t k, int bin,
                                                F&& f) {
@@ -146,30 +147,32 @@ __device__ __forceinline__ void for_each_pixel(const RoiAlignShape<T>& s, const 
   const Tap<T>* const taps_x = taps_y + t.room_y;
   const Span* const bins = t.bins + k * s.edges();
   const Span rows = bins[bin / s.bins_x], columns = bins[s.bins_y + bin % s.bins_x];
+  const int64_t pixel_step = s.map.pixel_step(), row_step = s.map.width * pixel_step;
   for (int a = rows.begin; a < rows.end; ++a) {
     const Tap<T> down = taps_y[a];
+    const int64_t row = down.index * row_step;
+#pragma unroll 2  // more would spill
     for (int b = columns.begin; b < columns.end; ++b) {
       const Tap<T> right = taps_x[b];
-      f(down.index, right.index, down.weight * right.weight);
+      f(row + right.index * pixel_step, down.weight * right.weight);
     }
   }
 }
 
 template <int N, bool channels_last, class S, class T>
-__global__ void __launch_bounds__(kWindowThreads)
+__global__ void __launch_bounds__(kWindowThreads, 4)
     roi_align_kernel(RoiAlignShape<T> s, RoiAlignTaps<T> taps, int64_t n, const S* __restrict__ input,
                      S* __restrict__ pooled) {
   const int bins = s.bins(), groups = s.map.channels / N;
-  const int64_t pixel_step = s.map.pixel_step(), channel_step = s.map.channel_step();
+  const int64_t channel_step = s.map.channel_step();
   for_each_item<1>(n, bins * groups, [&](int64_t k, int item) {
     const BinOfGroup of(item, bins, groups, channels_last);
     const int image = taps.image[k], c = of.group * N;
     T sum[N] = {};
     if (image >= 0) {
       const S* const from = input + image * s.map.image_step() + c * channel_step;
-      for_each_pixel(s, taps, k, of.bin, [&](int y, int x, T weight) {
-        const S* const pixel = from + (int64_t(y) * s.map.width + x) * pixel_step;
-        const Vector<S, N> values = load_channels<N, channels_last>(pixel, channel_step);
+      for_each_pixel(s, taps, k, of.bin, [&](int64_t pixel, T weight) {
+        const Vector<S, N> values = load_channels<N, channels_last>(from + pixel, channel_step);
 #pragma unroll
         for (int i = 0; i < N; ++i) sum[i] += weight * widen(values.at[i]);
       });
@@ -183,20 +186,17 @@ __global__ void __launch_bounds__(kWindowThreads)
 }
 
 template <class T>
-__global__ void __launch_bounds__(kWindowThreads)
+__global__ void __launch_bounds__(kWindowThreads, 4)
     roi_align_backward_kernel(RoiAlignShape<T> s, RoiAlignTaps<T> taps, int64_t n, const T* __restrict__ grad,
                               T* __restrict__ input_grad) {
   const int bins = s.bins(), items = bins * s.map.channels;
-  const int64_t pixel_step = s.map.pixel_step();
   for_each_item<1>(n, items, [&](int64_t k, int item) {
     const BinOfGroup of(item, bins, s.map.channels, s.map.channels_last);
     const int image = taps.image[k];
     if (image < 0) return;
     const T d = grad[k * items + item];
     T* const to = input_grad + image * s.map.image_step() + of.group * s.map.channel_step();
-    for_each_pixel(s, taps, k, of.bin, [&](int y, int x, T weight) {
-      atomicAdd(to + (int64_t(y) * s.map.width + x) * pixel_step, weight * d);
-    });
+    for_each_pixel(s, taps, k, of.bin, [&](int64_t pixel, T weight) { atomicAdd(to + pixel, weight * d); });
   });
 }
 
@@ -211,7 +211,7 @@ __device__ __forceinline__ T weight_of(const Tap<T>* __restrict__ taps, Span bin
 }
 
 template <int N, class T>
-__global__ void __launch_bounds__(kGatherThreads)
+__global__ void __launch_bounds__(kGatherThreads, 4)
     roi_align_backward_in_order_kernel(RoiAlignShape<T> s, RoiAlignTaps<T> t, int64_t n, const T* __restrict__ grad,
                                        T* __restrict__ input_grad) {
   const FeatureMap map = s.map;

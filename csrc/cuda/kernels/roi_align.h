@@ -3,6 +3,8 @@
 // for double. Where channels are vectorized, arrays are 16-byte aligned.
 #pragma once
 
+#include <type_traits>
+
 #include "feature_map.h"
 
 struct CUstream_st;
@@ -27,7 +29,7 @@ struct RoiAlignShape {
 template <class T>
 struct alignas(2 * sizeof(T)) Tap {
   T weight;
-  int index;
+  std::conditional_t<sizeof(T) == 8, int64_t, int> index;  // as long as the weight: one access for both
 };
 
 // The taps of every RoI, in device memory.
