@@ -64,6 +64,7 @@ def device(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def gpu() -> None:
+    """For tests of what only a GPU does."""
     if WHY_NO_CUDA is not None:
         pytest.skip(WHY_NO_CUDA)
 
@@ -86,13 +87,6 @@ def in_order():
     torch.use_deterministic_algorithms(True)
     yield
     torch.use_deterministic_algorithms(before)
-
-
-@pytest.fixture(scope="session")
-def gpu() -> None:
-    """For tests of what only a GPU does."""
-    if WHY_NO_CUDA:
-        pytest.skip(WHY_NO_CUDA)
 
 
 @pytest.fixture

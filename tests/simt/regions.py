@@ -83,33 +83,8 @@ def random_rois(n: int, images: int, height: int, width: int, seed: int = 1) -> 
 
 
 def nasty_rois(images: int, n: int = 60) -> Tensor:
-<<<<<<< HEAD
-    inf, nan = math.inf, math.nan
-    numbers = [
-        0.0,
-        2.0,
-        3.5,
-        0.5,
-        -0.5,
-        1e-30,
-        -3.0,
-        7.0,
-        1e4,
-        -1e4,
-        3e7,
-        -3e7,
-        1e15,
-        -1e15,
-        3e38,
-        -3e38,
-        inf,
-        -inf,
-        nan,
-    ]
-=======
     numbers = [0.0, 2.0, 3.5, 0.5, -0.5, 1e-30, -3.0, 7.0, 1e4, -1e4, 3e7, -3e7, 1e15, -1e15, 3e38, -3e38]
     numbers += [math.inf, -math.inf, math.nan]
->>>>>>> roi
     generator = torch.Generator().manual_seed(3)
     boxes = torch.tensor(numbers, dtype=torch.float64)[torch.randint(len(numbers), (n, 4), generator=generator)]
     return torch.cat([torch.randint(0, images, (n, 1), generator=generator), boxes], dim=1)
