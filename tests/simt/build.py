@@ -21,6 +21,7 @@ HERE = Path(__file__).resolve().parent
 CSRC = Path(os.environ.get("ROIBENCH_SIMT_CSRC", ROOT / "csrc"))  # mutants.py puts a changed copy in its place
 KERNELS = CSRC / "cuda/kernels"
 CACHE = ROOT / "build/simt"
+EMULATOR, RUNTIME, PTX = HERE / "emulator", HERE / "emulator/runtime", HERE / "ptx"
 
 ARCHITECTURES = ("sm_80", "sm_90")
 SANITIZERS = {
@@ -66,9 +67,11 @@ def library(lane: Lane, sources: Iterable[Path] | None = None) -> Path:
     """
     sources = sorted(KERNELS.glob("*.cu") if sources is None else sources)
     watched = SANITIZERS.get(lane.sanitizer, [])
-    runtime = [flag for flag in watched if flag.startswith("-D")]  # the emulator itself is not watched
-    jobs = [(_compile, path, [*GXX, *runtime, "-O2"]) for path in sorted((HERE / "emulator").glob("*.cpp"))]
-    jobs += [(_compile, path, [*GXX, *watched]) for path in sources]
+    told = [flag for flag in watched if flag.startswith("-D")]
+    # The emulator itself is not watched, nor are launchers, where nvcc's code takes the place of the kernels.
+    jobs = [(_compile, path, [*GXX, *told, "-O2"], (EMULATOR, RUNTIME)) for path in sorted(RUNTIME.glob("*.cpp"))]
+    of_source = watched if lane.code == "source" else []
+    jobs += [(_compile, path, [*GXX, *of_source], (EMULATOR, KERNELS, CSRC)) for path in sources]
     if lane.code != "source":
         jobs += [(_compile_ptx, path, lane.code, [*GXX, *watched]) for path in sources]
     with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", "2"))) as pool:
@@ -77,13 +80,14 @@ def library(lane: Lane, sources: Iterable[Path] | None = None) -> Path:
     return _made("library", ".so", linking, lambda out: [*linking, "-o", str(out)])
 
 
-def _compile(source: Path, flags: Sequence[str]) -> Path:
+def _compile(source: Path, flags: Sequence[str], headers: Sequence[Path]) -> Path:
+    """headers: the folders of those that the source may include."""
     command = ["g++", "-x", "c++", "-Wall", "-Wextra", "-Wno-unknown-pragmas", *flags]
-    include = [f"-I{HERE / 'emulator'}", f"-I{HERE / 'ptx'}", f"-I{KERNELS}"]
+    include = [f"-I{folder}" for folder in (EMULATOR, PTX, KERNELS)]
     return _made(
         source.stem,
         ".o",
-        [*command, source.read_text(), _headers()],
+        [*command, source.read_text(), _headers(*headers)],
         lambda out: [*command, *include, "-c", str(source), "-o", str(out)],
     )
 
@@ -95,7 +99,7 @@ def _compile_ptx(source: Path, architecture: str, flags: Sequence[str]) -> Path:
     if not translated.exists():
         _write(translated, code)
     # What C++ leaves undefined, PTX defines; the translation sees to it, and to alignment.
-    return _compile(translated, [*flags, "-fno-sanitize=undefined", "-fno-strict-aliasing", "-w"])
+    return _compile(translated, [*flags, "-fno-sanitize=undefined", "-fno-strict-aliasing", "-w"], (EMULATOR, PTX))
 
 
 def ptx(source: Path, architecture: str) -> Path:
@@ -104,15 +108,13 @@ def ptx(source: Path, architecture: str) -> Path:
     return _made(
         f"{source.stem}-{architecture}",
         ".ptx",
-        [*command, source.read_text(), _headers()],
+        [*command, source.read_text(), _headers(KERNELS, CSRC)],
         lambda out: [*command, f"-I{KERNELS}", str(source), "-o", str(out)],
     )
 
 
 @cache
-def _headers() -> str:
-    """Everything that a .cu file may include."""
-    folders = (HERE / "emulator", HERE / "ptx", KERNELS, CSRC)
+def _headers(*folders: Path) -> str:
     return _digest(path.read_text() for folder in folders for path in sorted(folder.glob("*.h")))
 
 

@@ -14,7 +14,8 @@ from simt.build import CACHE, HERE, ROOT, Lane
 from simt.lanes import pytest
 
 LANES = [Lane("source"), Lane("source", "address"), Lane("source", "thread"), Lane("sm_90"), Lane("sm_90", "thread")]
-FEW_SECONDS = 600  # a mutant may loop for ever
+LONG = 600  # seconds: a mutant may loop for ever
+KERNELS = "csrc/cuda/kernels"
 
 
 @dataclass(frozen=True)
@@ -27,22 +28,28 @@ class Mutant:
     replace: str
     tests: str
 
+    def unchanged(self) -> str:
+        return (ROOT / KERNELS / self.file).read_text()
+
+    def changed(self) -> str:
+        """The file with the bug. Raises ValueError unless `find` stands in it once."""
+        text = self.unchanged()
+        if (times := text.count(self.find)) != 1:
+            raise ValueError(f"mutant {self.name!r}: {self.find!r} stands {times} times in {self.file}, wanted is once")
+        return text.replace(self.find, self.replace)
+
     def plant(self) -> dict[str, str]:
-        """Makes a changed copy of csrc; returns the environment in which the lanes take it."""
+        """Makes a copy of csrc with the bug; returns the environment in which the lanes take it."""
         copy = CACHE / "mutant/csrc"
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(ROOT / "csrc", copy)
-        path = copy / "cuda/kernels" / self.file
-        text = path.read_text()
-        if (times := text.count(self.find)) != 1:
-            raise ValueError(f"mutant {self.name!r}: {self.find!r} stands {times} times in {self.file}, wanted is once")
-        path.write_text(text.replace(self.find, self.replace))
+        (copy.parent / KERNELS / self.file).write_text(self.changed())
         return {"ROIBENCH_SIMT_CSRC": str(copy)}
 
     def found_by(self, lane: Lane) -> str:
         """What told on it: `test`, the sanitizer, `compiler`; nothing if no test fails."""
         try:
-            options = {"capture_output": True, "text": True, "timeout": FEW_SECONDS}
+            options = {"capture_output": True, "text": True, "timeout": LONG}
             ran = pytest(lane, ["-x", *(str(HERE / test) for test in self.tests.split())], env=self.plant(), **options)
         except subprocess.TimeoutExpired:
             return "timeout"
@@ -51,6 +58,10 @@ class Mutant:
         if ran.returncode not in (1, 2):
             return lane.sanitizer or f"exit status {ran.returncode}"
         return "compiler" if "RuntimeError: g++" in ran.stdout or "RuntimeError: nvcc" in ran.stdout else "test"
+
+
+def all_mutants() -> list[Mutant]:
+    return [Mutant(**m) for m in tomllib.loads((HERE / "mutants.toml").read_text())["mutant"]]
 
 
 def sound(mutants: list[Mutant], lanes: list[Lane]) -> bool:
@@ -62,8 +73,7 @@ def sound(mutants: list[Mutant], lanes: list[Lane]) -> bool:
 def main() -> None:
     arguments = [a for a in sys.argv[1:] if a != "--all"]
     every = "--all" in sys.argv
-    mutants = [Mutant(**m) for m in tomllib.loads((HERE / "mutants.toml").read_text())["mutant"]]
-    mutants = [m for m in mutants if not arguments or arguments[0] in m.name]
+    mutants = [m for m in all_mutants() if not arguments or arguments[0] in m.name]
     lanes = [lane for lane in LANES if not lane.missing]
     if not sound(mutants, lanes):
         sys.exit("the tests fail without any mutant")

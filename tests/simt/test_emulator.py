@@ -19,7 +19,7 @@ def selftest(lane) -> Kernels:
     return Kernels(library(lane, SELFTEST))
 
 
-@pytest.fixture(params=(0, 1, 2, 3))
+@pytest.fixture(params=(0, 1, 2))
 def features(request, selftest) -> Kernels:
     selftest.seed(request.param)
     return selftest

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "../synchronize.h"
 #include "fiber.h"
-#include "synchronize.h"
 
 namespace simt {
 
@@ -83,6 +83,7 @@ class Block {
   std::vector<Thread> threads_;
   Ready ready_;
   int running_ = 0, at_barrier_ = 0, alive_ = 0;
+  Site barrier_site_;  // where the first of them waits
   void (*body_)() = nullptr;
   const char* failure_ = nullptr;
 };

@@ -79,10 +79,7 @@ std::string Block::run(void (*body)(), dim3 size, Schedule& order, void* end_cel
     t.fiber = &fiber(i * kFiberSets + set);
     t.fiber->start(&body_of_thread);
     Ordering::receive(&host_cell, *t.fiber);
-    char name[64];
-    snprintf(name, sizeof name, "thread (%u,%u,%u) of block (%u,%u,%u)", t.index.x, t.index.y, t.index.z, block_index.x,
-             block_index.y, block_index.z);
-    Ordering::name(*t.fiber, name);
+    Ordering::name(*t.fiber, t.index, block_index);
     ready_.push(i);
   }
   while (!ready_.empty()) {
@@ -111,21 +108,17 @@ void Block::make_ready(int thread) {
 }
 
 int Block::barrier(bool predicate, Vote vote, Site at) {
-  if (at_barrier_ > 0) {
-    for (const Thread& t : threads_) {
-      if (t.state == State::at_barrier && (t.at.line != at.line || strcmp(t.at.file, at.file) != 0)) {
-        fail("threads of one block wait at different barriers", at);
-      }
-    }
+  if (at_barrier_ == 0) {
+    barrier_site_ = at;
+  } else if (at.line != barrier_site_.line || strcmp(at.file, barrier_site_.file) != 0) {
+    fail("threads of one block wait at different barriers", at);
   }
   Thread& self = current();
   self.predicate = predicate;
   self.vote = vote;
   self.state = State::at_barrier;
   self.at = at;
-  if (++at_barrier_ == int(threads_.size())) {
-    release_barrier();
-  }
+  if (++at_barrier_ == int(threads_.size())) release_barrier();
   Fiber::suspend();
   return int(current().result);
 }

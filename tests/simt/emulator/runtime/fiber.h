@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "../types.h"
+
 namespace simt {
 
 class Fiber {
@@ -43,7 +45,8 @@ class Ordering {
   static void forget(void* cell);
   static void publish_host(void* cell);
   static void receive_host(void* cell);
-  static void name(Fiber& fiber, const char* name);
+  // For reports.
+  static void name(Fiber& fiber, uint3 thread, uint3 block);
 };
 
 // Memory whose past can be forgotten: after reset() nothing in it has been accessed, and no cell in it knows a meeting.

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 
 // The sanitizers' interfaces, by hand: this file is compiled without them, so their headers would declare nothing.
@@ -156,7 +157,10 @@ void Ordering::publish_host(void* cell) {
 void Ordering::receive_host(void* cell) {
   __tsan_acquire(cell);
 }
-void Ordering::name(Fiber& fiber, const char* name) {
+void Ordering::name(Fiber& fiber, uint3 thread, uint3 block) {
+  char name[100];
+  snprintf(name, sizeof name, "thread (%u,%u,%u) of block (%u,%u,%u)", thread.x, thread.y, thread.z, block.x, block.y,
+           block.z);
   __tsan_set_fiber_name(fiber.thread_state_, name);
 }
 #else
@@ -165,7 +169,7 @@ void Ordering::receive(void*, Fiber&) {}
 void Ordering::forget(void*) {}
 void Ordering::publish_host(void*) {}
 void Ordering::receive_host(void*) {}
-void Ordering::name(Fiber&, const char*) {}
+void Ordering::name(Fiber&, uint3, uint3) {}
 #endif
 
 Region::Region(size_t bytes) : data_(map(nullptr, bytes)) {}

@@ -1,4 +1,4 @@
-#include "grid.h"
+#include "../grid.h"
 
 #include <cxxabi.h>
 #include <dlfcn.h>
