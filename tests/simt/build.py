@@ -69,13 +69,16 @@ def library(lane: Lane, sources: Iterable[Path] | None = None) -> Path:
     watched = SANITIZERS.get(lane.sanitizer, [])
     told = [flag for flag in watched if flag.startswith("-D")]
     # The emulator itself is not watched, nor are launchers, where nvcc's code takes the place of the kernels.
-    jobs = [(_compile, path, [*GXX, *told, "-O2"], (EMULATOR, RUNTIME)) for path in sorted(RUNTIME.glob("*.cpp"))]
+    jobs = [(path, [*GXX, *told, "-O2"], (EMULATOR, RUNTIME)) for path in sorted(RUNTIME.glob("*.cpp"))]
     of_source = watched if lane.code == "source" else []
-    jobs += [(_compile, path, [*GXX, *of_source], (EMULATOR, KERNELS, CSRC)) for path in sources]
-    if lane.code != "source":
-        jobs += [(_compile_ptx, path, lane.code, [*GXX, *watched]) for path in sources]
+    jobs += [(path, [*GXX, *of_source], (EMULATOR, KERNELS, CSRC)) for path in sources]
     with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS", "2"))) as pool:
-        objects = list(pool.map(lambda job: job[0](*job[1:]), jobs))
+        if lane.code != "source":
+            # What C++ leaves undefined, PTX defines; the translation sees to it, and to alignment.
+            flags = [*GXX, *watched, "-fno-sanitize=undefined", "-fno-strict-aliasing", "-w"]
+            translated = pool.map(lambda path: _translated(path, lane.code), sources)
+            jobs += [(path, flags, (EMULATOR, PTX)) for parts in translated for path in parts]
+        objects = list(pool.map(lambda job: _compile(*job), jobs))
     linking = ["g++", "-shared", *watched, *map(str, objects), "-ldl"]
     return _made("library", ".so", linking, lambda out: [*linking, "-o", str(out)])
 
@@ -92,14 +95,24 @@ def _compile(source: Path, flags: Sequence[str], headers: Sequence[Path]) -> Pat
     )
 
 
-def _compile_ptx(source: Path, architecture: str, flags: Sequence[str]) -> Path:
-    code = translate(ptx(source, architecture).read_text())
-    # Not under the architecture's name: where both give the same code, it is compiled once.
-    translated = CACHE / f"{source.stem}-{_digest([code])}.cpp"
-    if not translated.exists():
-        _write(translated, code)
-    # What C++ leaves undefined, PTX defines; the translation sees to it, and to alignment.
-    return _compile(translated, [*flags, "-fno-sanitize=undefined", "-fno-strict-aliasing", "-w"], (EMULATOR, PTX))
+def _translated(source: Path, architecture: str) -> list[Path]:
+    """nvcc's code in C++, in parts. They are kept by what they say: what two architectures share is compiled once."""
+    text = ptx(source, architecture).read_text()
+    translator = _digest(path.read_text() for path in sorted(PTX.glob("*.py")))
+    listed = CACHE / f"{source.stem}-{_digest([text, translator])}.parts"
+    if not listed.exists():
+        parts = {f"{source.stem}-{_digest([part])}.cpp": part for part in translate(text)}
+        for name, part in parts.items():
+            _write(CACHE / name, part)
+        _write(listed, "\n".join(parts))
+    return [CACHE / name for name in listed.read_text().splitlines()]
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole, or not at all: another process may be reading it."""
+    unfinished = path.with_name(f"{os.getpid()}-{path.name}")
+    unfinished.write_text(text)
+    unfinished.replace(path)
 
 
 def ptx(source: Path, architecture: str) -> Path:
@@ -139,9 +152,3 @@ def _made(stem: str, suffix: str, ingredients: Iterable[str], command: Callable[
     if ran.returncode:
         raise RuntimeError(f"{' '.join(command(unfinished))}\n{ran.stderr}")
     return unfinished.replace(made)  # whole, or not at all
-
-
-def _write(path: Path, text: str) -> None:
-    unfinished = path.with_name(f"{os.getpid()}-{path.name}")
-    unfinished.write_text(text)
-    unfinished.replace(path)

@@ -27,7 +27,7 @@ KERNEL = """
 
 
 def test_a_kernel_becomes_a_function_that_registers_itself():
-    code = translate(KERNEL.format(statement="add.s32 %r2, %r1, %r1;"))
+    [code] = translate(KERNEL.format(statement="add.s32 %r2, %r1, %r1;"))
     assert "ptx::add<int32_t>(ptx::value<int32_t>(r1), ptx::value<int32_t>(r1))" in code
     assert '#line 7 "twice.cu"' in code
     assert 'simt::Replacement twice_registered("twice", &twice, 256);' in code

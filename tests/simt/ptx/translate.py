@@ -9,20 +9,29 @@ from simt.ptx.parse import Brace, Function, Instruction, Label, Module, Register
 WIDTHS = {"pred": "bool", "8": "uint8_t", "16": "uint16_t", "32": "uint32_t", "64": "uint64_t"}
 
 
-def translate(text: str) -> str:
-    """C++ for one file of PTX. It registers its kernels with the emulator, which then runs them in place of g++'s.
+PART = 4000  # lines, about a second for a compiler
+
+
+def translate(text: str) -> list[str]:
+    """C++ for one file of PTX, in parts that are compiled each by itself. They register their kernels with the
+    emulator, which then runs them in place of g++'s.
 
     Raises ValueError, naming the statement, for PTX that it doesn't know.
     """
     module = parse(text)
-    lines = ['#include "ptx.h"', "", "namespace {", ""]
-    lines += [_constant(v) for v in module.variables if v.space in ("global", "const")]
     devices = [f for f in module.functions if not f.is_kernel]
-    lines += [f"void {name(f.name)}(void** parameters, void** returned);" for f in devices]
+    head = ['#include "ptx.h"', "", "namespace {", ""]
+    head += [_constant(v) for v in module.variables if v.space in ("global", "const")]
+    head += [f"void {name(f.name)}(void** parameters, void** returned);" for f in devices]
+    for function in devices:
+        head += ["", *_function(function, module)]
+    parts: list[list[str]] = []
     for function in module.functions:
-        lines += ["", *_function(function, module)]
-    lines += ["", "}  // namespace", ""]
-    return "\n".join(lines)
+        if function.is_kernel:
+            if not parts or len(parts[-1]) > PART:
+                parts.append([])
+            parts[-1] += ["", *_function(function, module)]
+    return ["\n".join([*head, *part, "", "}  // namespace", ""]) for part in parts]
 
 
 def name(text: str) -> str:
@@ -31,9 +40,11 @@ def name(text: str) -> str:
 
 
 def _constant(variable: Variable) -> str:
+    if variable.values is None:
+        raise ValueError(f"{variable.name}: kernels that share a variable in global memory are not supported")
+    size = variable.count or 1
     element = WIDTHS[variable.type[1:]]
-    values = variable.values or ""
-    return f"alignas({variable.alignment}) {element} {name(variable.name)}[{variable.count or 1}] = {{{values}}};"
+    return f"alignas({variable.alignment}) const {element} {name(variable.name)}[{size}] = {{{variable.values}}};"
 
 
 def _function(function: Function, module: Module) -> Iterator[str]:
