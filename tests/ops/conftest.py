@@ -88,13 +88,6 @@ def in_order():
     torch.use_deterministic_algorithms(before)
 
 
-@pytest.fixture(scope="session")
-def gpu() -> None:
-    """For tests of what only a GPU does."""
-    if WHY_NO_CUDA:
-        pytest.skip(WHY_NO_CUDA)
-
-
 @pytest.fixture
 def threads():
     """threads(n, f): f() with n threads."""
