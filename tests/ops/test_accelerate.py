@@ -89,7 +89,7 @@ def test_leaving_the_block_restores_torchvisions_kernels_even_by_an_exception(de
 def test_each_operator_is_replaced_on_cuda_too_also_where_no_gpu_is():
     def on_cuda(name: str) -> str:
         table = torch._C._dispatch_dump_table(f"torchvision::{name}")
-        return next(line for line in table.splitlines() if line.startswith("CUDA:"))
+        return next((line for line in table.splitlines() if line.startswith("CUDA:")), "")
 
     before = {name: on_cuda(name) for name in KERNELS}
     with ops.accelerate_torchvision():
