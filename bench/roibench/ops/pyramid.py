@@ -55,6 +55,7 @@ def roi_spatial_pyramid_pool(
     Raises:
         ValueError: a wrong shape, level or device.
         TypeError: input or boxes that are no floating-point numbers.
-        IndexError: a batch index that is none of 0 ... N-1 (on the CPU).
+        IndexError: a batch index that is none of 0 ... N-1. On a GPU results are NaN instead, and
+            ROIBENCH_DEBUG=1 makes it an error: to look at boxes there, the host must wait for it.
     """
     return torch.ops.roibench.roi_spatial_pyramid_pool(input, as_rois(boxes), levels, spatial_scale)[0]

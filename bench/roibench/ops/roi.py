@@ -1,4 +1,8 @@
-"""Features of regions: what a box covers on a feature map, as a grid of fixed size."""
+"""Features of regions: what a box covers on a feature map, as a grid of fixed size.
+
+Gradients are the same bits each time on the CPU, and on a GPU under ``torch.use_deterministic_algorithms(True)``;
+without it, regions that overlap add up there in any order, which is faster.
+"""
 
 from collections.abc import Sequence
 
@@ -54,7 +58,8 @@ def roi_align(
     Raises:
         ValueError: a wrong shape, size or device.
         TypeError: input or boxes that are no floating-point numbers.
-        IndexError: a batch index that is none of 0 ... N-1 (on the CPU).
+        IndexError: a batch index that is none of 0 ... N-1. On a GPU results are NaN instead, and
+            ROIBENCH_DEBUG=1 makes it an error: to look at boxes there, the host must wait for it.
     """
     height, width = pair("output_size", output_size)
     return torch.ops.roibench.roi_align(input, as_rois(boxes), spatial_scale, height, width, sampling_ratio, aligned)
@@ -83,7 +88,8 @@ def roi_pool(
     Raises:
         ValueError: a wrong shape, size or device.
         TypeError: input or boxes that are no floating-point numbers.
-        IndexError: a batch index that is none of 0 ... N-1 (on the CPU).
+        IndexError: a batch index that is none of 0 ... N-1. On a GPU results are NaN instead, and
+            ROIBENCH_DEBUG=1 makes it an error: to look at boxes there, the host must wait for it.
     """
     height, width = pair("output_size", output_size)
     return torch.ops.roibench.roi_pool(input, as_rois(boxes), spatial_scale, height, width)[0]
@@ -111,7 +117,8 @@ def ps_roi_pool(
     Raises:
         ValueError: a wrong shape, size or device; channels that are no multiple of height * width.
         TypeError: input or boxes that are no floating-point numbers.
-        IndexError: a batch index that is none of 0 ... N-1 (on the CPU).
+        IndexError: a batch index that is none of 0 ... N-1. On a GPU results are NaN instead, and
+            ROIBENCH_DEBUG=1 makes it an error: to look at boxes there, the host must wait for it.
     """
     height, width = pair("output_size", output_size)
     return torch.ops.roibench.ps_roi_pool(input, as_rois(boxes), spatial_scale, height, width)
