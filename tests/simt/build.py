@@ -18,8 +18,8 @@ from simt.ptx import translate
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
-CSRC = Path(os.environ.get("ROIBENCH_SIMT_CSRC", ROOT / "csrc"))  # mutants.py puts a changed copy in its place
-KERNELS = CSRC / "cuda/kernels"
+SOURCES = Path(os.environ.get("ROIBENCH_SIMT_SOURCES", ROOT))  # mutants.py puts a changed copy in its place
+CSRC, KERNELS, SELFTEST = (SOURCES / part for part in ("csrc", "csrc/cuda/kernels", "tests/simt/selftest"))
 CACHE = ROOT / "build/simt"
 EMULATOR, RUNTIME, PTX = HERE / "emulator", HERE / "emulator/runtime", HERE / "ptx"
 

@@ -10,17 +10,16 @@ import sys
 import tomllib
 from dataclasses import dataclass
 
-from simt.build import CACHE, HERE, ROOT, Lane
+from simt.build import CACHE, CSRC, HERE, ROOT, SELFTEST, Lane
 from simt.lanes import pytest
 
 LANES = [Lane("source"), Lane("source", "address"), Lane("source", "thread"), Lane("sm_90"), Lane("sm_90", "thread")]
 LONG = 600  # seconds: a mutant may loop for ever
-KERNELS = "csrc/cuda/kernels"
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One text replaced by another, once, in one file of csrc/cuda/kernels."""
+    """One text replaced by another, once, in one file."""
 
     name: str
     file: str
@@ -29,7 +28,7 @@ class Mutant:
     tests: str
 
     def unchanged(self) -> str:
-        return (ROOT / KERNELS / self.file).read_text()
+        return (ROOT / self.file).read_text()
 
     def changed(self) -> str:
         """The file with the bug. Raises ValueError unless `find` stands in it once."""
@@ -39,12 +38,13 @@ class Mutant:
         return text.replace(self.find, self.replace)
 
     def plant(self) -> dict[str, str]:
-        """Makes a copy of csrc with the bug; returns the environment in which the lanes take it."""
-        copy = CACHE / "mutant/csrc"
+        """Makes a copy of the sources with the bug; returns the environment in which the lanes take it."""
+        copy = CACHE / "mutant"
         shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(ROOT / "csrc", copy)
-        (copy.parent / KERNELS / self.file).write_text(self.changed())
-        return {"ROIBENCH_SIMT_CSRC": str(copy)}
+        for folder in (CSRC, SELFTEST):
+            shutil.copytree(folder, copy / folder.relative_to(ROOT))
+        (copy / self.file).write_text(self.changed())
+        return {"ROIBENCH_SIMT_SOURCES": str(copy)}
 
     def found_by(self, lane: Lane) -> str:
         """What told on it: `test`, the sanitizer, `compiler`; nothing if no test fails."""

@@ -6,17 +6,17 @@ import math
 import pytest
 import torch
 
-from simt.build import HERE, Lane, library
+from simt.build import SELFTEST, Lane, library
 from simt.kernels import KernelError, Kernels
 from simt.lanes import run
 
-SELFTEST = [HERE / "selftest/features.cu", HERE / "selftest/mistakes.cu"]
+KERNELS = sorted(SELFTEST.glob("*.cu"))
 THREADS = 64
 
 
 @pytest.fixture(scope="session")
 def selftest(lane) -> Kernels:
-    return Kernels(library(lane, SELFTEST))
+    return Kernels(library(lane, KERNELS))
 
 
 @pytest.fixture(params=(0, 1, 2))
@@ -219,7 +219,7 @@ for seed in range(4):
 def child(selftest: Kernels, lane: Lane, name: str, first: int):
     """Runs a kernel in a process of its own, where a sanitizer may end it. out[0], which it may use, is `first`."""
     launcher = getattr(selftest, name)[""]
-    arguments = ["-c", CHILD, str(library(lane, SELFTEST)), launcher.symbol, str(first)]
+    arguments = ["-c", CHILD, str(library(lane, KERNELS)), launcher.symbol, str(first)]
     return run(lane, arguments, capture_output=True, text=True)
 
 

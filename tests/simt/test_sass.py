@@ -6,14 +6,14 @@ import subprocess
 import pytest
 
 from simt import sass
-from simt.build import HERE
+from simt.build import SELFTEST
 
 pytestmark = pytest.mark.skipif(sass.missing() is not None, reason=f"{sass.missing()}")
 
 
 @pytest.fixture(scope="module", params=sass.MULTIPROCESSORS)
 def kernels(request) -> dict[str, sass.Kernel]:
-    return {k.name: k for k in sass.kernels(HERE / "selftest/features.cu", request.param)}
+    return {k.name: k for k in sass.kernels(SELFTEST / "features.cu", request.param)}
 
 
 def test_kernels_are_read(kernels):
@@ -54,7 +54,7 @@ def test_launch_bounds_can_be_demanded(kernels):
 def test_occupancy_is_nvidias(tmp_path):
     plan = subprocess.run(["nvcc", "--dryrun", "-x", "cu", "/dev/null"], capture_output=True, text=True).stderr
     include = next(line.partition("=")[2] for line in plan.splitlines() if "TOP=" in line).strip() + "/include"
-    source = HERE / "selftest/occupancy.cpp"
+    source = SELFTEST / "occupancy.cpp"
     built = subprocess.run(["g++", "-shared", "-fPIC", f"-isystem{include}", source, "-o", tmp_path / "o.so"])
     if built.returncode:
         pytest.skip("this toolkit has no cuda_occupancy.h")
