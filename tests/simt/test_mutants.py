@@ -14,7 +14,5 @@ def test_the_text_to_replace_is_there_once(mutant):
 
 def test_a_text_that_is_not_there_is_an_error():
     mutant = Mutant("nothing", "csrc/cuda/kernels/launch.h", find="no such text", replace="", tests="test_nms.py")
-    with pytest.raises(
-        ValueError, match=r"mutant 'nothing': 'no such text' stands 0 times in launch\.h, wanted is once"
-    ):
+    with pytest.raises(ValueError, match=r"mutant 'nothing': 'no such text' stands 0 times in .*launch\.h"):
         mutant.changed()
