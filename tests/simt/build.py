@@ -6,6 +6,7 @@ nvcc makes of them, as PTX, translated to C++), each alone or with AddressSaniti
 
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Sequence
@@ -55,9 +56,25 @@ class Lane:
     @property
     def missing(self) -> str | None:
         """Why this lane can't be built here."""
+        if platform.machine() != "x86_64":
+            return "the emulator switches stacks of x86-64 only"
         tools = ["g++"] + ([] if self.code == "source" else ["nvcc"])
         absent = [tool for tool in tools if shutil.which(tool) is None]
+        if not absent:
+            absent = [path.name for path in self.preloaded if not path.is_absolute()]
         return f"{' and '.join(absent)} not found" if absent else None
+
+    @property
+    def preloaded(self) -> list[Path]:
+        """The sanitizer's libraries: Python has no sanitizer of its own. A bare name where g++ doesn't have one."""
+        names = {"address": ["libasan.so", "libubsan.so"], "thread": ["libtsan.so"]}.get(self.sanitizer, [])
+        asked = [["g++", f"-print-file-name={name}"] for name in names]
+        return [Path(tool(command, check=True).stdout.strip()) for command in asked]
+
+
+def tool(command: Sequence[str | Path], **options) -> subprocess.CompletedProcess[str]:
+    """Runs a compiler or the like, without the sanitizer that this process may be preloaded with."""
+    return subprocess.run(command, env={**os.environ, "LD_PRELOAD": ""}, capture_output=True, text=True, **options)
 
 
 def library(lane: Lane, sources: Iterable[Path] | None = None) -> Path:
@@ -134,7 +151,7 @@ def _headers(*folders: Path) -> str:
 @cache
 def _compilers() -> str:
     versions = [["g++", "--version"], ["nvcc", "--version"]]
-    return "".join(subprocess.run(v, capture_output=True, text=True).stdout for v in versions if shutil.which(v[0]))
+    return "".join(tool(command).stdout for command in versions if shutil.which(command[0]))
 
 
 def _digest(parts: Iterable[str]) -> str:
@@ -148,7 +165,7 @@ def _made(stem: str, suffix: str, ingredients: Iterable[str], command: Callable[
         return made
     CACHE.mkdir(parents=True, exist_ok=True)
     unfinished = made.with_name(f"{os.getpid()}-{made.name}")
-    ran = subprocess.run(command(unfinished), capture_output=True, text=True)
+    ran = tool(command(unfinished))
     if ran.returncode:
         raise RuntimeError(f"{' '.join(command(unfinished))}\n{ran.stderr}")
     return unfinished.replace(made)  # whole, or not at all

@@ -2,7 +2,6 @@
 
 import ctypes
 import re
-import subprocess
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from simt.build import tool
 
 SCALARS = {
     "bool": ctypes.c_bool,
@@ -118,10 +119,8 @@ def _exported(path: Path) -> list[tuple[str, str]]:
     """(symbol, its C++ signature) of every function in a library."""
 
     def names(*flags: str) -> list[str]:
-        listed = subprocess.run(
-            ["nm", "-DP", "--defined-only", *flags, path], capture_output=True, text=True, check=True
-        )
-        return [re.sub(r" [A-Za-z](?: [0-9a-f]+)*\s*$", "", line) for line in listed.stdout.splitlines()]
+        listed = tool(["nm", "-DP", "--defined-only", *flags, path], check=True).stdout
+        return [re.sub(r" [A-Za-z](?: [0-9a-f]+)*\s*$", "", line) for line in listed.splitlines()]
 
     return list(zip(names(), names("-C"), strict=True))
 

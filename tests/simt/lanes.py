@@ -19,41 +19,23 @@ BEYOND_THE_PLAIN_ONE = [
 ]
 
 
-def environment(lane: Lane) -> dict[str, str]:
-    """In which a process can load the lane's library: Python has no sanitizer of its own, so it is preloaded."""
-    names = {"address": ["asan", "ubsan"], "thread": ["tsan"]}.get(lane.sanitizer, [])
-    found = [
-        subprocess.run(["g++", f"-print-file-name=lib{name}.so"], capture_output=True, text=True, check=True)
-        for name in names
-    ]
-    return {
+def run(lane: Lane, arguments: list[str], **options) -> subprocess.CompletedProcess:
+    """Runs Python where it can load the lane's library; options are subprocess.run's."""
+    environment = {
         **os.environ,
         "ROIBENCH_SIMT": str(lane),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")])),
-        "LD_PRELOAD": " ".join(library.stdout.strip() for library in found),
+        "LD_PRELOAD": "",
         "ASAN_OPTIONS": "detect_leaks=0",
         "UBSAN_OPTIONS": "print_stacktrace=1",
         "TSAN_OPTIONS": "halt_on_error=1 exitcode=66",
         "OMP_NUM_THREADS": "1",
+        **options.pop("env", {}),
     }
-
-
-def python(lane: Lane, arguments: list[str]) -> list[str]:
-    """The command that runs Python in the lane. ThreadSanitizer wants addresses where it expects them, not random."""
-    fixed = ["setarch", "-R"] if lane.sanitizer == "thread" and shutil.which("setarch") else []
-    if not fixed:
-        return [sys.executable, *arguments]
-    # setarch itself must not be preloaded with a sanitizer.
-    preload = environment(lane)["LD_PRELOAD"]
-    return [*fixed, "env", f"LD_PRELOAD={preload}", sys.executable, *arguments]
-
-
-def run(lane: Lane, arguments: list[str], **options) -> subprocess.CompletedProcess:
-    """Runs Python in the lane."""
-    environ = environment(lane) | options.pop("env", {})
-    if "setarch" in (command := python(lane, arguments)):
-        environ["LD_PRELOAD"] = ""
-    return subprocess.run(command, env=environ, cwd=ROOT, **options)
+    command = ["env", f"LD_PRELOAD={' '.join(map(str, lane.preloaded))}", sys.executable, *arguments]
+    if lane.sanitizer == "thread" and shutil.which("setarch"):
+        command = ["setarch", "-R", *command]  # ThreadSanitizer wants addresses where it expects them, not random
+    return subprocess.run(command, env=environment, cwd=ROOT, **options)
 
 
 def pytest(lane: Lane, arguments: list[str], **options) -> subprocess.CompletedProcess:

@@ -6,7 +6,6 @@ SASS is the GPU's machine code. It is looked at here, not run.
 import math
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import tomllib
@@ -17,7 +16,7 @@ from fnmatch import fnmatchcase
 from importlib.util import find_spec
 from pathlib import Path
 
-from simt.build import ARCHITECTURES, HERE, KERNELS, NVCC, ptx
+from simt.build import ARCHITECTURES, HERE, KERNELS, NVCC, ptx, tool
 from simt.ptx.parse import parse
 
 RULES = HERE / "sass_rules.toml"
@@ -89,10 +88,10 @@ def kernels(source: Path, architecture: str) -> list[Kernel]:
     with tempfile.TemporaryDirectory() as folder:
         cubin = Path(folder) / "kernels.cubin"
         command = ["nvcc", *NVCC, "-cubin", f"-arch={architecture}", "-Xptxas=-v", f"-I{KERNELS}", str(source)]
-        compiled = subprocess.run([*command, "-o", str(cubin)], capture_output=True, text=True)
+        compiled = tool([*command, "-o", str(cubin)])
         if compiled.returncode:
             raise RuntimeError(compiled.stderr)
-        sass = subprocess.run([disassembler(), "-c", str(cubin)], capture_output=True, text=True, check=True).stdout
+        sass = tool([disassembler(), "-c", str(cubin)], check=True).stdout
     programs = _instructions(sass)
     readable = _demangled(bounds)
     found = []
@@ -141,7 +140,7 @@ def _instructions(sass: str) -> dict[str, Counter[str]]:
 
 def _demangled(symbols: Iterable[str]) -> dict[str, str]:
     symbols = list(symbols)
-    names = subprocess.run(["c++filt"], input="\n".join(symbols), capture_output=True, text=True, check=True).stdout
+    names = tool(["c++filt"], input="\n".join(symbols), check=True).stdout
     short = [re.sub(r"\(roibench::\w+\)", "", n).replace("roibench::cuda::", "") for n in names.splitlines()]
     return {s: re.sub(r"^void ", "", n.partition("(")[0]) for s, n in zip(symbols, short, strict=True)}
 
