@@ -73,8 +73,8 @@ class Lane:
 
 
 def tool(command: Sequence[str | Path], **options) -> subprocess.CompletedProcess[str]:
-    """Runs a compiler or the like, without the sanitizer that this process may be preloaded with."""
-    return subprocess.run(command, env={**os.environ, "LD_PRELOAD": ""}, capture_output=True, text=True, **options)
+    """Runs a compiler or the like."""
+    return subprocess.run(command, capture_output=True, text=True, **options)
 
 
 def library(lane: Lane, sources: Iterable[Path] | None = None) -> Path:

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from simt.build import Lane, library
+from simt.build import Lane
 from simt.kernels import Kernels
 
 # First come first served, last come first served, and at random.
@@ -20,11 +20,11 @@ def lane() -> Lane:
 
 @pytest.fixture(scope="session")
 def operators(lane) -> Kernels:
-    return Kernels(library(lane))
+    return Kernels(lane)
 
 
 @pytest.fixture(params=SCHEDULES)
 def kernels(request, operators) -> Kernels:
     """The operators' launchers, under several schedules."""
-    operators.seed(request.param)
+    operators.seed = request.param
     return operators

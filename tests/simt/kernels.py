@@ -3,6 +3,7 @@
 import ctypes
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from simt.build import tool
+from simt.build import Lane, tool
+from simt.build import library as build
+from simt.watched import Watched
 
 SCALARS = {
     "bool": ctypes.c_bool,
@@ -41,12 +44,33 @@ class KernelError(Exception):
     """A launch that the emulator refused or broke off."""
 
 
+class Loaded:
+    """A library in this process."""
+
+    def __init__(self, path: Path) -> None:
+        self._library = ctypes.CDLL(str(path))
+        self._library.simt_error.restype = ctypes.c_char_p
+
+    def call(self, symbol: str, seed: int, arguments: list[tuple[Any, bool]]) -> str:
+        """Calls a launcher with (argument, whether it is passed by reference); returns what is wrong, or nothing."""
+        self._library.simt_seed(ctypes.c_uint(seed))
+        failed = self._library[symbol](*(self._passed(*argument) for argument in arguments), None)
+        return self._library.simt_error().decode() if failed else ""
+
+    @staticmethod
+    def _passed(value: Any, by_reference: bool) -> Any:
+        if value is None or isinstance(value, Tensor):
+            return ctypes.c_void_p(None if value is None else value.data_ptr())
+        return ctypes.byref(value) if by_reference else value
+
+
 @dataclass(frozen=True)
 class Launcher:
     """One exported function. Tensors are passed for pointers, ctypes structures for structures, numbers for the rest;
-    the stream, always the last parameter, is left out. Raises KernelError if the launch returns an error."""
+    the stream, always the last parameter, is left out. A structure that holds pointers has an attribute `tensors`, a
+    list of what they point to. Raises KernelError if the launch fails or a sanitizer reports something."""
 
-    library: ctypes.CDLL
+    kernels: "Kernels"
     symbol: str
     name: str
     parameters: tuple[str, ...]
@@ -54,43 +78,38 @@ class Launcher:
     def __call__(self, *arguments: Any) -> None:
         if len(arguments) != len(self.parameters) - 1:
             raise TypeError(f"{self.name} takes ({', '.join(self.parameters[:-1])}), got {len(arguments)} arguments")
-        pairs = zip(self.parameters, arguments, strict=False)
-        passed = [self._convert(i, kind, argument) for i, (kind, argument) in enumerate(pairs)]
-        if self.library[self.symbol](*passed, None):
-            raise KernelError(self.library.simt_error().decode())
+        pairs = enumerate(zip(self.parameters, arguments, strict=False))
+        checked = [(self._checked(i, kind, argument), kind.endswith("&")) for i, (kind, argument) in pairs]
+        if error := self.kernels.library.call(self.symbol, self.kernels.seed, checked):
+            raise KernelError(error)
 
-    def _convert(self, i: int, kind: str, argument: Any) -> Any:
-        if kind.endswith("*"):
-            return ctypes.c_void_p(None if argument is None else self._address(i, kind, argument))
-        if isinstance(argument, ctypes.Structure):
-            return ctypes.byref(argument) if kind.endswith("&") else argument
-        return SCALARS.get(kind, ctypes.c_int)(argument)  # an enumeration is an int
-
-    def _address(self, i: int, kind: str, tensor: Tensor) -> int:
+    def _checked(self, i: int, kind: str, argument: Any) -> Any:
+        if not kind.endswith("*"):
+            if isinstance(argument, ctypes.Structure):
+                return argument
+            return SCALARS.get(kind, ctypes.c_int)(argument)  # an enumeration is an int
         element = kind.rstrip("* ").removesuffix("const").strip()
-        if element != "void" and tensor.dtype not in ELEMENTS[element]:
-            raise TypeError(f"{self.name}: argument {i} is {kind}, got a tensor of {tensor.dtype}")
-        if not tensor.is_contiguous():
+        if argument is not None and element != "void" and argument.dtype not in ELEMENTS[element]:
+            raise TypeError(f"{self.name}: argument {i} is {kind}, got a tensor of {argument.dtype}")
+        if argument is not None and not argument.is_contiguous():
             raise TypeError(f"{self.name}: argument {i} must be contiguous")
-        return tensor.data_ptr()
+        return argument
 
 
 class Kernels:
     """`kernels.box_iou(...)` calls the launcher of that name, `kernels.box_iou[torch.float32](...)` its instance of a
     template. `seed` decides the order of threads and the garbage in fresh shared memory."""
 
-    def __init__(self, path: Path) -> None:
-        self._library = ctypes.CDLL(str(path))
-        self._library.simt_error.restype = ctypes.c_char_p
+    def __init__(self, lane: Lane, sources: Iterable[Path] | None = None) -> None:
+        path = build(lane, sources)
+        self.library = Watched(lane, path) if lane.sanitizer else Loaded(path)
+        self.seed = 0
         self._launchers: dict[str, dict[str, Launcher]] = defaultdict(dict)
         for symbol, signature in _exported(path):
             found = re.fullmatch(r"(?:int )?(?:\w+::)*(\w+)(?:<(.*?)>)?\((.*)\)", signature)
             if found and found[3].endswith("CUstream_st*"):
-                launcher = Launcher(self._library, symbol, found[1], tuple(_split(found[3])))
+                launcher = Launcher(self, symbol, found[1], tuple(_split(found[3])))
                 self._launchers[found[1]][found[2] or ""] = launcher
-
-    def seed(self, seed: int) -> None:
-        self._library.simt_seed(ctypes.c_uint(seed))
 
     def __getattr__(self, name: str) -> "Instances":
         if name not in self._launchers:

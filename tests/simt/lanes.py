@@ -4,7 +4,6 @@ Without a name, in all that `make test` leaves out. A lane whose tools are missi
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -19,27 +18,11 @@ BEYOND_THE_PLAIN_ONE = [
 ]
 
 
-def run(lane: Lane, arguments: list[str], **options) -> subprocess.CompletedProcess:
-    """Runs Python where it can load the lane's library; options are subprocess.run's."""
-    environment = {
-        **os.environ,
-        "ROIBENCH_SIMT": str(lane),
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")])),
-        "LD_PRELOAD": "",
-        "ASAN_OPTIONS": "detect_leaks=0",
-        "UBSAN_OPTIONS": "print_stacktrace=1",
-        "TSAN_OPTIONS": "halt_on_error=1 exitcode=66",
-        "OMP_NUM_THREADS": "1",
-        **options.pop("env", {}),
-    }
-    command = ["env", f"LD_PRELOAD={' '.join(map(str, lane.preloaded))}", sys.executable, *arguments]
-    if lane.sanitizer == "thread" and shutil.which("setarch"):
-        command = ["setarch", "-R", *command]  # ThreadSanitizer wants addresses where it expects them, not random
-    return subprocess.run(command, env=environment, cwd=ROOT, **options)
-
-
 def pytest(lane: Lane, arguments: list[str], **options) -> subprocess.CompletedProcess:
-    return run(lane, ["-m", "pytest", "-p", "no:cacheprovider", "-q", *arguments], **options)
+    """Runs pytest in the lane; options are subprocess.run's."""
+    environment = {**os.environ, "ROIBENCH_SIMT": str(lane), "OMP_NUM_THREADS": "1", **options.pop("env", {})}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *arguments]
+    return subprocess.run(command, env=environment, cwd=ROOT, **options)
 
 
 def summaries(lanes: list[Lane], arguments: list[str]) -> Iterator[tuple[bool, str]]:

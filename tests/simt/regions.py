@@ -53,7 +53,7 @@ def fill_windows(kernels, features: Tensor, grids, rois: Tensor | None, scale: f
     sizes = {"grid": 4 * len(grids), "bin": 4 * bins, "edge": 2 * count * edges, "image": count}
     tables = {name: torch.full((size,), -7, dtype=torch.int32) for name, size in sizes.items()}
     windows = Windows(feature_map(features), count, len(grids), bins, edges, *(t.data_ptr() for t in tables.values()))
-    windows.tables = tables  # kept as long as the pointers
+    windows.tensors = list(tables.values())  # kept as long as the pointers
     placed = GridOfBins(0, 0, 0, 0)
     for g, (rows, columns) in enumerate(grids):
         placed = GridOfBins(rows, columns, placed.first_bin, placed.first_edge)

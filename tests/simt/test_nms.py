@@ -24,7 +24,10 @@ def candidates(boxes: Tensor, classes: Tensor | None, threshold: float) -> ctype
             ("threshold", NUMBER[boxes.dtype]),
         ]
 
-    return Candidates(boxes.data_ptr(), None if classes is None else classes.data_ptr(), len(boxes), threshold)
+    tensors = [boxes] if classes is None else [boxes, classes]
+    all_of_them = Candidates(boxes.data_ptr(), None if classes is None else classes.data_ptr(), len(boxes), threshold)
+    all_of_them.tensors = tensors
+    return all_of_them
 
 
 class NmsMemory(ctypes.Structure):
@@ -45,8 +48,9 @@ def suppress(kernels, boxes: Tensor, scores: Tensor, classes: Tensor | None, thr
         torch.full((n,), -1),
         torch.zeros(bands + 1, dtype=torch.int64),
     ]
-    arguments = candidates(best_first, classes, threshold), NmsMemory(*(part.data_ptr() for part in memory))
-    kernels.nms[boxes.dtype](*arguments)
+    pointers = NmsMemory(*(part.data_ptr() for part in memory))
+    pointers.tensors = memory
+    kernels.nms[boxes.dtype](candidates(best_first, classes, threshold), pointers)
     *_, kept, counts = memory
     assert (kept[counts[-1] :] == -1).all()
     return order[kept[: counts[-1]]].tolist()

@@ -45,6 +45,7 @@ class Align:
         sizes = (words * self.n * sum(rooms), 2 * self.n * sum(size), 4 * self.n, self.n)
         self.tables = [torch.full((n,), -7, dtype=torch.int32) for n in sizes]
         self.taps = Taps(*rooms, *(table.data_ptr() for table in self.tables))
+        self.taps.tensors = self.tables
         kernels.roi_align_taps[self.dtype](self.shape, rois.to(self.dtype).contiguous(), self.n, self.taps)
 
     @staticmethod
