@@ -1,7 +1,7 @@
 // The largest number of each bin, and where it lies.
 //
-// Numbers are compared as integers (rank.h): one instruction per vector. The map is turned into such integers once, with
-// the channels of a pixel side by side, so that the loops over a bin run for a whole vector of channels.
+// Numbers are compared as integers (rank.h): one instruction per vector. The map is turned into such integers once,
+// with the channels of a pixel side by side, so that the loops over a bin run for a whole vector of channels.
 //
 // Cost per window: pixels of its bins * channels, from the L2 cache; with small bins writing the result costs more.
 

@@ -10,7 +10,7 @@ struct FeatureMap {
   bool channels_last;
 
   // How far apart two neighbours lie in memory.
-  ROIBENCH_HD int64_t pixel_step() const { return channels_last ? channels : 1; }
+  ROIBENCH_HD int pixel_step() const { return channels_last ? channels : 1; }
   ROIBENCH_HD int64_t channel_step() const { return channels_last ? 1 : int64_t(height) * width; }
   ROIBENCH_HD int64_t image_step() const { return int64_t(channels) * height * width; }
 };

@@ -139,22 +139,23 @@ __global__ void __launch_bounds__(kTapThreads, 4)
   }
 }
 
-// f(place of the pixel in its map's memory, weight) for all that a bin of RoI k takes.
-template <class T, class F>
+// f(pixel, weight) for all that a bin of RoI k takes of a channel of its map.
+template <class S, class T, class F>
 __device__ __forceinline__ void for_each_pixel(const RoiAlignShape<T>& s, const RoiAlignTaps<T>& t, int64_t k, int bin,
-                                               F&& f) {
+                                               S* map, F&& f) {
   const Tap<T>* const taps_y = t.taps + k * (t.room_y + t.room_x);
   const Tap<T>* const taps_x = taps_y + t.room_y;
   const Span* const bins = t.bins + k * s.edges();
   const Span rows = bins[bin / s.bins_x], columns = bins[s.bins_y + bin % s.bins_x];
-  const int64_t pixel_step = s.map.pixel_step(), row_step = s.map.width * pixel_step;
+  const unsigned pixel_step = s.map.pixel_step();
+  const int64_t row_step = int64_t(s.map.width) * pixel_step;
   for (int a = rows.begin; a < rows.end; ++a) {
     const Tap<T> down = taps_y[a];
-    const int64_t row = down.index * row_step;
+    S* const row = map + down.index * row_step;
+    const Tap<T>* right = taps_x + columns.begin;
 #pragma unroll 2  // more would spill
-    for (int b = columns.begin; b < columns.end; ++b) {
-      const Tap<T> right = taps_x[b];
-      f(row + right.index * pixel_step, down.weight * right.weight);
+    for (int left = columns.end - columns.begin; left > 0; --left, ++right) {
+      f(row + unsigned(right->index) * pixel_step, down.weight * right->weight);
     }
   }
 }
@@ -171,8 +172,8 @@ __global__ void __launch_bounds__(kWindowThreads, 4)
     T sum[N] = {};
     if (image >= 0) {
       const S* const from = input + image * s.map.image_step() + c * channel_step;
-      for_each_pixel(s, taps, k, of.bin, [&](int64_t pixel, T weight) {
-        const Vector<S, N> values = load_channels<N, channels_last>(from + pixel, channel_step);
+      for_each_pixel(s, taps, k, of.bin, from, [&](const S* pixel, T weight) {
+        const Vector<S, N> values = load_channels<N, channels_last>(pixel, channel_step);
 #pragma unroll
         for (int i = 0; i < N; ++i) sum[i] += weight * widen(values.at[i]);
       });
@@ -196,7 +197,7 @@ __global__ void __launch_bounds__(kWindowThreads, 4)
     if (image < 0) return;
     const T d = grad[k * items + item];
     T* const to = input_grad + image * s.map.image_step() + of.group * s.map.channel_step();
-    for_each_pixel(s, taps, k, of.bin, [&](int64_t pixel, T weight) { atomicAdd(to + pixel, weight * d); });
+    for_each_pixel(s, taps, k, of.bin, to, [&](T* pixel, T weight) { atomicAdd(pixel, weight * d); });
   });
 }
 
