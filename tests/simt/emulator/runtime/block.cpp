@@ -17,19 +17,9 @@ namespace {
 
 constexpr int kFiberSets = 3;
 
-// Meetings in the memory model: one cell for the block's barrier, one for each warp's lowest lane that syncs.
-constexpr size_t kCells = 16 << 10;
-Region& cells() {
-  static Region region(kCells);
-  return region;
-}
-void* barrier_cell() {
-  return cells().data();
-}
-void* warp_cell(int lowest_thread) {
-  return cells().data() + 8 * (1 + lowest_thread);
-}
-char host_cell;
+// Where threads meet, as ThreadSanitizer knows it by addresses eight bytes apart: the block at its barrier, the lanes
+// of a warp at the cell of the lowest.
+alignas(8) char barrier_cell[8], warp_cells[kMostThreads][8], host_cell[8];
 
 Fiber& fiber(int i) {
   static std::vector<std::unique_ptr<Fiber>> made;
@@ -67,36 +57,36 @@ std::string Block::run(void (*body)(), dim3 size, Schedule& order, void* end_cel
   alive_ = int(size.x * size.y * size.z);
   threads_.assign(alive_, Thread());
   ready_.clear();
-  Ordering::forget(barrier_cell());
-  for (int i = 0; i < alive_; ++i) Ordering::forget(warp_cell(i));
+  Ordering::forget(barrier_cell);
+  for (int i = 0; i < alive_; ++i) Ordering::forget(warp_cells[i]);
   // ThreadSanitizer takes what one fiber does for one thread's work, in whichever blocks, and a barrier has ordered the
   // fibers of its block. So that blocks can race, each takes one of several sets of fibers.
   const int set = int(order.below(kFiberSets));
-  Ordering::publish_host(&host_cell);
+  Ordering::publish_host(host_cell);
   for (int i = 0; i < alive_; ++i) {
     Thread& t = threads_[i];
     t.index = {i % size.x, i / size.x % size.y, i / (size.x * size.y)};
     t.fiber = &fiber(i * kFiberSets + set);
     t.fiber->start(&body_of_thread);
-    Ordering::receive(&host_cell, *t.fiber);
+    Ordering::receive(host_cell, *t.fiber);
     Ordering::name(*t.fiber, t.index, block_index);
     ready_.push(i);
   }
-  while (!ready_.empty()) {
+  while (!ready_.empty() && failure_ == nullptr) {
     running_ = order.next(ready_);
     Thread& t = threads_[running_];
     thread_index = t.index;
     t.fiber->resume();
-    if (failure_) return report(failure_);
     if (t.state != State::exited) continue;
     --alive_;
-    Ordering::publish(end_cell, *t.fiber);
     // Its warp may have waited for nobody else.
     const int first = running_ / 32 * 32;
     for (int i = first; i < first + 32 && i < int(threads_.size()); ++i) {
       if (threads_[i].state == State::in_warp && warp_is_complete(i)) release_warp(i);
     }
   }
+  for (const Thread& t : threads_) Ordering::publish(end_cell, *t.fiber);
+  if (failure_ != nullptr) return report(failure_);
   if (alive_ == 0) return "";
   return report(at_barrier_ == alive_ ? "__syncthreads is not reached by threads that have left the kernel"
                                       : "deadlock: not all threads reach what the others wait for");
@@ -126,13 +116,13 @@ int Block::barrier(bool predicate, Vote vote, Site at) {
 void Block::release_barrier() {
   int count = 0;
   for (const Thread& t : threads_) {
-    Ordering::publish(barrier_cell(), *t.fiber);
+    Ordering::publish(barrier_cell, *t.fiber);
     count += t.predicate;
   }
   const int all = int(threads_.size());
   for (int i = 0; i < all; ++i) {
     Thread& t = threads_[i];
-    Ordering::receive(barrier_cell(), *t.fiber);
+    Ordering::receive(barrier_cell, *t.fiber);
     t.result = t.vote == Vote::count ? count : t.vote == Vote::all ? count == all : count > 0;
     make_ready(i);
   }
@@ -157,7 +147,7 @@ void Block::release_warp(int thread) {
   const int first = thread / 32 * 32;
   const uint32_t mask = threads_[thread].mask;
   const bool orders_memory = threads_[thread].combine == sync_only;
-  void* const cell = warp_cell(first + std::countr_zero(mask));
+  void* const cell = warp_cells[first + std::countr_zero(mask)];
   Lanes lanes;
   lanes.present = 0;
   for (int i = 0; i < 32; ++i) {

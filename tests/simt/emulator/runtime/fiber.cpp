@@ -177,7 +177,7 @@ Region::Region(size_t bytes) : data_(map(nullptr, bytes)) {}
 void Region::reset([[maybe_unused]] size_t offset, [[maybe_unused]] size_t bytes) {
 #if defined(SIMT_THREAD)
   if (bytes == 0) return;
-  // Unmapping forgets accesses and meetings; mapping anew would count as a write if writes weren't ignored.
+  // Unmapping forgets accesses; mapping anew would count as a write if writes weren't ignored.
   AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
   munmap(data_ + offset, bytes);
   map(data_ + offset, bytes);

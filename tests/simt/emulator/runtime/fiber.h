@@ -49,7 +49,7 @@ class Ordering {
   static void name(Fiber& fiber, uint3 thread, uint3 block);
 };
 
-// Memory whose past can be forgotten: after reset() nothing in it has been accessed, and no cell in it knows a meeting.
+// Memory whose past can be forgotten: after reset() nothing in it has been accessed.
 class Region {
  public:
   explicit Region(size_t bytes);

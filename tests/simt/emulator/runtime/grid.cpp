@@ -18,7 +18,7 @@ constexpr int kInvalidConfiguration = 9, kLaunchFailure = 719;  // of cudaError_
 std::string error;
 unsigned seed = 0;
 const Call* call = nullptr;
-char end_cell;
+alignas(8) char end_cell[8];
 
 struct Code {
   Translated run;
@@ -88,16 +88,18 @@ int run(const Call& launched, dim3 grid, dim3 size, size_t shared_bytes) {
   schedule = Schedule(seed);
   block_size = size;
   grid_size = grid;
-  for (size_t ordinal = 0; ordinal < blocks; ++ordinal) {
+  std::string failure;
+  const char* excess = nullptr;
+  for (size_t ordinal = 0; ordinal < blocks && failure.empty() && excess == nullptr; ++ordinal) {
     const size_t i = schedule.blocks_backwards() ? blocks - 1 - ordinal : ordinal;
     block_index = {unsigned(i % grid.x), unsigned(i / grid.x % grid.y), unsigned(i / grid.x / grid.y)};
     begin_shared(shared_bytes);
-    const std::string failure = block.run(&run_thread, size, schedule, &end_cell);
-    if (!failure.empty()) return refuse(kLaunchFailure, failure);
-    if (const char* why = end_shared()) return refuse(kInvalidConfiguration, why);
+    failure = block.run(&run_thread, size, schedule, end_cell);
+    excess = end_shared();
   }
-  Ordering::receive_host(&end_cell);  // what follows comes after the kernel
-  return 0;
+  Ordering::receive_host(end_cell);  // what follows comes after the kernel
+  if (!failure.empty()) return refuse(kLaunchFailure, failure);
+  return excess ? refuse(kInvalidConfiguration, excess) : 0;
 }
 
 }  // namespace simt
