@@ -95,7 +95,7 @@ def main() -> None:
         print()
         survivors += [] if found else [mutant.name]
     print(f"\n{len(mutants) - len(survivors)} of {len(mutants)} mutants found")
-    sys.exit("\n".join(f"not found: {name}" for name in survivors))
+    sys.exit("\n".join(f"not found: {name}" for name in survivors) or None)
 
 
 if __name__ == "__main__":
