@@ -35,7 +35,7 @@ class Segmenter(TrainableModel):
     @torch.inference_mode()
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         with stage("preprocess"):
-            batch = self._batch(inputs)
+            batch = self.batch(inputs)
         with stage("backbone"):
             features = self.backbone(batch.pixels)
         with stage("decoder"):
@@ -48,14 +48,28 @@ class Segmenter(TrainableModel):
 
         Classes are not balanced: with three quarters of background it was found unnecessary (Long et al. 2015, 4.3).
         """
-        batch = self._batch(inputs)
+        batch = self.batch(inputs)
         scores = self.decoder(self.backbone(batch.pixels)).float()
         wanted = batch_maps(batch, targets)
         total = F.cross_entropy(scores, wanted, ignore_index=VOID, reduction="sum")
         return {"cross_entropy": total / (wanted != VOID).sum().clamp(min=1)}
 
-    def _batch(self, inputs: Sequence[Input]) -> ImageBatch:
+    def batch(self, inputs: Sequence[Input]) -> ImageBatch:
         return batch_images(inputs, self.device, self.short_side, self.long_side, self.stride)
+
+    @property
+    def feature_layer(self) -> nn.Module:
+        return self.backbone.last
+
+    def class_scores(self, batch: ImageBatch) -> Tensor:
+        """[B, classes]: a class's mean score over the pixels that are named so (Vinogradova et al. 2020, arXiv
+        2002.11434), or over the whole image where none is.
+        """
+        scores = self.decoder(self.backbone(batch.pixels)).float()
+        image = ~batch.padding(1)[:, None]
+        named = (scores == scores.amax(1, keepdim=True)) & image
+        region = torch.where(named.any((2, 3), keepdim=True), named, image)
+        return ((scores * region).sum((2, 3)) / region.sum((2, 3)))[:, 1:]
 
     @staticmethod
     def _map(scores: Tensor, batch: ImageBatch, index: int) -> Tensor:

@@ -112,7 +112,7 @@ def _weights(model: ModelSpec, source: str, data: Dataset, options: Options, reg
 
 def _check_weights(path: Path, models: Sequence[ModelSpec]) -> None:
     owner = read_header(path).model
-    if others := [model.name for model in models if model.name != owner]:
+    if others := [model.name for model in models if model.learner != owner]:
         raise PlanError(f"--weights {path} is of model {owner!r}, not of {', '.join(others)}: want --model {owner}")
 
 
