@@ -32,7 +32,7 @@ def usable_device(name: str) -> torch.device:
 
 
 def build_model(spec: ModelSpec, info: DatasetInfo, overrides: Mapping[str, Any] | None = None) -> Model:
-    """An untrained model, configured as registered, with `overrides` on top; around the model that it explains, if any."""
+    """An untrained model, configured as registered, with `overrides` on top, around the model it explains, if any."""
     wrapped = () if spec.explains is None else (build_model(installed().models[spec.explains], info),)
     return resolve(spec.build)(info, {**spec.config, **(overrides or {})}, *wrapped)
 

@@ -93,7 +93,7 @@ class Explainer(nn.Module):
 
     stages: tuple[str, ...] = ()
 
-    def __init__(self, explained: nn.Module) -> None:
+    def __init__(self, explained: Model) -> None:
         super().__init__()
         self.explained = explained
 

@@ -226,7 +226,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Probe:
-    """The model that was scored and the inputs that it was given, in order, to be asked again after the clock has stopped.
+    """The model that was scored and the inputs that it was given, in order: to be asked again, untimed.
 
     An input is decoded when it is looked up. Whoever changes the model changes a copy of it.
     """

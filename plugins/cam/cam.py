@@ -1,7 +1,7 @@
-"""CAM (Zhou et al. 2016, arXiv 1512.04150): the last maps, weighted as the one linear layer after their mean weighs them.
+"""CAM (Zhou et al. 2016, arXiv 1512.04150): the last maps, weighted as the linear layer after their mean weighs them.
 
-The mean of a class's map over the image is the class's score, but for the bias: the map says where the score comes from,
-and negative values speak against the class.
+The mean of a class's map over the image is the class's score, but for the bias: the map says where the score comes
+from, and negative values speak against the class.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,9 @@ class CAM(Explainer):
     def __init__(self, explained: nn.Module) -> None:
         super().__init__(explainable(explained, "CAM"))
         if not isinstance(getattr(explained, "head", None), nn.Linear):
-            raise TypeError(f"CAM explains a network that ends in one linear `head`; {type(explained).__name__} doesn't")
+            raise TypeError(
+                f"CAM explains a network that ends in one linear `head`; {type(explained).__name__} doesn't"
+            )
 
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         explained = self.explained

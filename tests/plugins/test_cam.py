@@ -3,9 +3,9 @@
 import gc
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from roibench.assemble import build_model
@@ -19,6 +19,7 @@ from roibench.structures import Input
 from roibench.tasks import DatasetInfo
 
 INFO = DatasetInfo("noise", "val", ("first", "second", "third"), image_size=(64, 64))
+ABSENT = "is not installed: pip install captum torchcam"
 EXPLAINED = ["resnet_classifier", "retinanet", "fcn"]
 
 
@@ -114,18 +115,20 @@ def coarse_map(explainer, one):
 @pytest.mark.parametrize("name", EXPLAINED)
 @pytest.mark.parametrize("query", [0, 2])
 def test_grad_cam_is_captums(name, query):
-    attr = pytest.importorskip("captum.attr", reason="captum is not installed: pip install --no-deps captum")
+    attr = pytest.importorskip("captum.attr", reason=f"captum {ABSENT}")
     [one] = asked(query)
     found, scores, pixels = coarse_map(GradCAM(untrained(name)), one)
     theirs = attr.LayerGradCam(scores, scores.model.feature_layer).attribute(pixels, query, relu_attributions=True)
     assert found.max() > 0
-    assert torch.allclose(found / found.max(), (theirs / theirs.max())[0, 0], atol=1e-4)
+    theirs = theirs.detach()
     assert torch.allclose(found, theirs[0, 0], rtol=1e-4, atol=1e-4 * float(theirs.max()))
 
 
 @pytest.mark.parametrize("name", EXPLAINED)
 def test_grad_cam_is_torchcams(name):
-    methods = pytest.importorskip("torchcam.methods", reason="torchcam is not installed: pip install --no-deps torchcam")
+    methods = pytest.importorskip(
+        "torchcam.methods", reason="torchcam is not installed: pip install --no-deps torchcam"
+    )
     [one] = asked(1)
     found, scores, pixels = coarse_map(GradCAM(untrained(name)), one)
     with methods.GradCAM(scores, scores.model.feature_layer) as extractor:
@@ -134,7 +137,9 @@ def test_grad_cam_is_torchcams(name):
 
 
 def test_cam_is_torchcams():
-    methods = pytest.importorskip("torchcam.methods", reason="torchcam is not installed: pip install --no-deps torchcam")
+    methods = pytest.importorskip(
+        "torchcam.methods", reason="torchcam is not installed: pip install --no-deps torchcam"
+    )
     [one] = asked(1)
     found, scores, pixels = coarse_map(CAM(untrained("resnet_classifier")), one)
     with methods.CAM(scores, scores.model.feature_layer, fc_layer=scores.model.head) as extractor:
@@ -249,16 +254,16 @@ def test_an_in_place_relu_leaves_the_features_as_they_were():
 def test_a_thousand_explanations_keep_nothing():
     torch.manual_seed(0)
     explainer = GradCAM(InPlace())
-    [one] = asked(1, size=(16, 16))
+    inputs = asked(*[1] * 10, size=(16, 16))
 
     def tensors():
         gc.collect()
-        return sum(isinstance(thing, torch.Tensor) for thing in gc.get_objects())
+        return sum(type(thing) is torch.Tensor for thing in gc.get_objects())
 
-    explainer.predict([one])
+    explainer.predict(inputs)
     before = tensors()
-    for _ in range(1000):
-        explainer.predict([one])
+    for _ in range(100):
+        explainer.predict(inputs)
     assert tensors() <= before
 
 
@@ -320,7 +325,8 @@ def test_the_centre_is_the_middle_and_falls_off():
     assert relevance[0, 0] < relevance[0, 25] < relevance[15, 25] == 1
     # A quarter of each side is one standard deviation.
     large = Center(nn.Identity()).predict(asked(None, size=(400, 800)))[0].attribution
-    assert large[100, 400] == pytest.approx(large[200, 200], rel=0.02) == pytest.approx(0.6065, rel=0.02)
+    for one in (large[100, 400], large[200, 200]):
+        assert float(one) == pytest.approx(np.exp(-0.5), rel=0.01)
 
 
 def test_random_depends_on_the_image_alone():

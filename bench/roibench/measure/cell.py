@@ -37,7 +37,7 @@ class CellError(RuntimeError):
 
 @dataclass(frozen=True)
 class Inputs(Sequence[Input]):
-    """The first `images` inputs of a data set, decoded when asked for, each with the query of its tasks, if they ask one."""
+    """The first `images` inputs of a data set, decoded when asked for, each with what its tasks ask."""
 
     data: Dataset
     images: int

@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 import torch
 from scipy.stats import rankdata
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
 from roibench.metrics.attribution import ask, read_map
@@ -58,8 +58,11 @@ def parameter_randomization(predictions: Sequence[Prediction], targets: Sequence
     images of its absolute value (Adebayo et al. 2018, arXiv 1810.03292). Near 0 is sane; 1 doesn't look at the model.
 
     Nothing learned is left by shuffling the numbers within each of the explained model's parameters, all layers at
-    once; buffers stay. Two constant maps correlate by 1, a constant one and another by 0.
+    once; buffers stay. Two constant maps correlate by 1, a constant one and another by 0. A model that is no nn.Module
+    has no parameters to shuffle, and its explanations no such value.
     """
+    if not isinstance(_explained(probe), nn.Module):
+        return Result({})
     explainer = copy.deepcopy(probe.model)
     generator = torch.Generator().manual_seed(0)
     for parameter in explainer.explained.parameters():
@@ -129,4 +132,3 @@ def _confidence(prediction: Prediction, whole: Prediction, label: int) -> float:
         named = whole.semantic_map == label + 1
         return float((prediction.semantic_map[named] == label + 1).double().mean())
     return np.nan
-
