@@ -40,6 +40,7 @@ def test_one_bad_plugin_does_not_stop_the_rest(third_party):
         ({"build": "package.module.build"}, "build"),
         ({"paper": "Faster R-CNN"}, "paper"),
         ({"trained_on": ("boxen",)}, "trained_on"),
+        ({"helped_by": "boxes"}, "helped_by"),
         ({"recipe": {"epochs": 3}}, "recipe"),
         ({"weights": {"scenes": "weights.pt"}}, "weights"),
     ],

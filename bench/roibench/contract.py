@@ -258,9 +258,12 @@ class ClassifierContract(NetworkContract):
     """What the classification task relies on, of a network that learns the class of an image."""
 
     def truths(self) -> list[Target]:
+        objects = DetectorContract.objects((10, 10, 60, 60, 0), (70, 40, 100, 110, 2))
         return [
-            dataclasses.replace(SegmentationContract.bands(0, 1, 3), image_label=0),
-            dataclasses.replace(SegmentationContract.bands(3, 2, 0), image_label=2),
+            dataclasses.replace(
+                objects, image_label=label, semantic_map=SegmentationContract.bands(*bands).semantic_map
+            )
+            for label, bands in ((0, (0, 1, 3)), (2, (3, 2, 0)))
         ]
 
     def empty_truths(self) -> list[Target]:

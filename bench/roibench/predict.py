@@ -17,6 +17,7 @@ from roibench.files import hold, write_atomically
 from roibench.registry import UnknownNameError, installed, unknown
 from roibench.report.draw import draw
 from roibench.report.draw_map import shares
+from roibench.report.draw_scores import best
 from roibench.structures import Input, Prediction
 from roibench.tasks import DatasetInfo
 from roibench.weights import read_header
@@ -82,7 +83,7 @@ def predict_files(
 
 def describe(prediction: Prediction, classes: Sequence[str], score_threshold: float) -> dict[str, Any]:
     """A prediction as JSON holds it. objects: those that score at least the threshold, boxes as xyxy in pixels. pixels:
-    the part of them that each class of the semantic map has, largest first.
+    the part of them that each class of the semantic map has, largest first. classes: the best of the whole image.
     """
     found: dict[str, Any] = {}
     if prediction.boxes is not None:
@@ -98,12 +99,18 @@ def describe(prediction: Prediction, classes: Sequence[str], score_threshold: fl
         names = ("background", *classes)
         parts = shares(prediction.semantic_map.numpy())
         found["pixels"] = [{"label": names[value], "share": round(share, 4)} for value, share in parts.items()]
+    if prediction.class_scores is not None:
+        scores = best(prediction.class_scores.numpy())
+        found["classes"] = [{"label": classes[label], "score": round(score, 4)} for label, score in scores.items()]
     return found
 
 
 def _in_words(found: Mapping[str, Any]) -> str:
-    nouns = {"objects": "objects", "pixels": "classes"}
-    return ", ".join(f"{len(items)} {nouns[what]}" for what, items in found.items())
+    words = [
+        f"{len(found[what])} {noun}" for what, noun in (("objects", "objects"), ("pixels", "classes")) if what in found
+    ]
+    words += [f"{first['label']} {first['score']:.2f}" for first in found.get("classes", ())[:1]]
+    return ", ".join(words)
 
 
 def _map_file(drawing: Path) -> Path:

@@ -187,7 +187,11 @@ def _model_problem(spec: ModelSpec) -> str | None:
         return f"recipe: want a Recipe or None, got {spec.recipe!r}"
     if not all(isinstance(file, str) and file.endswith(".safetensors") for file in spec.weights.values()):
         return f"weights: want data set name -> file.safetensors, got {dict(spec.weights)!r}"
-    return _path_problem("build", spec.build) or _fields_problem("trained_on", spec.trained_on)
+    return (
+        _path_problem("build", spec.build)
+        or _fields_problem("trained_on", spec.trained_on)
+        or _fields_problem("helped_by", spec.helped_by)
+    )
 
 
 def _dataset_problem(spec: DatasetSpec) -> str | None:

@@ -162,10 +162,10 @@ class ModelSpec:
 
     name: lower_case, unique. family: the plugin folder's name. tasks: what its one timed output is scored under.
     build: "module:function", called as build(info, config) -> Model. config: the keyword settings that make this model
-    this model. trained_on: fields of Target that training needs. explains: the registered model that this one wraps
-    (Grad-CAM does); build is then called as build(info, config, explained) with that model, an Explainer comes out, and
-    weights are those of the wrapped model. weights: data set name -> file, relative to the plugin's package, that the
-    recipe produced.
+    this model. trained_on: fields of Target that training needs. helped_by: those that it also learns from where the
+    data set has them. explains: the registered model that this one wraps (Grad-CAM does); build is then called as
+    build(info, config, explained) with that model, an Explainer comes out, and weights are those of the wrapped model.
+    weights: data set name -> file, relative to the plugin's package, that the recipe produced.
     """
 
     name: str
@@ -174,6 +174,7 @@ class ModelSpec:
     build: str
     paper: Paper
     trained_on: tuple[str, ...] = ()
+    helped_by: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     explains: str | None = None
     recipe: Recipe | None = None

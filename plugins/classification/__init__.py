@@ -19,13 +19,14 @@ def register_models(register):
                 published={"ImageNet top-1": "72.1 (ResNet-18, 1.8 GFLOP), 77.1 (ResNet-50, 3.8 GFLOP), 10 crops"},
             ),
             trained_on=("image_label",),
+            helped_by=("boxes", "labels", "semantic_map"),
             recipe=Recipe(
                 epochs=16,
                 batch_size=8,
-                learning_rate=2e-3,
+                learning_rate=3e-3,
                 optimizer="adamw",
                 weight_decay=0.05,
-                warmup_steps=500,
+                warmup_steps=300,
                 average=0.999,
             ),
         )

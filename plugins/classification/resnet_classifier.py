@@ -1,7 +1,11 @@
 """A residual network (He et al. 2015, arXiv 1512.03385) with global average pooling and one linear layer.
 
 What comes after the last feature map is linear, so that a class's score is the mean of a map of it: class activation
-mapping (Zhou et al. 2016, arXiv 1512.04150) explains it exactly.
+mapping (Zhou et al. 2016, arXiv 1512.04150) explains it exactly. Images are resized to one size; the aspect is kept,
+and the padding has no part in the mean.
+
+The class of an image is all that it needs to learn from; where the data set has more, it learns from few images by
+naming objects that are cut out, and what each cell of the last map shows.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,24 +19,25 @@ from torch import Tensor, nn
 from roibench.model import TrainableModel, stage
 from roibench.nn.backbones import SmallResNet
 from roibench.nn.classification import class_predictions, image_labels
+from roibench.nn.dense_labels import dense_labels, dense_loss
 from roibench.nn.images import ImageBatch, batch_images
+from roibench.nn.object_crops import object_crops, unrecorded_statistics
 from roibench.structures import Input, Prediction, Target
 from roibench.tasks import DatasetInfo
 
 
 @dataclass(frozen=True)
 class Config:
-    """Hyperparameters, with ResNet-18's values in brackets where small images want others."""
+    """Hyperparameters, with ResNet-18's values in brackets where small images want others. Lengths are pixels."""
 
-    image_size: int = 128  # what the longer side is resized to, in pixels [224]
-    widths: tuple[int, ...] = (24, 32, 64, 128)  # stem, then one per stride 4, 8, 16 [64, 64 to 512]
+    image_size: int = 128  # what the longer side is resized to [224]
+    widths: tuple[int, ...] = (24, 32, 64, 128)  # stem, then one per stride 4, 8, 16 [64, then 64 to 512]
     blocks: tuple[int, ...] = (1, 2, 2)  # [2, 2, 2, 2]
-    dense_weight: float = 1.0
+    crops: int = 3  # objects that are cut out of each image, at most
+    crop_size: int = 48
 
 
 class ResNetClassifier(TrainableModel):
-    """features, then `head` of their mean over the image: logits."""
-
     stages = ("preprocess", "backbone", "head")
 
     def __init__(self, classes: int, config: Config) -> None:
@@ -40,6 +45,7 @@ class ResNetClassifier(TrainableModel):
         self.config = config
         self.backbone = SmallResNet(config.widths, config.blocks)
         self.head = nn.Linear(config.widths[-1], classes)
+        self.dense_head = nn.Conv2d(config.widths[-1], 1 + classes, 1)  # for training alone: background, the classes
 
     @torch.inference_mode()
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
@@ -51,12 +57,22 @@ class ResNetClassifier(TrainableModel):
             return class_predictions(self.logits(features, batch))
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
+        """Cross entropy of the image and, as far as there are labels for it, of its cells and its objects."""
         batch = self.batch(inputs)
-        logits = self.logits(self.features(batch), batch)
-        return {"class": F.cross_entropy(logits, image_labels(targets, self.device))}
+        features = self.features(batch)
+        losses = {"class": F.cross_entropy(self.logits(features, batch), image_labels(targets, self.device))}
+        cells = dense_labels(batch, targets, self.head.out_features, self.backbone.strides[-1])
+        if cells is not None:
+            losses["cells"] = dense_loss(self.dense_head(features).float(), cells)
+        crops, labels = object_crops(batch, targets, self.config.crop_size, self.config.crops)
+        if crops is not None:
+            with unrecorded_statistics(self.backbone):
+                pooled = self.backbone(crops)[-1].float().mean((2, 3))
+            losses["objects"] = F.cross_entropy(self.head(pooled).float(), labels)
+        return losses
 
     def batch(self, inputs: Sequence[Input]) -> ImageBatch:
-        """Images of any sizes, resized to one and padded to a square."""
+        """Images of any sizes, resized to one and padded to squares."""
         size = self.config.image_size
         return batch_images(inputs, self.device, size, size, divisor=size)
 

@@ -2,6 +2,7 @@ import dataclasses
 from itertools import combinations
 
 import numpy as np
+import pytest
 import torch
 
 from roibench.report.canvas import colour
@@ -129,6 +130,34 @@ def test_boxes_lie_on_top_of_a_map():
     both = dataclasses.replace(found((20, 40, 100, 90)), semantic_map=striped(2).semantic_map)
     ys, _ = np.nonzero(coloured(draw(BLACK, both, CLASSES)))
     assert abs(ys.max() - 450) <= 2
+
+
+def bars(picture, label) -> tuple[int, int]:
+    """Where a class's bar ends below the picture, and at which height it stands."""
+    ys, xs = np.nonzero(coloured(picture.crop((0, 640, *picture.size)), label))
+    return int(xs.max()), int(ys.min())
+
+
+def test_the_best_five_classes_are_bars_as_long_as_their_scores():
+    scores = torch.tensor([0.05, 0.5, 0.02, 0.3, 0.01, 0.12])
+    picture = draw(BLACK, Prediction(class_scores=scores), tuple("abcdef"))
+    assert picture.width == 640 and (np.asarray(picture)[:640] == 0).all()
+    ends, heights = zip(*(bars(picture, label) for label in (1, 3, 5, 0, 2)), strict=True)
+    for end, score in zip(ends, (0.5, 0.3, 0.12, 0.05, 0.02), strict=True):
+        assert end / 640 == pytest.approx(score, abs=0.02)
+    assert list(heights) == sorted(heights)
+    assert not coloured(picture, 4).any()  # the sixth
+
+
+def test_bars_name_their_classes_whatever_their_length():
+    for score in (0.0, 0.2, 1.0):
+        one, other = (
+            np.asarray(draw(BLACK, Prediction(class_scores=torch.tensor([score])), (name,)))
+            for name in ("ring", "cross")
+        )
+        assert (one != other).any() and (one[:640] == other[:640]).all()
+    narrow = torch.zeros(3, 640, 40, dtype=torch.uint8)
+    draw(narrow, Prediction(class_scores=torch.tensor([0.4, 0.6])), ("an_endless_name_of_a_class",) * 2)
 
 
 def test_what_has_nothing_to_draw_is_the_image():
