@@ -46,8 +46,13 @@ def register_models(register):
         )
 
     explainer("cam", "cam", "build", "resnet_classifier", CAM)
-    # One classifier, one detector, one segmenter; the baselines ask each the same questions.
-    for explained, suffix in (("resnet_classifier", ""), ("retinanet", "_retinanet"), ("fcn", "_fcn")):
+    # A classifier, a detector, a segmenter, and what knows photographs; the baselines ask each the same questions.
+    for explained, suffix in (
+        ("resnet_classifier", ""),
+        ("retinanet", "_retinanet"),
+        ("fcn", "_fcn"),
+        ("imagenet_mobilenet", "_imagenet"),
+    ):
         explainer(f"grad_cam{suffix}", "grad_cam", "build", explained, GRAD_CAM)
         for name, paper in BASELINES.items():
             explainer(f"{name}{suffix}", "baselines", f"build_{name}", explained, paper)
