@@ -1,4 +1,4 @@
-"""What the models of a run said of the same images, side by side: a row per image, the truth first, a column per model."""
+"""What the models of a run said of the same images: a row per image, the truth first, then a column per model."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,8 +26,9 @@ _GAP = 6
 def write_gallery(run: Path, images: Sequence[int], out: Path, registry: Registry) -> Path:
     """Draw what a run's cells predicted for some images of their data set into a .png; returns its path.
 
-    The predictions are those that were timed and scored. Cells of other data sets or tasks than the first one's are left
-    out. Raises ValueError where there are none, where they lack an image, or where the data set or they have changed.
+    The predictions are those that were timed and scored. Cells of other data sets or tasks than the first one's are
+    left out. Raises ValueError where there are none, where they lack an image, or where they or the data set have
+    changed.
     """
     records = [record for record in read_records(run) if record.status == "ok"]
     if not records:
