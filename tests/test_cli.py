@@ -3,12 +3,15 @@
 import json
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from typer.testing import CliRunner
 
 from roibench import cli
-from roibench.predict import read_image
+from roibench.datasets.scenes.shapes import CLASSES
+from roibench.predict import describe, read_image
+from roibench.structures import Prediction
 
 runner = CliRunner()
 
@@ -46,6 +49,27 @@ def test_predict_draws_and_writes_every_image(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "out" / "predictions.jsonl").read_text().splitlines()]
     assert [line["image"] for line in lines] == [str(tmp_path / name) for name in names]
     assert all((tmp_path / "out" / name).exists() for name in names)
+
+
+def test_predict_writes_a_semantic_map_as_labels_beside_its_drawing(tmp_path):
+    Image.new("RGB", (40, 30)).save(tmp_path / "one.png")
+    arguments = ["predict", "fcn", str(tmp_path / "one.png"), "--out", str(tmp_path / "out")]
+    result = runner.invoke(cli.app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    labels = np.array(Image.open(tmp_path / "out" / "maps" / "one.png"))
+    assert labels.dtype == np.uint8 and labels.shape == (30, 40)
+    [line] = map(json.loads, (tmp_path / "out" / "predictions.jsonl").read_text().splitlines())
+    names = ("background", *CLASSES)
+    assert {one["label"] for one in line["pixels"]} == {names[value] for value in np.unique(labels)}
+    assert sum(one["share"] for one in line["pixels"]) == pytest.approx(1, abs=1e-3)
+    assert Image.open(tmp_path / "out" / "one.png").height > 30 * 16
+
+
+def test_the_best_classes_of_an_image_are_described():
+    scores = torch.tensor([0.04, 0.5, 0.03, 0.3, 0.01, 0.12])
+    found = describe(Prediction(class_scores=scores), tuple("abcdef"), 0.9)
+    assert [entry["label"] for entry in found["classes"]] == ["b", "d", "f", "a", "c"]
+    assert found["classes"][0]["score"] == 0.5 and list(found) == ["classes"]
 
 
 def test_export_writes_a_split_that_coco_tools_read(tmp_path):

@@ -129,6 +129,14 @@ struct OrderKernels {
                    int64_t begin, int64_t end);
 };
 
+enum class HalfType { bfloat16, float16 };
+
+// Kernels compute in float; numbers of 16 bits are converted on the way in and out.
+struct HalfKernels {
+  void (*widen)(HalfType type, const uint16_t* from, float* to, int64_t n);
+  void (*narrow)(HalfType type, const float* from, uint16_t* to, int64_t n);
+};
+
 // Channels that max_pool takes at a time.
 constexpr int64_t kPoolBlock = 128;
 
@@ -139,6 +147,7 @@ struct SimdLevel {
   OrderKernels<int16_t> for_int16;
   OrderKernels<int32_t> for_int32;
   OrderKernels<int64_t> for_int64;
+  HalfKernels for_halves;
 };
 
 extern const SimdLevel simd_v2;
@@ -158,6 +167,10 @@ inline const Kernels<float>& kernels<float>() {
 template <>
 inline const Kernels<double>& kernels<double>() {
   return simd_level().for_double;
+}
+
+inline const HalfKernels& half_kernels() {
+  return simd_level().for_halves;
 }
 
 template <class I>

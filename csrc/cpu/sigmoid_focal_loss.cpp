@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
-#include <type_traits>
 #include <vector>
 
 #include "../checks.h"
+#include "half.h"
 #include "kernels.h"
 #include "layout.h"
 #include "parallel.h"
@@ -26,11 +26,25 @@ constexpr int64_t kCost = 16;     // of a number, in operations on vectors
 // The numbers of a chunk in the type of the arithmetic: converted where they are of another.
 template <class T, class S>
 struct Chunk {
-  T converted[kChunk];
+  T converted[is_half<S> ? kChunk : 1];
+
   const T* read(const S* from, int64_t n) {
-    if constexpr (std::is_same_v<T, S>) return from;
-    std::copy(from, from + n, converted);
-    return converted;
+    if constexpr (is_half<S>) {
+      widen(from, converted, n);
+      return converted;
+    } else {
+      return from;
+    }
+  }
+  // Calls compute(where to) for n numbers, which end up in `to`.
+  template <class F>
+  void write(S* to, int64_t n, const F& compute) {
+    if constexpr (is_half<S>) {
+      compute(converted);
+      narrow(converted, to, n);
+    } else {
+      compute(to);
+    }
   }
 };
 
@@ -54,16 +68,10 @@ void forward(const FocalLoss<T>& loss, const at::Tensor& inputs, const at::Tenso
   const S* const t = targets.const_data_ptr<S>();
   S* const to = out.mutable_data_ptr<S>();
   for_each_chunk(inputs.numel(), [&](int64_t, int64_t first, int64_t n) {
-    Chunk<T, S> chunk_x, chunk_t;
+    Chunk<T, S> chunk_x, chunk_t, out_chunk;
     const T* const from_x = chunk_x.read(x + first, n);
     const T* const from_t = chunk_t.read(t + first, n);
-    if constexpr (std::is_same_v<T, S>) {
-      kernels<T>().focal_loss(loss, from_x, from_t, to + first, n);
-    } else {
-      T result[kChunk];
-      kernels<T>().focal_loss(loss, from_x, from_t, result, n);
-      std::copy(result, result + n, to + first);
-    }
+    out_chunk.write(to + first, n, [&](T* out) { kernels<T>().focal_loss(loss, from_x, from_t, out, n); });
   });
 }
 
@@ -126,18 +134,14 @@ void backward(const FocalLoss<T>& loss, int64_t order, const at::Tensor& grad, T
   const S* const t = targets.const_data_ptr<S>();
   S* const to = out.mutable_data_ptr<S>();
   for_each_chunk(inputs.numel(), [&](int64_t, int64_t first, int64_t n) {
-    Chunk<T, S> chunk_d, chunk_x, chunk_t;
+    Chunk<T, S> chunk_d, chunk_x, chunk_t, out_chunk;
     const T* const from_d = d != nullptr ? chunk_d.read(d + first, n) : &number;
     const int64_t grad_step = d != nullptr;
     const T* const from_x = chunk_x.read(x + first, n);
     const T* const from_t = chunk_t.read(t + first, n);
-    if constexpr (std::is_same_v<T, S>) {
-      kernels<T>().focal_loss_derivative(loss, order, from_d, grad_step, from_x, from_t, to + first, n);
-    } else {
-      T result[kChunk];
-      kernels<T>().focal_loss_derivative(loss, order, from_d, grad_step, from_x, from_t, result, n);
-      std::copy(result, result + n, to + first);
-    }
+    out_chunk.write(to + first, n, [&](T* out) {
+      kernels<T>().focal_loss_derivative(loss, order, from_d, grad_step, from_x, from_t, out, n);
+    });
   });
 }
 

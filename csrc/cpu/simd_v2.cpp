@@ -16,5 +16,6 @@ const SimdLevel simd_v2 = {"v2",
                            v2::table<double>,
                            v2::order_table<int16_t>,
                            v2::order_table<int32_t>,
-                           v2::order_table<int64_t>};
+                           v2::order_table<int64_t>,
+                           v2::half_table};
 }

@@ -15,6 +15,7 @@ const SimdLevel simd_v3 = {"v3",
                            v3::table<double>,
                            v3::order_table<int16_t>,
                            v3::order_table<int32_t>,
-                           v3::order_table<int64_t>};
+                           v3::order_table<int64_t>,
+                           v3::half_table};
 }
 #endif

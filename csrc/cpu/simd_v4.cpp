@@ -15,6 +15,7 @@ const SimdLevel simd_v4 = {"v4",
                            v4::table<double>,
                            v4::order_table<int16_t>,
                            v4::order_table<int32_t>,
-                           v4::order_table<int64_t>};
+                           v4::order_table<int64_t>,
+                           v4::half_table};
 }
 #endif

@@ -22,7 +22,7 @@ from roibench.tasks import DatasetInfo
 class Config:
     """Hyperparameters, with the paper's values in brackets where small images want others. Lengths are pixels."""
 
-    widths: tuple[int, ...] = (16, 32, 64, 112, 160)  # channels at the strides 1, 2, 4, ... [64 to 1024]
+    widths: tuple[int, ...] = (8, 16, 48, 96, 160)  # channels at the strides 1, 2, 4, ... [64 to 1024]
     short_side: int | None = None  # images are resized to it
     long_side: int = 1333
 

@@ -13,13 +13,12 @@ RETINANET = Paper(
     },
 )
 RECIPE = Recipe(
-    epochs=10,
+    epochs=14,
     batch_size=8,
     learning_rate=3e-3,
     optimizer="adamw",
     weight_decay=0.05,
     warmup_steps=500,
-    average=0.999,
 )
 
 
@@ -40,5 +39,6 @@ def register_models(register):
                 trained_on=("boxes", "labels"),
                 config=config,
                 recipe=RECIPE,
+                weights={"scenes": f"weights/{name}-scenes.safetensors"},
             )
         )

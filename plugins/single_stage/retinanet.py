@@ -36,15 +36,15 @@ class Config:
     blocks: tuple[int, ...] = (2, 2, 2)
     strides: tuple[int, ...] = (4, 8, 16)  # [8 to 128]
     channels: int = 64  # of the pyramid and the subnets [256]
-    depth: int = 1  # hidden convolutions of a subnet [4]
+    depth: int = 2  # hidden convolutions of a subnet [4]
     short_side: int | None = None  # images are resized to it [600]
     long_side: int = 1333
     anchor_base: float = 2.5  # an anchor's smallest side over its level's stride [4]
     anchor_octaves: tuple[float, ...] = (0, 1 / 2)  # [0, 1/3, 2/3]
-    aspect_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    aspect_ratios: tuple[float, ...] = (1.0,)  # [0.5, 1, 2]
 
-    positive_iou: float = 0.5
-    negative_iou: float = 0.4
+    positive_iou: float = 0.4  # [0.5]
+    negative_iou: float = 0.3  # [0.4]
     focal_alpha: float = 0.25  # weight of the positive class; -1: both weigh 1
     focal_gamma: float = 2.0  # how fast the weight of what is easy falls; 0: cross entropy
     prior: float = 0.01  # pi: the probability of every class at the start of training

@@ -29,6 +29,7 @@ def register_models(register):
                 clip_norm=1.0,
                 average=0.999,
             ),
+            weights={"scenes": "weights/detr-scenes.safetensors"},
         )
     )
     register(

@@ -5,13 +5,15 @@ one, at the least cost, so that a query learns to stay silent where another has 
 
 The paper's network needs 500 epochs. What makes this one learn in its few:
 - a query is a box that every decoder layer moves on (DAB-DETR, Liu et al. 2022, arXiv 2201.12329);
+- queries start from the best boxes that the encoder's tokens propose (Deformable DETR, Zhu et al. 2021, arXiv
+  2010.04159, two-stage), with a content that is learned (DINO, Zhang et al. 2022, arXiv 2203.03605);
 - a query looks around its box first: a Gaussian per head is added to cross-attention (SMCA, Gao et al. 2021,
   arXiv 2101.07448);
 - further groups of queries, in training alone, start from boxes near the objects (DN-DETR, Li et al. 2022, arXiv
   2203.01305), and are matched like the first (Group DETR, Chen et al. 2023, arXiv 2207.13085);
 - every token learns to name the object that covers it, so that the backbone needn't wait for the decoder (an auxiliary
   head with many answers per object, as in Co-DETR, Zong et al. 2023, arXiv 2211.12860);
-- focal loss, also as the matching's cost (Deformable DETR, Zhu et al. 2021, arXiv 2010.04159);
+- focal loss, also as the matching's cost (Deformable DETR);
 - the encoder works on the coarsest map, a pyramid hands its result down (RT-DETR, Zhao et al. 2024, arXiv 2304.08069).
 """
 
@@ -52,7 +54,7 @@ class Config:
     hidden: int = 256  # of the feed-forward networks [2048]
     encoder_layers: int = 1  # [6]
     decoder_layers: int = 3  # [6]
-    grid: int = 5  # queries start from a grid of so many boxes in each direction [100 queries]
+    queries: int = 25  # [100]
     denoising_groups: int = 1  # of as many queries again, in training
     noise: float = 1.0  # how far the centres of their boxes are moved, at most, in sides of the box
 
@@ -65,13 +67,13 @@ class Config:
 class Memory(NamedTuple):
     """What the decoder looks at.
 
-    tokens, positions (embedded): [B, M, dim]. places: [B, M, 2], x and y of the tokens' centres in units of the image.
-    hidden: bool [B, M], which lie in the padding.
+    tokens, positions (embedded): [B, M, dim]. cells: [B, M, 4], what the tokens cover, as centre and sides in units of
+    the image. hidden: bool [B, M], which lie in the padding.
     """
 
     tokens: Tensor
     positions: Tensor
-    places: Tensor
+    cells: Tensor
     hidden: Tensor
 
 
@@ -125,10 +127,28 @@ class Gaussians(nn.Module):
         square = -0.5 / width.square()
         constant = (square * centre.square()).sum(-1, keepdim=True)
         terms = torch.cat([square, -2 * square * centre, constant, torch.ones_like(constant)], dim=-1)
-        place, hidden = memory.places, memory.hidden[..., None]
+        place, hidden = memory.cells[..., :2], memory.hidden[..., None]
         basis = torch.cat([place.square(), place, torch.ones_like(hidden, dtype=place.dtype), hidden * HIDDEN], dim=-1)
         with torch.autocast(query.device.type, enabled=False):
             return terms @ basis[:, None].transpose(-1, -2)
+
+
+class Head(nn.Module):
+    """Names what is in a box, and moves it."""
+
+    def __init__(self, classes: int, dim: int, prior: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.logits = nn.Linear(dim, classes)
+        self.moves = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 4))
+        nn.init.constant_(self.logits.bias, -math.log((1 - prior) / prior))
+        nn.init.normal_(self.moves[-1].weight, std=0.001)
+        nn.init.zeros_(self.moves[-1].bias)
+
+    def forward(self, x: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens or queries [B, N, dim] with boxes [B, N, 4] -> logits [B, N, C], boxes [B, N, 4]."""
+        x = self.norm(x)
+        return self.logits(x).float(), (boxes.logit(eps=1e-4) + self.moves(x).float()).sigmoid()
 
 
 class Decoder(nn.Module):
@@ -138,29 +158,17 @@ class Decoder(nn.Module):
         super().__init__()
         dim = config.dim
         self.content = nn.Parameter(torch.randn(dim))
-        steps = (torch.arange(config.grid) + 0.5) / config.grid
-        centres = torch.cartesian_prod(steps, steps)
-        self.anchors = nn.Parameter(torch.cat([centres, torch.full_like(centres, 0.25)], dim=1).logit())
         self.position = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
         self.layers = nn.ModuleList(
             DecoderLayer(dim, config.heads, config.hidden) for _ in range(config.decoder_layers)
         )
-        self.norm = nn.LayerNorm(dim)
-        self.logits = nn.Linear(dim, classes)
-        self.moves = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 4))
-        nn.init.constant_(self.logits.bias, -math.log((1 - config.prior) / config.prior))
-        nn.init.normal_(self.moves[-1].weight, std=0.001)
-        nn.init.zeros_(self.moves[-1].bias)
+        self.head = Head(classes, dim, config.prior)
 
-    def forward(self, memory: Memory, others: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """-> logits [L, B, G, Q, C] and boxes [L, B, G, Q, 4] after each of L layers.
+    def forward(self, memory: Memory, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """Boxes [B, G, Q, 4] -> logits [L, B, G, Q, C] and boxes [L, B, G, Q, 4] after each of L layers.
 
-        Boxes are centre x, centre y, width, height in units of the image. others: [B, G - 1, Q, 4], where further
-        groups of queries start; without them, G is 1.
+        Boxes are centre x, centre y, width, height in units of the image.
         """
-        boxes = self.anchors.sigmoid().expand(len(memory.tokens), 1, -1, -1)
-        if others is not None:
-            boxes = torch.cat([boxes, others], dim=1)
         shape = boxes.shape[1:3]
         boxes = boxes.flatten(1, 2)
         x = self.content.expand(*boxes.shape[:2], -1)
@@ -168,9 +176,8 @@ class Decoder(nn.Module):
         for layer in self.layers:
             embedded = self.position(sine_embedding(boxes, len(self.content) // 4))
             x = layer(x, embedded, boxes, memory, groups=shape[0])
-            out = self.norm(x)
-            moved = (boxes.logit(eps=1e-4) + self.moves(out).float()).sigmoid()
-            all_logits.append(self.logits(out).float())
+            logits, moved = self.head(x, boxes)
+            all_logits.append(logits)
             all_boxes.append(moved)
             boxes = moved.detach()  # each layer answers for its own move
         return torch.stack(all_logits).unflatten(2, shape), torch.stack(all_boxes).unflatten(2, shape)
@@ -190,6 +197,7 @@ class DETR(TrainableModel):
         )
         self.pyramid = FeaturePyramid((*channels[:-1], config.dim), config.dim)
         self.level_embedding = nn.Parameter(torch.randn(config.levels, config.dim) * 0.1)
+        self.proposals = Head(classes, config.dim, config.prior)
         self.decoder = Decoder(classes, config)
         self.token_logits = nn.Linear(config.dim, classes)
         nn.init.constant_(self.token_logits.bias, -math.log((1 - config.prior) / config.prior))
@@ -203,7 +211,8 @@ class DETR(TrainableModel):
         with stage("encoder"):
             memory = self._encode(features, batch)
         with stage("decoder"):
-            logits, boxes = self.decoder(memory)
+            boxes = self._best(memory, *self._propose(memory))
+            logits, boxes = self.decoder(memory, boxes[:, None])
         with stage("postprocess"):
             return self._detect(logits[-1, :, 0], boxes[-1, :, 0], batch)
 
@@ -213,10 +222,13 @@ class DETR(TrainableModel):
         batch = self._batch(inputs)
         truths = [_learned(truth, size) for truth, size in zip(batch_truths(batch, targets), batch.sizes, strict=True)]
         memory = self._encode(self.backbone(batch.pixels)[-config.levels :], batch)
-        shape = (config.denoising_groups, config.grid**2)
+        proposals = self._propose(memory)
+        best = self._best(memory, *proposals)
+        shape = (config.denoising_groups, best.shape[1])
         others = torch.stack([near_objects(truth.boxes, shape, config.noise) for truth in truths])
-        losses = config.criterion.losses(*self.decoder(memory, others), truths)
-        return losses | {"tokens": self._token_loss(memory, truths)}
+        losses = config.criterion.losses(*self.decoder(memory, torch.cat([best[:, None], others], dim=1)), truths)
+        proposed = config.criterion.losses(*(one[None, :, None] for one in proposals), truths)
+        return losses | {"proposals": sum(proposed.values()), "tokens": self._token_loss(memory, truths)}
 
     def _batch(self, inputs: Sequence[Input]) -> ImageBatch:
         config = self.config
@@ -224,8 +236,8 @@ class DETR(TrainableModel):
 
     def _encode(self, features: Sequence[Tensor], batch: ImageBatch) -> Memory:
         """The coarsest map goes through the encoder, then down the pyramid; all its levels become tokens."""
-        places, hidden = zip(*(_places(feature, batch) for feature in features), strict=True)
-        positions = [sine_embedding(place, self.config.dim // 2) for place in places]
+        cells, hidden = zip(*(_cells(feature, batch) for feature in features), strict=True)
+        positions = [sine_embedding(cell[..., :2], self.config.dim // 2) for cell in cells]
         x = self.project(features[-1])
         tokens = x.flatten(2).transpose(1, 2)
         bias = hidden[-1][:, None, None] * HIDDEN
@@ -235,7 +247,17 @@ class DETR(TrainableModel):
         pyramid = self.pyramid([*features[:-1], encoded])
         tokens = [level.flatten(2).transpose(1, 2) for level in pyramid]
         tokens = [one + embedding for one, embedding in zip(tokens, self.level_embedding, strict=True)]
-        return Memory(torch.cat(tokens, 1), torch.cat(positions, 1), torch.cat(places, 1), torch.cat(hidden, 1))
+        return Memory(torch.cat(tokens, 1), torch.cat(positions, 1), torch.cat(cells, 1), torch.cat(hidden, 1))
+
+    def _propose(self, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Every token's class and box: logits [B, M, C], boxes [B, M, 4]. It begins with a box of twice its cell."""
+        return self.proposals(memory.tokens, memory.cells * memory.cells.new_tensor((1, 1, 2, 2)))
+
+    def _best(self, memory: Memory, logits: Tensor, boxes: Tensor) -> Tensor:
+        """The boxes that the decoder starts from, [B, Q, 4]: of the tokens that are surest, where they have a class."""
+        sure = logits.amax(-1).masked_fill(memory.hidden, -math.inf)
+        best = sure.topk(min(self.config.queries, sure.shape[1])).indices
+        return boxes.detach().take_along_dim(best[..., None], 1)
 
     def _token_loss(self, memory: Memory, truths: Sequence[Truth]) -> Tensor:
         """Focal loss of every token, per token that lies in some object's box; the smallest such object is wanted."""
@@ -243,7 +265,7 @@ class DETR(TrainableModel):
         wanted = torch.zeros_like(logits)
         for image, truth in enumerate(truths):
             centre, sides = truth.boxes.split(2, dim=-1)
-            inside = ((memory.places[image, :, None] - centre).abs() <= sides / 2).all(-1)
+            inside = ((memory.cells[image, :, None, :2] - centre).abs() <= sides / 2).all(-1)
             token = torch.where(inside.any(1))[0]
             if len(token):
                 smallest = sides.prod(-1).expand_as(inside).masked_fill(~inside, math.inf)[token].argmin(1)
@@ -289,8 +311,8 @@ def _learned(truth: Truth, size: tuple[int, int]) -> Truth:
     return Truth(from_pixels(truth.boxes[keep], size), truth.labels[keep], None)
 
 
-def _places(feature: Tensor, batch: ImageBatch) -> tuple[Tensor, Tensor]:
-    """Of a map's cells, row by row: centres [B, h * w, 2] in units of each image, and which lie in the padding."""
+def _cells(feature: Tensor, batch: ImageBatch) -> tuple[Tensor, Tensor]:
+    """Of a map's cells, row by row: boxes [B, h * w, 4] in units of each image, and which lie in the padding."""
     height, width = feature.shape[2:]
     stride = batch.pixels.shape[2] / height
     y, x = torch.meshgrid(
@@ -298,7 +320,8 @@ def _places(feature: Tensor, batch: ImageBatch) -> tuple[Tensor, Tensor]:
     )
     corners = torch.stack([x, y], dim=-1).flatten(0, 1) * stride
     extent = torch.tensor([(w, h) for h, w in batch.sizes], device=feature.device)[:, None]
-    return (corners + stride / 2) / extent, (corners >= extent).any(-1)
+    centres = (corners + stride / 2) / extent
+    return torch.cat([centres, (stride / extent).expand_as(centres)], dim=-1), (corners >= extent).any(-1)
 
 
 def build(info: DatasetInfo, config: Mapping[str, Any]) -> DETR:

@@ -41,10 +41,12 @@ def test_resizing_keeps_the_aspect_and_boxes_come_back(height, width):
 
 
 def test_cells_that_begin_outside_their_image_are_padding():
-    batch = batch_images([image(33, 32), image(64, 17)], CPU, None, 1000, 16)
-    padding = batch.padding(16)
-    assert padding.shape == (2, 4, 2)
-    assert (~padding).int().tolist() == [[[1, 1], [1, 1], [1, 1], [0, 0]], [[1, 1]] * 4]
+    batch = batch_images([image(33, 32), image(64, 17), image(32, 16)], CPU, None, 1000, 16)
+    inside = ~batch.padding(16)
+    assert inside.shape == (3, 4, 2)
+    assert inside[0].tolist() == [[True, True]] * 3 + [[False, False]]
+    assert inside[1].all()
+    assert inside[2].tolist() == [[True, False]] * 2 + [[False, False]] * 2
 
 
 def test_boxes_are_clipped_to_the_image_as_given():

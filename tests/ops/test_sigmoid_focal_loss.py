@@ -298,3 +298,17 @@ def test_compiles_as_one_graph():
     (eager,) = torch.autograd.grad(loss(x.requires_grad_()), x)
     (compiled,) = torch.autograd.grad(torch.compile(loss, fullgraph=True, backend="aot_eager")(x), x)
     torch.testing.assert_close(compiled, eager)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("gamma", [0.0, 2.0])
+def test_every_half_is_computed_in_float32_and_rounded_once(dtype, gamma):
+    logits = torch.arange(2**16, dtype=torch.int32).to(torch.int16).view(dtype)  # all there are
+    targets = (torch.arange(2**16) % 3 / 2).to(dtype)
+    grad = torch.arange(2**16, dtype=torch.int32).flip(0).to(torch.int16).view(dtype)
+    both = logits.clone().requires_grad_(), logits.float().requires_grad_()
+    losses = [ops.sigmoid_focal_loss(x, targets.to(x.dtype), gamma=gamma) for x in both]
+    assert torch.equal(losses[0].isnan(), losses[1].isnan()) and losses[0].isnan().sum() == logits.isnan().sum()
+    torch.testing.assert_close(losses[0], losses[1].to(dtype), rtol=0, atol=0, equal_nan=True)
+    derivatives = [torch.autograd.grad(loss, x, grad.to(x.dtype)) for loss, x in zip(losses, both, strict=True)]
+    torch.testing.assert_close(derivatives[0][0], derivatives[1][0].to(dtype), rtol=0, atol=0, equal_nan=True)

@@ -25,7 +25,7 @@ def test_an_image_learned_by_heart_is_found_again(name):
     [image] = DetectorContract.noise((96, 160))
     truth = DetectorContract.objects((8, 12, 50, 40, 2), (90, 30, 150, 90, 0))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    for _ in range(60):
+    for _ in range(100):
         optimizer.zero_grad()
         sum(model.losses([image], [truth]).values()).backward()
         optimizer.step()

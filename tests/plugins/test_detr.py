@@ -42,13 +42,13 @@ def test_the_gaussians_are_gaussians():
     torch.manual_seed(0)
     gaussians = Gaussians(8, 2)
     nn.init.normal_(gaussians.shape.weight, std=0.2)
-    query, boxes, places = torch.randn(1, 3, 8), centre_boxes(1, 3), torch.rand(1, 5, 2)
-    memory = Memory(torch.zeros(1, 5, 8), torch.zeros(1, 5, 8), places, torch.tensor([[False] * 4 + [True]]))
+    query, boxes, cells = torch.randn(1, 3, 8), centre_boxes(1, 3), torch.rand(1, 5, 4)
+    memory = Memory(torch.zeros(1, 5, 8), torch.zeros(1, 5, 8), cells, torch.tensor([[False] * 4 + [True]]))
     bias = gaussians(query, boxes, memory)
     shape = gaussians.shape(query)[0].unflatten(-1, (2, 4)).tolist()
     for head, number, token in itertools.product(range(2), range(3), range(4)):
         (x, y, w, h), (dx, dy, log_w, log_h) = boxes[0, number].tolist(), shape[number][head]
-        px, py = places[0, token].tolist()
+        px, py = cells[0, token, :2].tolist()
         zx = (px - x - dx * w) / max(0.01, math.exp(log_w) * w)
         zy = (py - y - dy * h) / max(0.01, math.exp(log_h) * h)
         assert bias[0, head, number, token].item() == pytest.approx(-(zx**2 + zy**2) / 2, rel=1e-3, abs=1e-3)
@@ -76,7 +76,7 @@ def test_the_decoder_layer_is_torchs():
         theirs.load_state_dict(mine.state_dict())
     nn.init.constant_(ours.gaussian.shape.bias, 4.0)  # Gaussians so wide that they say nothing
     x, tokens = torch.randn(2, 5, 16), torch.randn(2, 7, 16)
-    memory = Memory(tokens, torch.zeros_like(tokens), torch.rand(2, 7, 2), torch.zeros(2, 7, dtype=torch.bool))
+    memory = Memory(tokens, torch.zeros_like(tokens), torch.rand(2, 7, 4), torch.zeros(2, 7, dtype=torch.bool))
     mine = ours(x, torch.zeros_like(x), 1000 * centre_boxes(2, 5), memory, groups=1)
     assert torch.allclose(mine, peer(x, tokens), atol=1e-4)
 
@@ -84,10 +84,11 @@ def test_the_decoder_layer_is_torchs():
 def test_groups_do_not_see_each_other():
     model = untrained()
     tokens = torch.randn(1, 12, model.config.dim)
-    memory = Memory(tokens, torch.zeros_like(tokens), torch.rand(1, 12, 2), torch.zeros(1, 12, dtype=torch.bool))
-    together, _ = model.decoder(memory, centre_boxes(1, 2, 25))
+    memory = Memory(tokens, torch.zeros_like(tokens), torch.rand(1, 12, 4), torch.zeros(1, 12, dtype=torch.bool))
+    boxes = centre_boxes(1, 3, 25)
+    together, _ = model.decoder(memory, boxes)
     assert together.shape[2] == 3
-    alone, _ = model.decoder(memory)
+    alone, _ = model.decoder(memory, boxes[:, :1])
     assert torch.allclose(together[:, :, :1], alone, atol=1e-5)
 
 
@@ -105,8 +106,8 @@ def test_ignored_objects_are_as_if_they_were_not_there():
 
 def test_tokens_name_the_smallest_object_that_covers_them():
     model = untrained()
-    places = torch.tensor([[[0.5, 0.5], [0.2, 0.5], [0.9, 0.9]]])
-    memory = Memory(torch.zeros(1, 3, 96), torch.zeros(1, 3, 96), places, torch.zeros(1, 3, dtype=torch.bool))
+    cells = torch.tensor([[[0.5, 0.5, 0.1, 0.1], [0.2, 0.5, 0.1, 0.1], [0.9, 0.9, 0.1, 0.1]]])
+    memory = Memory(torch.zeros(1, 3, 96), torch.zeros(1, 3, 96), cells, torch.zeros(1, 3, dtype=torch.bool))
     truth = Truth(torch.tensor([[0.4, 0.5, 0.6, 0.6], [0.5, 0.5, 0.2, 0.2]]), torch.tensor([0, 2]), None)
     wanted = torch.tensor([[[0.0, 0, 1], [1, 0, 0], [0, 0, 0]]])
     bias = torch.tensor([0.3, -0.2, 0.1])
@@ -138,11 +139,24 @@ def test_padding_is_not_looked_at():
     batch = batch_images(DetectorContract.noise((32, 32), (64, 64)), torch.device("cpu"), None, 512, 16)
     features = [torch.randn(2, channels, 64 // stride, 64 // stride) for channels, stride in ((80, 8), (96, 16))]
     memory = model._encode(features, batch)
-    logits, boxes = model.decoder(memory)
+    starts = model._best(memory, *model._propose(memory))
+    logits, boxes = model.decoder(memory, starts[:, None])
     memory.tokens[0, memory.hidden[0]] += 100
-    again, same = model.decoder(memory)
+    assert torch.equal(starts[0, :12], model._best(memory, *model._propose(memory))[0, :12])
+    again, same = model.decoder(memory, starts[:, None])
     assert torch.equal(logits[:, 0], again[:, 0]) and torch.equal(boxes[:, 0], same[:, 0])
     assert memory.hidden[0].sum() == 48 + 12 and not memory.hidden[1].any()
+
+
+def test_queries_start_from_the_surest_tokens():
+    model = untrained(queries=2)
+    cells = torch.tensor([[[0.5, 0.5, 0.1, 0.1], [0.2, 0.5, 0.1, 0.1], [0.9, 0.9, 0.1, 0.2], [0.3, 0.3, 0.1, 0.1]]])
+    hidden = torch.tensor([[False, False, False, True]])
+    memory = Memory(torch.zeros(1, 4, 96), torch.zeros(1, 4, 96), cells, hidden)
+    _, boxes = model._propose(memory)
+    assert torch.allclose(boxes, cells * torch.tensor([1, 1, 2, 2]), atol=5e-3)
+    logits = torch.tensor([[[-3.0, -2, -9], [-4, -4, -4], [-9, -9, 1], [5, 5, 5]]])
+    assert torch.equal(model._best(memory, logits, boxes), boxes[:, [2, 0]])
 
 
 def test_nothing_is_suppressed():

@@ -69,7 +69,9 @@ def test_the_heads_are_torchvisions():
 
 
 def test_anchors_are_torchvisions_but_for_its_rounding_and_its_half_cell():
-    model = untrained(anchor_base=4.0, anchor_octaves=(0.0, 1 / 3, 2 / 3), strides=(8, 16, 32))
+    model = untrained(
+        anchor_base=4.0, anchor_octaves=(0.0, 1 / 3, 2 / 3), aspect_ratios=(0.5, 1.0, 2.0), strides=(8, 16, 32)
+    )
     sizes = tuple(tuple(4 * stride * 2 ** (i / 3) for i in range(3)) for stride in (8, 16, 32))
     peer = PeerAnchors(sizes, ((0.5, 1.0, 2.0),) * 3)
     grid = [(8, 10), (4, 5), (2, 3)]
@@ -102,7 +104,7 @@ def test_detections_are_torchvisions():
 
 
 def test_the_class_loss_is_torchvisions():
-    model = untrained().train()
+    model = untrained(positive_iou=0.5, negative_iou=0.4).train()
     [image], truth = (
         DetectorContract.noise((128, 128)),
         DetectorContract.objects((10, 10, 60, 60, 0), (70, 40, 99, 99, 2)),

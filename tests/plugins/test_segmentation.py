@@ -12,7 +12,7 @@ from roibench.contract import SegmentationContract
 from roibench.datasets.sources import open_dataset
 from roibench.metrics.semantic_segmentation import mean_iou
 from roibench.nn.images import batch_images
-from roibench.plugins.segmentation.segmenter import VOID, batch_maps, enlarged_argmax
+from roibench.plugins.segmentation.segmenter import VOID, batch_maps, enlarged_argmax, pixel_losses
 from roibench.registry import installed
 from roibench.structures import Input, Target
 from roibench.tasks import DatasetInfo
@@ -25,6 +25,10 @@ CPU = torch.device("cpu")
 
 class TestFCN(SegmentationContract):
     model = "fcn"
+
+
+class TestFCNMobileNet(SegmentationContract):
+    model = "fcn_mobilenet"
 
 
 class TestUNet(SegmentationContract):
@@ -63,13 +67,26 @@ def test_void_is_not_learned(name):
     seen, void = torch.ones(64, 64, dtype=torch.uint8), torch.full((64, 64), VOID, dtype=torch.uint8)
     half = torch.cat([seen[:32], void[:32]])
 
-    def loss(*maps):
-        return model.losses(inputs[: len(maps)], [Target(semantic_map=one) for one in maps])["cross_entropy"]
+    def losses(*maps):
+        return torch.stack(list(model.losses(inputs[: len(maps)], [Target(semantic_map=one) for one in maps]).values()))
 
-    assert loss(void) == 0
-    assert torch.allclose(loss(seen, void), loss(seen))
-    upper = -model.decoder(model.backbone(batch_images(inputs[:1], CPU, None, 64, 16).pixels)).log_softmax(1)[0, 1, :32]
-    assert torch.allclose(loss(half), upper.mean(), rtol=1e-4)
+    assert losses(void).tolist() == [0, 0]
+    assert torch.allclose(losses(seen, void), losses(seen))
+    above = model.decoder(model.backbone(model.batch(inputs[:1]).pixels)).softmax(1)[0, 1, :32]
+    dice = 1 - 2 * above.sum() / (above.sum() + above.numel())
+    assert torch.allclose(losses(half), torch.stack([-above.log().mean(), dice]), rtol=1e-4)
+
+
+def test_the_losses_are_those_of_the_definitions():
+    scores, wanted = torch.randn(2, 5, 6, 7), torch.randint(0, 4, (2, 6, 7))  # the last class is nowhere
+    wanted[0, :2] = VOID
+    losses = pixel_losses(scores, wanted)
+    assert torch.allclose(losses["cross_entropy"], F.cross_entropy(scores, wanted, ignore_index=VOID))
+    asked, sets = wanted != VOID, []
+    for label in range(4):
+        predicted, true = scores.softmax(1)[:, label][asked], (wanted[asked] == label).float()
+        sets.append(1 - 2 * (predicted * true).sum() / (predicted.sum() + true.sum()))
+    assert torch.allclose(losses["dice"], torch.stack(sets).mean())
 
 
 @pytest.mark.parametrize("name", NAMES)

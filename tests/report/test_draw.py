@@ -89,7 +89,7 @@ def test_a_map_colours_its_classes_and_leaves_the_background():
     stripes = picture[300, [100, 320, 540]]
     assert stripes[0].tolist() == [100, 100, 100]
     for stripe, label in zip(stripes[1:], (0, 1), strict=True):
-        assert np.abs(stripe - (0.5 * np.array(colour(label)) + 50)).max() <= 1
+        assert np.abs(stripe - (0.6 * np.array(colour(label)) + 40)).max() <= 1
 
 
 def test_a_maps_outlines_are_solid():

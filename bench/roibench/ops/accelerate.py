@@ -27,7 +27,7 @@ def accelerate_torchvision() -> AbstractContextManager[None]:
     import torchvision  # noqa: F401 - declares the operators that are overridden; slow to load
 
     library = Library("torchvision", "IMPL")
-    for name, (ours, kernel) in _KERNELS.items():
+    for name, (ours, kernel) in KERNELS.items():
         for device in ("CPU", "CUDA"):
             if torch._C._dispatch_has_kernel_for_dispatch_key(f"roibench::{ours}", device):
                 library.impl(name, kernel, device, allow_override=True)
@@ -91,7 +91,7 @@ def _nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
 
 
 # torchvision's operator -> the operator that must have a kernel for a device, and what calls it.
-_KERNELS: dict[str, tuple[str, Callable]] = {
+KERNELS: dict[str, tuple[str, Callable]] = {
     "nms": ("nms", _nms),
     "roi_align": ("roi_align", _roi_align),
     "_roi_align_backward": ("roi_align_backward", _roi_align_backward),

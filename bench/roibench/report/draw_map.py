@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from roibench.report.canvas import Canvas, colour, fitting
 
-_OPACITY = 0.5  # of a class's colour on its pixels; its outline is solid
+_OPACITY = 0.6  # of a class's colour on its pixels; its outline is solid
 
 
 def shares(semantic_map: NDArray[np.uint8]) -> dict[int, float]:
@@ -22,7 +22,7 @@ def draw_map(canvas: Canvas, semantic_map: NDArray[np.uint8]) -> None:
     """Colour the pixels [H, W] of every class; the background (0) stays as it is."""
     labels = semantic_map.repeat(canvas.scale, axis=0).repeat(canvas.scale, axis=1)
     palette = np.array([(0, 0, 0), *map(colour, range(255))], np.uint8)
-    opacity = np.where(_outlines(labels, round(canvas.unit / 2)), 1, _OPACITY) * (labels > 0)
+    opacity = np.where(_outlines(labels, round(canvas.unit)), 1, _OPACITY) * (labels > 0)
     mask = Image.fromarray(np.round(255 * opacity).astype(np.uint8))
     canvas.image.paste(Image.fromarray(palette[labels]), mask=mask)
 

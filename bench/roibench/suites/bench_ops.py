@@ -1,6 +1,7 @@
-"""Each operator beside its peer, taking turns on the same tensors; pytest-benchmark shows what was measured then.
+"""Each operator beside its peer, taking turns on the same tensors; likewise the detectors that are built of them.
 
-The table at the end, which also lies as ops.md in the run's folder, has the ratio and the share of the machine's limit.
+pytest-benchmark shows what was measured then. The table at the end, which also lies as ops.md in the run's folder, has
+the ratio and the share of the machine's limit.
 """
 
 import os
@@ -9,12 +10,13 @@ import pytest
 
 from roibench.measure.duel import Duel, fight
 from roibench.pytest_plugin import DUELS, Replay
-from roibench.suites.operators import CASES, Case
+from roibench.suites import end_to_end, operators, stages
+from roibench.suites.operators import Case
 
 THREADS = sorted({1, os.cpu_count() or 1})  # what has no peer is measured at one
 SIDES = [
     pytest.param(case, threads, side, id=f"{case.operator}-{case.input}-{threads}-{side}")
-    for case in CASES
+    for case in (*operators.CASES, *end_to_end.CASES, *stages.CASES)
     for threads in (THREADS if case.peer else (1,))
     for side in ("ours", "peer")
     if side == "ours" or case.peer

@@ -11,6 +11,7 @@ constexpr int kVectorBytes = ROIBENCH_VECTOR_BYTES;
 
 #include "box_iou.h"
 #include "exponential.h"
+#include "half.h"
 #include "nms.h"
 #include "sigmoid_focal_loss.h"
 #include "soft_nms.h"
@@ -44,5 +45,7 @@ constexpr Kernels<T> table = {
 
 template <class I>
 constexpr OrderKernels<I> order_table = {to_order<I>, max_pool<I>};
+
+constexpr HalfKernels half_table = {widen, narrow};
 
 }  // namespace roibench::ROIBENCH_LEVEL
