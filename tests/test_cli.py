@@ -9,9 +9,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from roibench import cli
+from roibench.assemble import build_model
+from roibench.datasets.scenes import Scenes
 from roibench.datasets.scenes.shapes import CLASSES
 from roibench.predict import describe, read_image
+from roibench.registry import installed
 from roibench.structures import Prediction
+from roibench.weights import WeightsHeader, save_weights
 
 runner = CliRunner()
 
@@ -53,7 +57,25 @@ def test_predict_draws_and_writes_every_image(tmp_path):
 
 def test_predict_writes_a_semantic_map_as_labels_beside_its_drawing(tmp_path):
     Image.new("RGB", (40, 30)).save(tmp_path / "one.png")
+    spec, data = installed().models["fcn"], Scenes("val")
+    untrained = build_model(spec, data.info)
+    header = WeightsHeader(
+        model="fcn",
+        dataset="scenes",
+        data_hash=data.hash,
+        classes=data.info.classes,
+        config=dict(spec.config),
+        recipe={},
+        seed=0,
+        precision="float32",
+        threads=1,
+        roibench="0",
+        torch="0",
+        final_losses={},
+    )
+    save_weights(tmp_path / "weights.safetensors", untrained.state_dict(), header)
     arguments = ["predict", "fcn", str(tmp_path / "one.png"), "--out", str(tmp_path / "out")]
+    arguments += ["--weights", str(tmp_path / "weights.safetensors")]
     result = runner.invoke(cli.app, arguments, catch_exceptions=False)
     assert result.exit_code == 0
     labels = np.array(Image.open(tmp_path / "out" / "maps" / "one.png"))

@@ -7,6 +7,7 @@ from roibench import ops
 from roibench.assemble import build_model, ready_model
 from roibench.contract import DetectorContract
 from roibench.datasets.sources import open_dataset
+from roibench.measure.cost import count_cost
 from roibench.registry import installed
 from roibench.tasks import DatasetInfo, Task
 from roibench.weights import shipped_weights
@@ -34,6 +35,14 @@ def test_an_image_learned_by_heart_is_found_again(name):
     overlap[truth.labels[:, None] != found.labels] = 0
     best = ((overlap > 0.5) * found.scores).max(dim=1).values
     assert (best > 0.3).all(), f"scores of what covers the objects: {best}"
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_its_operations_can_be_counted(name):
+    info = DatasetInfo("noise", "val", ("first", "second", "third"), image_size=(96, 160))
+    model = build_model(installed().models[name], info).eval()
+    assert count_cost(model, [DetectorContract.noise((96, 160))]).flops > 1e6
+    assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 import torch
+from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -59,10 +60,15 @@ def count_cost(model: Model, batches: Sequence[Sequence[Input]]) -> Cost:
 def _flops(model: Model, batches: Sequence[Sequence[Input]]) -> int:
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
+    # The counter follows gradients back, and breaks off at a view of a parameter that was taken in inference mode.
+    parameters = model.parameters() if isinstance(model, nn.Module) else ()
+    learned = [parameter.requires_grad_(False) for parameter in parameters if parameter.requires_grad]
     try:
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             for batch in batches:
                 model.predict(batch)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
+        for parameter in learned:
+            parameter.requires_grad_()
     return counter.get_total_flops()
