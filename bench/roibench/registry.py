@@ -120,6 +120,7 @@ def load(entries: Iterable[EntryPoint]) -> Registry:
         registry.modules[entry.name] = module
         for hook, kind in _HOOKS:
             _ask(registry, manager, entry.name, hook, kind)
+    _refuse_orphans(registry)
     return registry
 
 
@@ -146,6 +147,16 @@ def _ask(registry: Registry, manager: pluggy.PluginManager, plugin: str, hook: s
         manager.subset_hook_caller(hook, remove_plugins=others)(register=register)
     except Exception as error:
         registry.failures.append(Failure(plugin, f"{hook}: {type(error).__name__}: {error}"))
+
+
+def _refuse_orphans(registry: Registry) -> None:
+    """Takes out models that explain one which no plugin has registered, or which explains another itself."""
+    learners = {name for name, spec in registry.models.items() if spec.explains is None}
+    for spec in [spec for spec in registry.models.values() if spec.learner not in learners]:
+        del registry.models[spec.name]
+        plugin = registry.origin.pop(("ModelSpec", spec.name))
+        problem = f"explains: {unknown('model', spec.learner, learners)}"
+        registry.failures.append(Failure(plugin, f"plugin {plugin!r}, ModelSpec {spec.name!r}: {problem}"))
 
 
 def _name_problem(spec: Spec) -> str | None:

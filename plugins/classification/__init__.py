@@ -31,3 +31,17 @@ def register_models(register):
             ),
         )
     )
+    register(
+        ModelSpec(
+            "imagenet_mobilenet",
+            family="classification",
+            tasks=(Task.CLASSIFICATION,),
+            build="roibench.plugins.classification.imagenet_mobilenet:build",
+            paper=Paper(
+                "MobileNetV2: Inverted Residuals and Linear Bottlenecks",
+                2018,
+                "https://arxiv.org/abs/1801.04381",
+                published={"ImageNet top-1": "72.0 (0.6 GFLOP); torchvision's weights 71.9"},
+            ),
+        )
+    )

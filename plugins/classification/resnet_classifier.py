@@ -76,6 +76,13 @@ class ResNetClassifier(TrainableModel):
         size = self.config.image_size
         return batch_images(inputs, self.device, size, size, divisor=size)
 
+    @property
+    def feature_layer(self) -> nn.Module:
+        return self.backbone.last
+
+    def class_scores(self, batch: ImageBatch) -> Tensor:
+        return self.logits(self.features(batch), batch)
+
     def features(self, batch: ImageBatch) -> Tensor:
         """The last map, [B, C, h, w]."""
         return self.backbone(batch.pixels)[-1]

@@ -48,6 +48,11 @@ class ContractingPath(nn.Module):
         super().__init__()
         self.levels = nn.ModuleList(DoubleConvolution(before, after) for before, after in pairwise((3, *widths)))
 
+    @property
+    def last(self) -> nn.Module:
+        """What gives the coarsest maps."""
+        return self.levels[-1]
+
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """Normalised pixels [B, 3, H, W] -> maps [B, widths[i], H / 2**i, W / 2**i]."""
         features: list[Tensor] = []
