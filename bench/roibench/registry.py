@@ -150,13 +150,19 @@ def _ask(registry: Registry, manager: pluggy.PluginManager, plugin: str, hook: s
 
 
 def _refuse_orphans(registry: Registry) -> None:
-    """Takes out models that explain one which no plugin has registered, or which explains another itself."""
+    """Takes out models that hang on one which no plugin has registered, or which learns nothing itself."""
     learners = {name for name, spec in registry.models.items() if spec.explains is None}
-    for spec in [spec for spec in registry.models.values() if spec.learner not in learners]:
-        del registry.models[spec.name]
-        plugin = registry.origin.pop(("ModelSpec", spec.name))
-        problem = f"explains: {unknown('model', spec.learner, learners)}"
-        registry.failures.append(Failure(plugin, f"plugin {plugin!r}, ModelSpec {spec.name!r}: {problem}"))
+    orphans = [
+        (name, attribute, parent)
+        for name, spec in registry.models.items()
+        for attribute, parent in (("explains", spec.explains), ("warm_start", spec.warm_start))
+        if parent is not None and parent not in learners
+    ]
+    for name, attribute, parent in orphans:
+        registry.models.pop(name, None)
+        plugin = registry.origin["ModelSpec", name]
+        problem = f"{attribute}: {unknown('model', parent, learners)}"
+        registry.failures.append(Failure(plugin, f"plugin {plugin!r}, ModelSpec {name!r}: {problem}"))
 
 
 def _name_problem(spec: Spec) -> str | None:

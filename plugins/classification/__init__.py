@@ -21,7 +21,7 @@ def register_models(register):
             trained_on=("image_label",),
             helped_by=("boxes", "labels", "semantic_map"),
             recipe=Recipe(
-                epochs=16,
+                epochs=28,
                 batch_size=8,
                 learning_rate=3e-3,
                 optimizer="adamw",
