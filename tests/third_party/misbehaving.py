@@ -32,6 +32,8 @@ def register_models(register):
     for name, explained in (("points", "works"), ("points_at_nothing", "nobody")):
         explainer = ModelSpec(name, "test", (Task.ATTRIBUTION,), build="misbehaving:Points", paper=PAPER)
         register(dataclasses.replace(explainer, explains=explained))
+    lonely = ModelSpec("begins_with_nothing", "test", (Task.DETECTION,), build="misbehaving:build", paper=PAPER)
+    register(dataclasses.replace(lonely, warm_start="nobody"))
     register(ModelSpec("Bad Name", "test", (Task.DETECTION,), build="misbehaving:build", paper=PAPER))
     register(ModelSpec("no_build", "test", (Task.DETECTION,), build="misbehaving", paper=PAPER))
 
