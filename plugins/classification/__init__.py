@@ -29,6 +29,7 @@ def register_models(register):
                 warmup_steps=300,
                 average=0.999,
             ),
+            weights={"scenes": "weights/resnet_classifier-scenes.safetensors"},
         )
     )
     register(
