@@ -109,3 +109,22 @@ def test_images_are_read_as_rgb_and_turned_as_their_exif_says(tmp_path):
     image.save(tmp_path / "turned.jpg", exif=exif)
     pixels = read_image(tmp_path / "turned.jpg")
     assert pixels.shape == (3, 4, 2) and pixels.dtype == torch.uint8
+
+
+def test_predict_draws_where_the_relevance_is(tmp_path, third_party):
+    picture = np.full((40, 48, 3), 90, np.uint8)
+    picture[20, 30] = 255
+    Image.fromarray(picture).save(tmp_path / "dot.png")
+    arguments = ["predict", "points", str(tmp_path / "dot.png"), "--dataset", "squares", "--out", str(tmp_path / "out")]
+    result = runner.invoke(cli.app, arguments)
+    assert result.exit_code == 0, result.output
+    assert "maximum at x 30.5, y 20.5" in result.output
+    [line] = map(json.loads, (tmp_path / "out" / "predictions.jsonl").read_text().splitlines())
+    assert line["attribution"] == {"maximum": [30.5, 20.5]}
+    assert Image.open(tmp_path / "out" / "dot.png").width >= 600
+
+
+def test_a_gallery_of_no_run_and_of_no_images_is_refused(tmp_path):
+    for images, words in (("1,x", "want whole numbers"), ("0", "no run's folder")):
+        result = runner.invoke(cli.app, ["gallery", str(tmp_path), "--images", images])
+        assert result.exit_code == 1 and words in str(result.exception)

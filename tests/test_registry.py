@@ -25,7 +25,11 @@ def test_one_bad_plugin_does_not_stop_the_rest(third_party):
     assert ("broken_import", "RuntimeError: this plugin is broken") in errors
     assert any(plugin == "misbehaving" and "'Bad Name'" in error and "name:" in error for plugin, error in errors)
     assert any(plugin == "misbehaving" and "'no_build'" in error and "build:" in error for plugin, error in errors)
-    assert len(errors) == 3
+    assert any("'points_at_nothing'" in error and "explains: no model matches 'nobody'" in error for _, error in errors)
+    assert any("'begins_with_nothing'" in error and "warm_start: no model matches" in error for _, error in errors)
+    assert "points" in third_party.models
+    assert not {"points_at_nothing", "begins_with_nothing"} & set(third_party.models)
+    assert len(errors) == 5
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,20 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import load_file
 from torch import nn
 
+from roibench.files import file_hash
 from roibench.model import TrainableModel
+from roibench.registry import installed
 from roibench.tasks import ModelSpec, Paper, Recipe, Task
-from roibench.train import Trainer, TrainingError
-from roibench.weights import WeightsError, WeightsHeader, load_weights, read_header, save_weights
+from roibench.train import Trainer, TrainingError, train_model
+from roibench.weights import WeightsError, WeightsHeader, load_shared, load_weights, read_header, save_weights
 
 RECIPE = Recipe(
     epochs=3, batch_size=4, learning_rate=0.01, optimizer="adamw", augment=("horizontal_flip",), average=0.9
@@ -119,3 +124,45 @@ def test_weights_that_do_not_fit_say_why(tmp_path):
     path.write_bytes(b"not weights")
     with pytest.raises(WeightsError, match="not a readable safetensors file"):
         read_header(path)
+
+
+def test_what_is_shared_is_loaded_and_the_rest_stays(tmp_path):
+    path = tmp_path / "tiny.safetensors"
+    save_weights(path, Tiny().state_dict(), HEADER)
+    wider = Tiny()
+    wider.network[3] = nn.Linear(4 * 36, 3)
+    before = {name: value.clone() for name, value in wider.state_dict().items()}
+    load_shared(path, wider)
+    saved = load_file(path)
+    for name, value in wider.state_dict().items():
+        assert torch.equal(value, before[name] if name.startswith("network.3") else saved[name].to(value.dtype)), name
+    with pytest.raises(WeightsError, match="nothing in it has the name and shape of a part of Linear"):
+        load_shared(path, nn.Linear(2, 2))
+
+
+def test_a_warm_start_begins_with_what_the_other_model_ships(tmp_path, monkeypatch):
+    for split in ("train", "val"):
+        for label in ("dark", "bright"):
+            folder = tmp_path / "data" / split / label
+            folder.mkdir(parents=True)
+            Image.new("RGB", (16, 16), 200 * (label == "bright")).save(folder / "a.png")
+    registry, source = installed(), f"folders:{tmp_path / 'data'}"
+    still = dataclasses.replace(RECIPE, epochs=1, learning_rate=0.0, augment=(), average=None)
+    config = {"widths": (4, 4, 4, 4), "blocks": (1, 1, 1), "image_size": 32}
+    first = dataclasses.replace(registry.models["resnet_classifier"], name="first", recipe=still, config=config)
+    second = dataclasses.replace(first, name="second", warm_start="first")
+    registry = dataclasses.replace(
+        registry,
+        models={"first": first, "second": second},
+        modules={"here": SimpleNamespace(__file__=str(tmp_path / "__init__.py"))},
+        origin={("ModelSpec", "first"): "here"},
+    )
+    monkeypatch.setattr("roibench.train.installed", lambda: registry)
+    shipped = train_model("first", source, tmp_path / "first", seed=1)
+    cold = train_model("second", source, tmp_path / "cold")
+    registry.models["first"] = dataclasses.replace(first, weights={"folders": str(shipped.relative_to(tmp_path))})
+    warm = train_model("second", source, tmp_path / "warm")
+    assert read_header(cold).warm_start is None and read_header(warm).warm_start == file_hash(shipped)
+    name = "backbone.stem.0.weight"
+    assert torch.equal(load_file(warm)[name], load_file(shipped)[name])
+    assert not torch.equal(load_file(cold)[name], load_file(shipped)[name])

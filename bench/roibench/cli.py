@@ -235,6 +235,22 @@ def export(
 
 
 @app.command()
+def gallery(
+    run: Annotated[Path, typer.Argument(help="folder of a run, such as results/runs/20260101-120000")],
+    images: Annotated[str, typer.Option(help="which, counted from 0, separated by commas")] = "0,1,2,3",
+    out: Annotated[Path | None, typer.Option(help="a .png (default: gallery.png in the run's folder)")] = None,
+) -> None:
+    """Draw what the models of a run said of the same images, side by side."""
+    from roibench.registry import installed
+    from roibench.report.gallery import write_gallery
+
+    words = [word.strip() for word in images.split(",")]
+    if not all(word.isdecimal() for word in words):
+        raise ValueError(f"--images {images!r}: want whole numbers, separated by commas")
+    typer.echo(f"wrote {write_gallery(run, [int(word) for word in words], out or run / 'gallery.png', installed())}")
+
+
+@app.command()
 def doctor() -> None:
     """Say what was built, which SIMD level runs, whether CUDA works or why not, which data and weights are found."""
     from rich.console import Console

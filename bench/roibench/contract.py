@@ -290,6 +290,43 @@ class ClassifierContract(NetworkContract):
         assert torch.allclose(one, other, atol=0.05)
 
 
+class AttributionContract(ModelContract):
+    """What the attribution task relies on, of a model that explains another one.
+
+    looks_at_the_class: False for baselines, whose maps are the same for every class.
+    """
+
+    looks_at_the_class = True
+
+    def test_maps_have_the_sizes_of_the_images_as_given(self, built: Model) -> None:
+        inputs = self.noise((128, 128), (37, 91), (1, 1), (3, 200), (400, 1))
+        for predictions in (built.predict(inputs), [built.predict([one])[0] for one in inputs]):
+            for one, prediction in zip(inputs, predictions, strict=True):
+                relevance = prediction.attribution
+                assert relevance.shape == one.image.shape[1:]
+                assert relevance.dtype == torch.float32 and torch.isfinite(relevance).all()
+
+    def test_the_query_names_the_class_to_explain(self, built: Model) -> None:
+        [one] = self.noise((128, 128))
+        maps = [
+            built.predict([dataclasses.replace(one, query=label)])[0].attribution
+            for label in range(len(self.info.classes))
+        ]
+        differ = any(not torch.equal(maps[0], other) for other in maps[1:])
+        assert differ == self.looks_at_the_class
+
+    def test_explaining_leaves_the_explained_model_alone(self, built: Model) -> None:
+        def marks() -> list:
+            modules = list(built.explained.modules())
+            hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in modules]
+            flags = [(p.requires_grad, p.grad is None) for p in built.explained.parameters()]
+            return [hooks, flags, [m.training for m in modules], torch.is_grad_enabled()]
+
+        before = marks()
+        built.predict(self.noise((128, 128)))
+        assert marks() == before
+
+
 @dataclasses.dataclass(frozen=True)
 class _Noise:
     """A data set of a few inputs that share a target."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from roibench.structures import Input, Prediction, Target
 
 if TYPE_CHECKING:
+    from roibench.nn.images import ImageBatch
     from roibench.tasks import Dataset
     from roibench.train import Trainer
 
@@ -66,6 +67,47 @@ class TrainableModel(nn.Module):
 
     def fit(self, data: "Dataset", trainer: "Trainer") -> None:
         trainer.fit(self, data)
+
+
+@runtime_checkable
+class Explainable(Protocol):
+    """A network whose scores can be traced back to a map: what class activation mapping asks of it.
+
+    feature_layer: the submodule whose output [B, D, h, w], one cell per `stride` pixels of the batch, is looked at.
+    batch: inputs -> what the network sees of them.
+    class_scores: [B, classes], before softmax or sigmoid: how much speaks for each class in each image. Differentiable
+    with respect to the output of feature_layer, which every call computes once.
+    """
+
+    @property
+    def feature_layer(self) -> nn.Module: ...
+    def batch(self, inputs: Sequence[Input]) -> "ImageBatch": ...
+    def class_scores(self, batch: "ImageBatch") -> Tensor: ...
+
+
+class Explainer(nn.Module):
+    """A model that wraps another one and says what in an image speaks for a class.
+
+    Its state is the wrapped model's: it has learned nothing of its own.
+    """
+
+    stages: tuple[str, ...] = ()
+
+    def __init__(self, explained: Model) -> None:
+        super().__init__()
+        self.explained = explained
+
+    def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
+        raise NotImplementedError(f"{type(self).__name__} must implement predict(inputs)")
+
+    def fit(self, data: "Dataset", trainer: "Trainer") -> None:
+        raise TypeError(f"{type(self).__name__} learns nothing; train the {type(self.explained).__name__} it explains")
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        return self.explained.state_dict(*args, **kwargs)
+
+    def load_state_dict(self, state: Mapping[str, Tensor], *args: Any, **kwargs: Any) -> object:
+        return self.explained.load_state_dict(state, *args, **kwargs)
 
 
 class StageListener(Protocol):

@@ -84,6 +84,7 @@ def predict_files(
 def describe(prediction: Prediction, classes: Sequence[str], score_threshold: float) -> dict[str, Any]:
     """A prediction as JSON holds it. objects: those that score at least the threshold, boxes as xyxy in pixels. pixels:
     the part of them that each class of the semantic map has, largest first. classes: the best of the whole image.
+    attribution: where its maximum is, as x and y of the pixel's centre.
     """
     found: dict[str, Any] = {}
     if prediction.boxes is not None:
@@ -102,6 +103,9 @@ def describe(prediction: Prediction, classes: Sequence[str], score_threshold: fl
     if prediction.class_scores is not None:
         scores = best(prediction.class_scores.numpy())
         found["classes"] = [{"label": classes[label], "score": round(score, 4)} for label, score in scores.items()]
+    if prediction.attribution is not None:
+        y, x = divmod(int(prediction.attribution.argmax()), prediction.attribution.shape[1])
+        found["attribution"] = {"maximum": [x + 0.5, y + 0.5]}
     return found
 
 
@@ -110,6 +114,8 @@ def _in_words(found: Mapping[str, Any]) -> str:
         f"{len(found[what])} {noun}" for what, noun in (("objects", "objects"), ("pixels", "classes")) if what in found
     ]
     words += [f"{first['label']} {first['score']:.2f}" for first in found.get("classes", ())[:1]]
+    if "attribution" in found:
+        words.append("maximum at x {:g}, y {:g}".format(*found["attribution"]["maximum"]))
     return ", ".join(words)
 
 

@@ -120,6 +120,7 @@ def load(entries: Iterable[EntryPoint]) -> Registry:
         registry.modules[entry.name] = module
         for hook, kind in _HOOKS:
             _ask(registry, manager, entry.name, hook, kind)
+    _refuse_orphans(registry)
     return registry
 
 
@@ -146,6 +147,22 @@ def _ask(registry: Registry, manager: pluggy.PluginManager, plugin: str, hook: s
         manager.subset_hook_caller(hook, remove_plugins=others)(register=register)
     except Exception as error:
         registry.failures.append(Failure(plugin, f"{hook}: {type(error).__name__}: {error}"))
+
+
+def _refuse_orphans(registry: Registry) -> None:
+    """Takes out models that hang on one which no plugin has registered, or which learns nothing itself."""
+    learners = {name for name, spec in registry.models.items() if spec.explains is None}
+    orphans = [
+        (name, attribute, parent)
+        for name, spec in registry.models.items()
+        for attribute, parent in (("explains", spec.explains), ("warm_start", spec.warm_start))
+        if parent is not None and parent not in learners
+    ]
+    for name, attribute, parent in orphans:
+        registry.models.pop(name, None)
+        plugin = registry.origin["ModelSpec", name]
+        problem = f"{attribute}: {unknown('model', parent, learners)}"
+        registry.failures.append(Failure(plugin, f"plugin {plugin!r}, ModelSpec {name!r}: {problem}"))
 
 
 def _name_problem(spec: Spec) -> str | None:

@@ -1,13 +1,16 @@
 """What can be registered: models, data sets, metrics; and the tasks that tie them together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
-from roibench.structures import Sample
+from roibench.structures import Input, Sample, Target
+
+if TYPE_CHECKING:
+    from roibench.model import Model
 
 
 class Task(StrEnum):
@@ -28,17 +31,39 @@ class Task(StrEnum):
 class TaskRules:
     """What a task needs of its data and of its models, the same for everyone.
 
-    target_fields and prediction_fields name attributes of Target and Prediction. query says what Input.query holds.
-    primary is the metric value that ranks models, in the unit interval, higher is better. score_threshold and
-    max_detections cut every model's list of boxes alike before it is scored.
+    target_fields and prediction_fields name attributes of Target and Prediction. query says what Input.query holds, and
+    ask finds it for an image whose target is known. primary is the metric value that ranks models, in the unit
+    interval, higher is better. score_threshold and max_detections cut every model's list of boxes alike before it is
+    scored. shown: the other values that belong into a table; if empty, the first ones that the metrics give. plotted:
+    those that have a plot beside the primary one's.
     """
 
     target_fields: tuple[str, ...]
     prediction_fields: tuple[str, ...]
     primary: str
     query: str | None = None
+    ask: Callable[[Target], object] | None = None
     score_threshold: float | None = None
     max_detections: int | None = None
+    shown: tuple[str, ...] = ()
+    plotted: tuple[str, ...] = ()
+
+
+def main_class(target: Target) -> int | None:
+    """The class that an image is about: its own label, or that of its main object, or of its largest one; None if it is
+    about nothing. A crowd or an ignored object is never the largest.
+    """
+    if target.image_label is not None:
+        return target.image_label
+    if target.labels is None or not len(target.labels):
+        return None
+    if target.main is not None:
+        return int(target.labels[target.main])
+    areas = (target.boxes[:, 2:] - target.boxes[:, :2]).prod(1) if target.areas is None else target.areas
+    for passed_over in (target.crowd, target.ignored):
+        if passed_over is not None:
+            areas = areas.masked_fill(passed_over, -1.0)
+    return int(target.labels[areas.argmax()]) if areas.max() >= 0 else None
 
 
 _BOXES = {"score_threshold": 0.05, "max_detections": 100}
@@ -51,7 +76,15 @@ RULES: Mapping[Task, TaskRules] = {
     Task.KEYPOINTS: TaskRules(("keypoints", "boxes"), ("keypoints", "scores"), "AP", **_BOXES),
     Task.SEMANTIC_SEGMENTATION: TaskRules(("semantic_map",), ("semantic_map",), "mIoU"),
     Task.DENSE_CAPTIONING: TaskRules(("boxes", "captions"), ("boxes", "scores", "captions"), "mAP", **_BOXES),
-    Task.ATTRIBUTION: TaskRules(("boxes", "labels"), ("attribution",), "pointing", query="the class to explain"),
+    Task.ATTRIBUTION: TaskRules(
+        ("boxes", "labels"),
+        ("attribution",),
+        "pointing",
+        query="the class to explain, an index; None for the one that the model is surest of",
+        ask=main_class,
+        shown=("energy", "insertion", "deletion", "MaxBoxAccV2", "randomization"),
+        plotted=("faithfulness",),
+    ),
     Task.REPRESENTATION: TaskRules(("image_label",), ("features",), "neighbour_accuracy"),
     Task.GENERATION: TaskRules((), ("generated",), "similarity", query="the latent to decode"),
 }
@@ -127,11 +160,14 @@ class Recipe:
 class ModelSpec:
     """A model as a plugin declares it. Registering one imports no model code.
 
-    name: lower_case, unique. family: the plugin folder's name. tasks: what its one timed output is scored under.
-    build: "module:function", called as build(info, config) -> Model. config: the keyword settings that make this model
-    this model. trained_on: fields of Target that training needs. helped_by: those that it also learns from where the
-    data set has them. explains: the registered model that this one wraps (Grad-CAM does). weights: data set name ->
-    file, relative to the plugin's package, that the recipe produced.
+    name: lower_case, unique. family: the plugin folder's name. tasks: what its one timed output is scored under. build:
+    "module:function", called as build(info, config) -> Model. config: the keyword settings that make this model this
+    model. trained_on: fields of Target that training needs. helped_by: those that it also learns from where the data
+    set has them. warm_start: the registered model whose weights for the data set, if it ships some, training begins
+    with, as far as names and shapes are the same. explains: the registered model that this one wraps (Grad-CAM does);
+    build is then called as build(info, config, explained) with that model, an Explainer comes out, and weights are
+    those of the wrapped model. weights: data set name -> file, relative to the plugin's package, that the recipe
+    produced.
     """
 
     name: str
@@ -142,9 +178,15 @@ class ModelSpec:
     trained_on: tuple[str, ...] = ()
     helped_by: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
+    warm_start: str | None = None
     explains: str | None = None
     recipe: Recipe | None = None
     weights: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def learner(self) -> str:
+        """The registered model whose weights this one has."""
+        return self.explains or self.name
 
 
 @dataclass(frozen=True)
@@ -187,11 +229,22 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """The model that was scored and the inputs that it was given, in order: to be asked again, untimed.
+
+    An input is decoded when it is looked up. Whoever changes the model changes a copy of it.
+    """
+
+    model: "Model"
+    inputs: Sequence[Input]
+
+
+@dataclass(frozen=True)
 class MetricSpec:
     """A metric of a task. compute: "module:function", called as compute(predictions, targets, probe=None) -> Result.
 
-    probe is the model again, outside the timed span, for definitions that ask it (insertion, parameter randomisation);
-    it is passed only where needs_probe says so.
+    needs_probe: a Probe is passed, for definitions that ask the model again (insertion, parameter randomisation); None
+    otherwise.
     """
 
     name: str

@@ -27,13 +27,13 @@ from torch.utils.data import DataLoader
 
 from roibench.assemble import build_model, usable_device
 from roibench.datasets.sources import Source, open_dataset
-from roibench.files import hold, write_atomically
+from roibench.files import file_hash, hold, write_atomically
 from roibench.model import TrainableModel
 from roibench.nn.augment import augment
 from roibench.registry import UnknownNameError, installed, unknown
 from roibench.structures import Sample
 from roibench.tasks import Dataset, Recipe
-from roibench.weights import WeightsHeader, save_weights
+from roibench.weights import WeightsHeader, load_shared, save_weights, shipped_weights
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "training.jsonl"
@@ -259,6 +259,9 @@ def train_model(
     torch.manual_seed(recipe.seed)
     model = build_model(spec, data.info)
     model.initialize()
+    start = shipped_weights(registry.models[spec.warm_start], source.name, registry) if spec.warm_start else None
+    if start is not None:
+        load_shared(start, model)
     progress = begin(recipe.epochs, math.ceil(len(data) / recipe.batch_size)) if begin else None
     trainer = Trainer(recipe, folder, placed, precision, progress, workers)
     model.fit(data, trainer)
@@ -274,6 +277,7 @@ def train_model(
         threads=torch.get_num_threads(),
         roibench=version("roibench"),
         torch=torch.__version__,
+        warm_start=None if start is None else file_hash(start),
         final_losses=trainer.losses,
     )
     path = folder / f"{name}-{source.name}.safetensors"

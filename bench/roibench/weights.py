@@ -26,7 +26,7 @@ class WeightsHeader(BaseModel):
     """What stands in the file's header.
 
     recipe: every field of the Recipe that ran. data_hash: of the training split. classes: names in label order.
-    final_losses: means over the last epoch.
+    warm_start: SHA-256 of the weights that training began with. final_losses: means over the last epoch.
     """
 
     model: str
@@ -40,6 +40,7 @@ class WeightsHeader(BaseModel):
     threads: int
     roibench: str
     torch: str
+    warm_start: str | None = None
     final_losses: dict[str, float] = {}
 
 
@@ -74,8 +75,8 @@ def read_header(path: Path) -> WeightsHeader:
 def load_weights(path: Path, model: Model, spec: ModelSpec, classes: tuple[str, ...]) -> WeightsHeader:
     """Loads a file into a model as float32. Raises WeightsError, saying which differ, for another model or classes."""
     header = read_header(path)
-    if header.model != spec.name:
-        raise WeightsError(f"weights {path}: of model {header.model!r}, want {spec.name!r}")
+    if header.model != spec.learner:
+        raise WeightsError(f"weights {path}: of model {header.model!r}, want {spec.learner!r}")
     if header.classes != classes:
         raise WeightsError(
             f"weights {path}: trained for classes {list(header.classes)}, the data set has {list(classes)}"
@@ -88,6 +89,23 @@ def load_weights(path: Path, model: Model, spec: ModelSpec, classes: tuple[str, 
     except RuntimeError as error:
         raise WeightsError(f"weights {path}: other shapes than the model's: {shorten(str(error), 400)}") from error
     return header
+
+
+def load_shared(path: Path, model: Model) -> None:
+    """Loads what a file and a model have in common: numbers of the same name and shape; the rest of the model stays.
+
+    Raises WeightsError where that is nothing.
+    """
+    state = model.state_dict()
+    with safe_open(path, framework="pt") as file:
+        shared = {
+            name: file.get_tensor(name).to(value.dtype)
+            for name, value in state.items()
+            if name in file.keys() and file.get_slice(name).get_shape() == list(value.shape)  # noqa: SIM118 - no dict
+        }
+    if not shared:
+        raise WeightsError(f"weights {path}: nothing in it has the name and shape of a part of {type(model).__name__}")
+    model.load_state_dict({**state, **shared})
 
 
 def shipped_weights(spec: ModelSpec, dataset: str, registry: Registry) -> Path | None:

@@ -21,13 +21,28 @@ def register_models(register):
             trained_on=("image_label",),
             helped_by=("boxes", "labels", "semantic_map"),
             recipe=Recipe(
-                epochs=16,
+                epochs=28,
                 batch_size=8,
                 learning_rate=3e-3,
                 optimizer="adamw",
                 weight_decay=0.05,
                 warmup_steps=300,
                 average=0.999,
+            ),
+            weights={"scenes": "weights/resnet_classifier-scenes.safetensors"},
+        )
+    )
+    register(
+        ModelSpec(
+            "imagenet_mobilenet",
+            family="classification",
+            tasks=(Task.CLASSIFICATION,),
+            build="roibench.plugins.classification.imagenet_mobilenet:build",
+            paper=Paper(
+                "MobileNetV2: Inverted Residuals and Linear Bottlenecks",
+                2018,
+                "https://arxiv.org/abs/1801.04381",
+                published={"ImageNet top-1": "72.0 (0.6 GFLOP); torchvision's weights 71.9"},
             ),
         )
     )

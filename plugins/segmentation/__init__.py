@@ -18,7 +18,7 @@ UNET = Paper(
     published={"IoU": "92.0 PhC-U373, 77.6 DIC-HeLa (ISBI cell tracking 2015); 512x512 in less than a second"},
 )
 RECIPE = Recipe(
-    epochs=14,
+    epochs=20,
     batch_size=8,
     learning_rate=3e-3,
     optimizer="adamw",
@@ -36,10 +36,11 @@ PHOTOGRAPHS = replace(RECIPE, epochs=48, batch_size=4, learning_rate=1e-3, weigh
 @hookimpl
 def register_models(register):
     mobilenet = {"backbone": "mobilenet_v2", "strides": (8, 16, 32)}
-    for name, paper, module, config, recipe in (
-        ("fcn", FCN, "fcn", {}, RECIPE),
-        ("fcn_mobilenet", FCN, "fcn", mobilenet, PHOTOGRAPHS),
-        ("unet", UNET, "unet", {}, replace(RECIPE, epochs=10)),
+    for name, paper, module, config, recipe, warm_start in (
+        # Section 4.1: a classifier learns first what things look like, then where they are.
+        ("fcn", FCN, "fcn", {}, RECIPE, "resnet_classifier"),
+        ("fcn_mobilenet", FCN, "fcn", mobilenet, PHOTOGRAPHS, None),
+        ("unet", UNET, "unet", {}, RECIPE, None),
     ):
         register(
             ModelSpec(
@@ -51,5 +52,6 @@ def register_models(register):
                 trained_on=("semantic_map",),
                 config=config,
                 recipe=recipe,
+                warm_start=warm_start,
             )
         )

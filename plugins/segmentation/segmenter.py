@@ -35,7 +35,7 @@ class Segmenter(TrainableModel):
     @torch.inference_mode()
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         with stage("preprocess"):
-            batch = self._batch(inputs)
+            batch = self.batch(inputs)
         with stage("backbone"):
             features = self.backbone(batch.pixels)
         with stage("decoder"):
@@ -44,11 +44,25 @@ class Segmenter(TrainableModel):
             return [Prediction(semantic_map=self._map(one, batch, index)) for index, one in enumerate(scores)]
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
-        batch = self._batch(inputs)
+        batch = self.batch(inputs)
         return pixel_losses(self.decoder(self.backbone(batch.pixels)), batch_maps(batch, targets))
 
-    def _batch(self, inputs: Sequence[Input]) -> ImageBatch:
+    def batch(self, inputs: Sequence[Input]) -> ImageBatch:
         return batch_images(inputs, self.device, self.short_side, self.long_side, self.stride)
+
+    @property
+    def feature_layer(self) -> nn.Module:
+        return self.backbone.last
+
+    def class_scores(self, batch: ImageBatch) -> Tensor:
+        """[B, classes]: a class's mean score over the pixels that are named so (Vinogradova et al. 2020, arXiv
+        2002.11434), or over the whole image where none is.
+        """
+        scores = self.decoder(self.backbone(batch.pixels)).float()
+        image = ~batch.padding(1)[:, None]
+        named = (scores == scores.amax(1, keepdim=True)) & image
+        region = torch.where(named.any((2, 3), keepdim=True), named, image)
+        return ((scores * region).sum((2, 3)) / region.sum((2, 3)))[:, 1:]
 
     @staticmethod
     def _map(scores: Tensor, batch: ImageBatch, index: int) -> Tensor:

@@ -22,7 +22,7 @@ from roibench.tasks import DatasetInfo
 class Config:
     """Hyperparameters, with the paper's values in brackets where small images want others. Lengths are pixels."""
 
-    widths: tuple[int, ...] = (8, 16, 48, 96, 160)  # channels at the strides 1, 2, 4, ... [64 to 1024]
+    widths: tuple[int, ...] = (8, 16, 64, 112, 160)  # channels at the strides 1, 2, 4, ... [64 to 1024]
     short_side: int | None = None  # images are resized to it
     long_side: int = 1333
 
@@ -48,6 +48,11 @@ class ContractingPath(nn.Module):
         super().__init__()
         self.levels = nn.ModuleList(DoubleConvolution(before, after) for before, after in pairwise((3, *widths)))
 
+    @property
+    def last(self) -> nn.Module:
+        """What gives the coarsest maps."""
+        return self.levels[-1]
+
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """Normalised pixels [B, 3, H, W] -> maps [B, widths[i], H / 2**i, W / 2**i]."""
         features: list[Tensor] = []
@@ -62,6 +67,7 @@ class ExpandingPath(nn.Module):
         self.up = nn.ModuleList(UpConvolution(coarse, fine, 2, stride=2) for fine, coarse in pairwise(widths))
         self.levels = nn.ModuleList(DoubleConvolution(2 * fine, fine) for fine in widths[:-1])
         self.scores = nn.Conv2d(widths[0], classes, 1)
+        nn.init.kaiming_normal_(self.scores.weight)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Maps of the contracting path, finest first -> scores [B, classes, H, W]."""

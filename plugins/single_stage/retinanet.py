@@ -104,7 +104,7 @@ class RetinaNet(TrainableModel):
     @torch.inference_mode()
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         with stage("preprocess"):
-            batch = self._batch(inputs)
+            batch = self.batch(inputs)
         with stage("backbone"):
             pyramid = self.pyramid(self.backbone(batch.pixels))
         with stage("head"):
@@ -114,7 +114,7 @@ class RetinaNet(TrainableModel):
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
         """Section 4.1: focal loss over all anchors, smooth L1 over the positive ones, both per positive anchor."""
-        batch = self._batch(inputs)
+        batch = self.batch(inputs)
         pyramid = self.pyramid(self.backbone(batch.pixels))
         logits, offsets = torch.cat(self.class_subnet(pyramid), 1), torch.cat(self.box_subnet(pyramid), 1)
         anchors = torch.cat(self.anchors(pyramid))
@@ -138,9 +138,18 @@ class RetinaNet(TrainableModel):
             "box": F.smooth_l1_loss(offsets[image, anchor], moves, beta=1 / 9, reduction="sum") / count,
         }
 
-    def _batch(self, inputs: Sequence[Input]) -> ImageBatch:
+    def batch(self, inputs: Sequence[Input]) -> ImageBatch:
         config = self.config
         return batch_images(inputs, self.device, config.short_side, config.long_side, config.strides[-1])
+
+    @property
+    def feature_layer(self) -> nn.Module:
+        return self.backbone.last
+
+    def class_scores(self, batch: ImageBatch) -> Tensor:
+        """Logits [B, classes] of each class's surest anchor: the detection that suppression would keep first."""
+        logits = torch.cat(self.class_subnet(self.pyramid(self.backbone(batch.pixels))), 1)
+        return logits.max(1).values
 
     def _match(self, anchors: Tensor, truth: Truth) -> Tensor:
         """Every anchor's object, int64 [N]: all of them learn, none is drawn by lot."""

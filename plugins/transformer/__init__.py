@@ -48,6 +48,7 @@ def register_models(register):
             ),
             trained_on=("image_label",),
             helped_by=("boxes", "labels", "semantic_map"),
+            warm_start="resnet_classifier",
             recipe=Recipe(
                 epochs=16,
                 batch_size=8,

@@ -36,25 +36,25 @@ class Config:
     """Hyperparameters, with ViT-B/16's values in brackets where small images want others. Lengths are pixels."""
 
     image_size: int = 128  # what the longer side is resized to [224]
-    widths: tuple[int, ...] = (24, 32, 64, 128)  # of the stem: its own first layer, then one per stride 4, 8, 16
-    blocks: tuple[int, ...] = (1, 2, 2)
+    widths: tuple[int, ...] = (32, 48, 96, 128)  # of the backbone: its first layer, then one per stride 4, 8, 16
+    blocks: tuple[int, ...] = (2, 2, 2)
     dim: int = 128  # of a token [768]
     heads: int = 4  # [12]
     hidden: int = 384  # of the feed-forward networks [3072]
-    layers: int = 4  # [12]
+    layers: int = 3  # [12]
     crops: int = 3  # objects that are cut out of each image, at most
     crop_size: int = 48
 
 
 class ViT(TrainableModel):
-    stages = ("preprocess", "stem", "encoder", "head")
+    stages = ("preprocess", "backbone", "encoder", "head")
 
     def __init__(self, classes: int, config: Config) -> None:
         super().__init__()
         self.config = config
         dim = config.dim
-        self.stem = SmallResNet(config.widths, config.blocks)
-        self.stride = self.stem.strides[-1]
+        self.backbone = SmallResNet(config.widths, config.blocks)
+        self.stride = self.backbone.strides[-1]
         side = config.image_size // self.stride
         self.project = nn.Conv2d(config.widths[-1], dim, 1)
         self.class_token = nn.Parameter(torch.randn(dim) * 0.02)  # holds its position
@@ -70,7 +70,7 @@ class ViT(TrainableModel):
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         with stage("preprocess"):
             batch = self.batch(inputs)
-        with stage("stem"):
+        with stage("backbone"):
             tokens = self.tokens(batch.pixels)
         with stage("encoder"):
             tokens = self.encode(tokens, self.hiding(batch))
@@ -88,7 +88,7 @@ class ViT(TrainableModel):
             losses["tokens"] = dense_loss(logits.view_as(cells), cells)
         crops, labels = object_crops(batch, targets, self.config.crop_size, self.config.crops)
         if crops is not None:
-            with unrecorded_statistics(self.stem):
+            with unrecorded_statistics(self.backbone):
                 tokens = self.encode(self.tokens(crops))
             losses["objects"] = F.cross_entropy(self.head(tokens[:, 0]).float(), labels)
         return losses
@@ -132,7 +132,7 @@ class ViT(TrainableModel):
 
     def tokens(self, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] -> the class token and the map's cells, with their positions: [B, 1 + N, dim]."""
-        cells = self.project(self.stem(pixels)[-1])
+        cells = self.project(self.backbone(pixels)[-1])
         positions = self.positions[None]
         if cells.shape[2:] != positions.shape[2:]:
             positions = F.interpolate(positions, cells.shape[2:], mode="bilinear")

@@ -48,6 +48,19 @@ def test_a_cell_is_timed_and_scored_on_the_same_outputs(tmp_path):
 
 
 @pytest.mark.usefixtures("third_party")
+def test_what_explains_a_model_is_asked_about_each_images_class_and_asks_it_again(tmp_path):
+    record = run_cell(cell("points"), tmp_path)
+    assert record.status == "ok", record.error
+    assert record.explains == "works"
+    values = record.scores["attribution"].values
+    # Without its query the map would be empty, and without its images and its model nothing could be taken away.
+    assert values["pointing"].value == values["energy"].value == values["MaxBoxAccV2"].value == 1
+    assert values["insertion"].value > 0.8 and values["deletion"].value < 0.1
+    _, predictions = load_predictions(tmp_path / record.predictions)
+    assert predictions[3].attribution.sum() == 16 * 16
+
+
+@pytest.mark.usefixtures("third_party")
 @pytest.mark.parametrize(
     ("model", "changes", "words"),
     [

@@ -193,3 +193,25 @@ def test_names_with_an_underscore_are_sides_too_and_lone_joints_stay():
         for s in range(9)
     }
     assert seen == {(1, 2, 3, 4), (29, 27, 28, 26)}
+
+
+def test_maps_come_back_in_the_images_own_pixels():
+    """A map of the padded batch, at a stride, whose one cell is high: it lies over the same part of each image."""
+    inputs = [
+        Input("wide", torch.zeros(3, 40, 80, dtype=torch.uint8)),
+        Input("square", torch.zeros(3, 64, 64, dtype=torch.uint8)),
+    ]
+    batch = batch_images(inputs, torch.device("cpu"), 32, 64, divisor=16)
+    maps = torch.zeros(2, batch.pixels.shape[2] // 16, batch.pixels.shape[3] // 16)
+    maps[:, 1, 1] = 1
+    wide, square = batch.to_images(maps)
+    assert wide.shape == (40, 80) and square.shape == (64, 64)
+    for one, scale in ((wide, batch.scales[0]), (square, batch.scales[1])):
+        y, x = divmod(int(one.argmax()), one.shape[1])
+        assert 16 <= (y + 0.5) * scale[0] <= 32 and 16 <= (x + 0.5) * scale[1] <= 32
+
+
+def test_a_map_as_large_as_its_image_comes_back_as_it_is():
+    batch = batch_images([image(32, 48)], CPU, None, 100, 16)
+    [relevance] = batch.to_images(maps := torch.rand(1, 32, 48))
+    assert torch.allclose(relevance, maps[0])

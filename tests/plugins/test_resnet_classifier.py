@@ -28,7 +28,9 @@ def test_a_classs_score_is_the_mean_of_its_map():
     """What class activation mapping rests on: nothing but a mean and one linear layer follows the last features."""
     model = untrained()
     batch = model.batch(ClassifierContract.noise((128, 128), (128, 70)))
-    features = model.features(batch)
+    features, parts = model.features(batch.pixels)
+    assert torch.allclose(features[:, -4:], parts.softmax(1))
+    torch.nn.init.normal_(model.head.weight)
     maps = torch.einsum("kc,bchw->bkhw", model.head.weight, features)
     expected = torch.stack([maps[0].mean((1, 2)), maps[1, :, :, :5].mean((1, 2))]) + model.head.bias
     assert torch.allclose(model.logits(features, batch), expected, atol=1e-5)
@@ -38,7 +40,7 @@ def test_the_loss_is_cross_entropy():
     model = untrained()
     inputs, targets = ClassifierContract.noise((128, 128), (128, 128)), TestResNetClassifier().truths()
     batch = model.batch(inputs)
-    logits = model.logits(model.features(batch), batch)
+    logits = model.class_scores(batch)
     losses = model.losses(inputs, targets)
     assert torch.allclose(losses["class"], F.cross_entropy(logits, torch.tensor([0, 2])))
 

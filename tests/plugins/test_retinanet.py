@@ -112,7 +112,7 @@ def test_the_class_loss_is_torchvisions():
     ours = model.losses([image], [truth])["class"]
 
     model.zero_grad()
-    batch = model._batch([image])
+    batch = model.batch([image])
     pyramid = model.pyramid(model.backbone(batch.pixels))
     anchors = torch.cat(model.anchors(pyramid))
     peer = peer_model(0.05)

@@ -72,7 +72,7 @@ def test_void_is_not_learned(name):
 
     assert losses(void).tolist() == [0, 0]
     assert torch.allclose(losses(seen, void), losses(seen))
-    above = model.decoder(model.backbone(model._batch(inputs[:1]).pixels)).softmax(1)[0, 1, :32]
+    above = model.decoder(model.backbone(model.batch(inputs[:1]).pixels)).softmax(1)[0, 1, :32]
     dice = 1 - 2 * above.sum() / (above.sum() + above.numel())
     assert torch.allclose(losses(half), torch.stack([-above.log().mean(), dice]), rtol=1e-4)
 
@@ -94,7 +94,7 @@ def test_padding_is_neither_learned_nor_shown(name):
     model = untrained(name)
     inputs = noise((50, 70), (64, 33))
     targets = [Target(semantic_map=torch.ones(one.image.shape[1:], dtype=torch.uint8)) for one in inputs]
-    batch = model._batch(inputs)
+    batch = model.batch(inputs)
     assert batch.pixels.shape[-2:] == (64, 80)
     assert (batch_maps(batch, targets) == 1).sum() == 50 * 70 + 64 * 33
     scores = model.decoder(model.backbone(batch.pixels))
@@ -107,7 +107,7 @@ def test_padding_is_neither_learned_nor_shown(name):
 def test_a_large_photograph_is_reduced_and_its_map_enlarged(name):
     model = untrained(name, short_side=32, long_side=64)
     [wide, square] = inputs = noise((100, 400), (90, 90))
-    assert model._batch(inputs).sizes == [(16, 64), (32, 32)]
+    assert model.batch(inputs).sizes == [(16, 64), (32, 32)]
     for one, prediction in zip((wide, square), model.predict(inputs), strict=True):
         assert prediction.semantic_map.shape == one.image.shape[1:]
     targets = [Target(semantic_map=torch.randint(0, 4, one.image.shape[1:], dtype=torch.uint8)) for one in inputs]
@@ -144,7 +144,7 @@ def test_all_enlarging_is_our_operator(name, monkeypatch):
 
 def test_fcn_begins_with_its_coarsest_scores_alone():
     model = untrained("fcn")
-    *finer, coarsest = model.backbone(model._batch(noise((128, 128))).pixels)
+    *finer, coarsest = model.backbone(model.batch(noise((128, 128))).pixels)
     scores = model.decoder([*finer, coarsest])
     assert torch.equal(model.decoder([*map(torch.randn_like, finer), coarsest]), scores)
     assert not torch.equal(model.decoder([*finer, torch.randn_like(coarsest)]), scores)
@@ -152,7 +152,7 @@ def test_fcn_begins_with_its_coarsest_scores_alone():
 
 def test_fcn_sums_the_scores_of_all_strides():
     model = untrained("fcn")
-    features = model.backbone(model._batch(noise((128, 128))).pixels)
+    features = model.backbone(model.batch(noise((128, 128))).pixels)
     before = model.decoder(features)
     for score in model.decoder.scores[:-1]:
         torch.nn.init.ones_(score.bias)
@@ -162,7 +162,7 @@ def test_fcn_sums_the_scores_of_all_strides():
 
 def test_unet_joins_the_maps_of_both_paths():
     model = untrained("unet")
-    features = model.backbone(model._batch(noise((128, 128))).pixels)
+    features = model.backbone(model.batch(noise((128, 128))).pixels)
     scores = model.decoder(features)
     for index in range(len(features)):
         changed = [one.clone() for one in features]

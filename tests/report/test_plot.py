@@ -81,3 +81,18 @@ def test_labels_stay_inside_and_apart(anchors):
 def test_a_label_keeps_off_obstacles():
     (box,) = place_labels([(50, 50)], [(20, 10)], (0, 0, 100, 100), [(50, 45, 100, 55)])
     assert covered(box[None], np.array([[50.0, 45, 100, 55]])) == 0
+
+
+def test_a_table_by_another_score_is_ranked_and_drawn_by_it(record):
+    def scored(name, pointing, faithfulness, p50):
+        values = {"pointing": pointing, "faithfulness": faithfulness}
+        around = {key: Interval(value=value, low=value - 0.1, high=value + 0.1) for key, value in values.items()}
+        return record(name, p50=p50, scores={"attribution": Score(primary="pointing", values=around)})
+
+    (table,) = tables([scored("slow", 0.9, -0.2, 50), scored("fast", 0.5, 0.4, 5)])
+    ranked = table.by("faithfulness")
+    assert [row.model for row in table.rows] == ["slow", "fast"]
+    assert [(row.model, row.on_front) for row in ranked.rows] == [("fast", True), ("slow", False)]
+    axes = speed_accuracy(ranked).axes[0]
+    assert axes.get_ylabel().startswith("faithfulness (%)")
+    assert axes.get_ylim()[0] < -30  # what is below zero is in the picture

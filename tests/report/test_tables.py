@@ -109,3 +109,20 @@ def test_csv_keeps_every_number_unrounded(record):
     assert [line["model"] for line in lines] == ["a", "b"]
     assert (lines[0]["AP"], lines[0]["p50_ms"], lines[0]["top1"]) == ("0.4", "20.0", "")
     assert (float(lines[1]["top1"]), lines[1]["top1_low"], lines[1]["AP"]) == (1 / 3, "0.3", "")
+
+
+def test_explainers_show_what_they_explain_what_it_costs_and_their_tasks_scores(record):
+    names = ("pointing", "energy", "MaxBoxAccV2", "insertion", "deletion", "faithfulness", "randomization")
+    values = {name: Interval(value=0.1 * i, low=0.1 * i, high=0.1 * i) for i, name in enumerate(names, 1)}
+    plain = record("cam", scores={"attribution": Score(primary="pointing", values=values)})
+    cost = plain.cost.model_copy(update={"passes": 1.25})
+    explainer = plain.model_copy(update={"explains": "a_classifier", "cost": cost})
+    lines = markdown.render([explainer, record("detector")]).splitlines()
+    heading, _, row = next(lines[i : i + 3] for i, line in enumerate(lines) if "pointing %" in line)
+    cells = dict(zip(heading.split(" | "), row.split(" | "), strict=True))
+    assert cells["explains"] == "a_classifier" and cells["passes"] == "1.25"
+    shown = {name: float(cells[f"{name} %"]) for name in names if f"{name} %" in cells}
+    assert shown == {"energy": 20, "insertion": 40, "deletion": 50, "MaxBoxAccV2": 30, "randomization": 70}
+    assert "passes" not in markdown.render([record("detector")])
+    first, second = csv.render([explainer, record("detector")]).splitlines()[1:]
+    assert "a_classifier,1.25" in first and "a_classifier" not in second

@@ -3,6 +3,7 @@ import json
 import pytest
 from PIL import Image
 
+from roibench.measure.record import Score
 from roibench.report import write
 from roibench.report.curve import training_curve
 from roibench.report.write import write_report, write_training_curve
@@ -16,6 +17,13 @@ def test_the_report_is_tables_and_plots(record, failed, tmp_path):
     with Image.open(paths[2]) as picture:
         assert min(picture.size) >= 800
     assert "<svg" in paths[3].read_text()
+
+
+def test_a_task_may_have_more_than_one_plot(record, tmp_path):
+    around = record("x").scores["detection"].values["AP"]
+    scores = {"attribution": Score(primary="pointing", values={"pointing": around, "faithfulness": around})}
+    plots = [path.name for path in write_report([record("a", scores=scores)], tmp_path) if path.suffix == ".png"]
+    assert plots == ["speed_accuracy-attribution-scenes.png", "faithfulness-attribution-scenes.png"]
 
 
 def test_the_same_records_give_the_same_bytes(record, tmp_path):

@@ -1,5 +1,6 @@
 """A plugin as a third party would install it: a tiny data set, one model that works, and some that don't."""
 
+import dataclasses
 import os
 import signal
 import time
@@ -7,7 +8,7 @@ import time
 import torch
 
 from roibench.hookspecs import hookimpl
-from roibench.model import stage
+from roibench.model import Explainer, stage
 from roibench.structures import Input, Prediction, Sample, Target
 from roibench.tasks import DatasetInfo, DatasetSpec, ModelSpec, Paper, Task
 
@@ -28,6 +29,11 @@ def register_models(register):
                 name, "test", (Task.DETECTION,), build="misbehaving:build", paper=PAPER, config={"behaviour": name}
             )
         )
+    for name, explained in (("points", "works"), ("points_at_nothing", "nobody")):
+        explainer = ModelSpec(name, "test", (Task.ATTRIBUTION,), build="misbehaving:Points", paper=PAPER)
+        register(dataclasses.replace(explainer, explains=explained))
+    lonely = ModelSpec("begins_with_nothing", "test", (Task.DETECTION,), build="misbehaving:build", paper=PAPER)
+    register(dataclasses.replace(lonely, warm_start="nobody"))
     register(ModelSpec("Bad Name", "test", (Task.DETECTION,), build="misbehaving:build", paper=PAPER))
     register(ModelSpec("no_build", "test", (Task.DETECTION,), build="misbehaving", paper=PAPER))
 
@@ -97,3 +103,16 @@ class FindsWhite:
 
     def load_state_dict(self, state: dict) -> None:
         pass
+
+
+class Points(Explainer):
+    """Says that what was found counts, if it is asked about squares."""
+
+    stages = ("point",)
+
+    def __init__(self, info: DatasetInfo, config: dict, explained: FindsWhite) -> None:
+        super().__init__(explained)
+
+    def predict(self, inputs: list[Input]) -> list[Prediction]:
+        with stage("point"):
+            return [Prediction(attribution=(one.image[0] == 255).float() * (one.query in (0, None))) for one in inputs]

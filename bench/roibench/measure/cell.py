@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -23,7 +23,7 @@ from roibench.measure.timing import summarise, time_predictions, time_stages
 from roibench.model import Illustrated, Model
 from roibench.registry import Registry, resolve
 from roibench.structures import Input, Prediction, Target
-from roibench.tasks import RULES, Dataset, ModelSpec, Task
+from roibench.tasks import RULES, Dataset, ModelSpec, Probe, Task
 
 WARMUP_CALLS = 8
 STAGE_IMAGES = 64
@@ -36,19 +36,43 @@ class CellError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Batches:
-    """The first `images` inputs of a data set in batches, decoded when asked for."""
+class Inputs(Sequence[Input]):
+    """The first `images` inputs of a data set, decoded when asked for, each with what its tasks ask."""
 
     data: Dataset
     images: int
+    tasks: Sequence[Task]
+
+    def __getitem__(self, index: int) -> Input:
+        if not 0 <= index < self.images:
+            raise IndexError(f"there are {self.images} inputs, none is {index}")
+        sample = self.data[index]
+        for task in self.tasks:
+            if ask := RULES[task].ask:
+                return replace(sample.input, query=ask(sample.target))
+        return sample.input
+
+    def __len__(self) -> int:
+        return self.images
+
+    def first(self, images: int) -> "Inputs":
+        return replace(self, images=min(images, self.images))
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Inputs, `size` at a time."""
+
+    inputs: Inputs
     size: int
 
     def __iter__(self) -> Iterator[list[Input]]:
-        for first in range(0, self.images, self.size):
-            yield [self.data[i].input for i in range(first, min(first + self.size, self.images))]
+        images = len(self.inputs)
+        for first in range(0, images, self.size):
+            yield [self.inputs[i] for i in range(first, min(first + self.size, images))]
 
     def __len__(self) -> int:
-        return -(-self.images // self.size)
+        return -(-len(self.inputs) // self.size)
 
 
 def measure_cell(spec: CellSpec, folder: Path, registry: Registry, tell: Callable[[str], None]) -> Record:
@@ -75,8 +99,10 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, tell: Callabl
 
     tell("warming up")
     precision = _precision(spec)
-    images = _images_within_budget(model, spec, data, precision)
-    batches = Batches(data, images, spec.batch_size)
+    inputs = Inputs(data, min(len(data), spec.images or len(data)), model_spec.tasks)
+    inputs = inputs.first(_images_within_budget(model, spec, inputs, precision))
+    images = len(inputs)
+    batches = Batches(inputs, spec.batch_size)
     tell("timing")
     before = memory_now(device)
     watch, rounds = Watch(spec.threads), []
@@ -89,21 +115,22 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, tell: Callabl
 
     tell("scoring")
     path = folder / "predictions" / f"{spec.id}.npz"
-    save_predictions(path, [data[i].input.id for i in range(images)], predictions)
+    save_predictions(path, [one.id for one in inputs], predictions)
     targets = [data[i].target for i in range(images)]
     scores, artefacts = {}, {}
     for task in scored_tasks(model_spec, data):
-        scores[task.value], found = _score(task, predictions, targets, model, registry)
+        with precision():
+            scores[task.value], found = _score(task, predictions, targets, Probe(model, inputs), registry)
         artefacts |= {f"{task.value}: {name}": value for name, value in found.items()}
     tell("stage times")
-    stages = time_stages(model, Batches(data, min(images, STAGE_IMAGES), spec.batch_size), precision, device)
+    stages = time_stages(model, Batches(inputs.first(STAGE_IMAGES), spec.batch_size), precision, device)
     tell("counting FLOPs")
     with precision():
-        cost = count_cost(model, list(Batches(data, min(images, COST_IMAGES), spec.batch_size)))
+        cost = count_cost(model, list(Batches(inputs.first(COST_IMAGES), spec.batch_size)))
     if isinstance(model, Illustrated):
         tell("illustrating")
         with precision():
-            artefacts |= model.artefacts([data[i].input for i in range(min(images, ILLUSTRATED_IMAGES))])
+            artefacts |= model.artefacts(list(inputs.first(ILLUSTRATED_IMAGES)))
     rules = RULES[model_spec.tasks[0]]
     return Record(
         cell=spec,
@@ -112,6 +139,7 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, tell: Callabl
         started=started,
         finished=datetime.now(UTC),
         family=model_spec.family,
+        explains=model_spec.explains,
         images=images,
         rounds=spec.rounds,
         score_threshold=rules.score_threshold,
@@ -141,22 +169,19 @@ def _precision(spec: CellSpec) -> Callable[[], AbstractContextManager]:
 
 
 def _images_within_budget(
-    model: Model, spec: CellSpec, data: Dataset, precision: Callable[[], AbstractContextManager]
+    model: Model, spec: CellSpec, inputs: Inputs, precision: Callable[[], AbstractContextManager]
 ) -> int:
     """Warms up, and from the last warm calls' speed says how many images all rounds can take within the budget."""
-    images = min(len(data), spec.images or len(data))
-    if images == 0:
+    if not inputs:
         raise CellError(f"data set {spec.dataset!r} is empty")
     begun = perf_counter()
-    warm = time_predictions(
-        model, Batches(data, min(images, WARMUP_CALLS * spec.batch_size), spec.batch_size), precision
-    )
+    warm = time_predictions(model, Batches(inputs.first(WARMUP_CALLS * spec.batch_size), spec.batch_size), precision)
     while perf_counter() - begun < 1.0 and len(warm.seconds) < 10 * WARMUP_CALLS:
-        again = time_predictions(model, Batches(data, min(images, spec.batch_size), spec.batch_size), precision)
+        again = time_predictions(model, Batches(inputs.first(spec.batch_size), spec.batch_size), precision)
         warm.seconds += again.seconds
     per_image = min(warm.seconds) / spec.batch_size
     affordable = int(spec.budget_s / (per_image * spec.rounds))
-    return min(images, max(affordable, spec.batch_size))
+    return max(affordable, spec.batch_size)
 
 
 def _check(predictions: Sequence[Prediction], images: int) -> None:
@@ -167,7 +192,7 @@ def _check(predictions: Sequence[Prediction], images: int) -> None:
 
 
 def _score(
-    task: Task, predictions: Sequence[Prediction], targets: Sequence[Target], model: Model, registry: Registry
+    task: Task, predictions: Sequence[Prediction], targets: Sequence[Target], probe: Probe, registry: Registry
 ) -> tuple[Score, dict[str, Any]]:
     """The task's scores, and what its metrics found to look at."""
     rules = RULES[task]
@@ -178,7 +203,7 @@ def _score(
     values: dict[str, Interval] = {}
     artefacts: dict[str, Any] = {}
     for metric in registry.metrics_for(task):
-        result = resolve(metric.compute)(kept, targets, probe=model if metric.needs_probe else None)
+        result = resolve(metric.compute)(kept, targets, probe=probe if metric.needs_probe else None)
         for name, estimate in result.values.items():
             values[name] = Interval(value=estimate.value, low=estimate.low, high=estimate.high)
         artefacts |= result.artefacts

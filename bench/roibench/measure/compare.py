@@ -81,6 +81,8 @@ def _score(task: Task, record: Record, run: Path, targets: Sequence[Target], reg
         raise ValueError(f"{record.cell_id}: its predictions ({path}) {state}")
     predictions = [cut(prediction, RULES[task]) for prediction in load_predictions(path)[1]]
     for metric in registry.metrics_for(task):
+        if metric.needs_probe:
+            continue
         values = resolve(metric.compute)(predictions, targets, probe=None).values
         if RULES[task].primary in values:
             return values[RULES[task].primary]

@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from roibench.measure.record import Cost
-from roibench.model import Model
+from roibench.model import Explainer, Model
 from roibench.ops import flops  # noqa: F401 - registers our operators' formulas
 from roibench.structures import Input
 from roibench.weights import learned_parameters
@@ -46,6 +46,18 @@ def count_cost(model: Model, batches: Sequence[Sequence[Input]]) -> Cost:
     torch counts matrix products, convolutions and attention, a multiply-add as two; attention only where it runs as
     plain matrix products, hence the switches. Element-wise work is not counted.
     """
+    images = sum(len(batch) for batch in batches)
+    total = _flops(model, batches)
+    once = _flops(model.explained, batches) if isinstance(model, Explainer) else 0
+    return Cost(
+        parameters=learned_parameters(model.state_dict()),
+        flops=total / images,
+        counted_images=images,
+        passes=total / once if once else None,
+    )
+
+
+def _flops(model: Model, batches: Sequence[Sequence[Input]]) -> int:
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     # The counter follows gradients back, and breaks off at a view of a parameter that was taken in inference mode.
@@ -59,9 +71,4 @@ def count_cost(model: Model, batches: Sequence[Sequence[Input]]) -> Cost:
         torch.backends.mha.set_fastpath_enabled(fast_path)
         for parameter in learned:
             parameter.requires_grad_()
-    images = sum(len(batch) for batch in batches)
-    return Cost(
-        parameters=learned_parameters(model.state_dict()),
-        flops=counter.get_total_flops() / images,
-        counted_images=images,
-    )
+    return counter.get_total_flops()

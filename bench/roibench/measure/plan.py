@@ -105,6 +105,11 @@ def _weights(model: ModelSpec, source: str, data: Dataset, options: Options, reg
             f"model {model.name!r} is scored on {wants}; data set {source!r} has {', '.join(sorted(data.info.fields))}"
         )
     path = find_weights(model, source, options.weights, registry)
+    if path is None:  # with nothing to load, building is what shows whether the model takes this data set
+        try:
+            build_model(model, data.info)
+        except (ValueError, OSError) as reason:
+            raise PlanError(f"model {model.name!r} can't be built for data set {source!r}: {reason}") from reason
     if options.weights is not None:  # loaded once here, so that a file that doesn't fit is refused before anything runs
         load_weights(options.weights, build_model(model, data.info), model, data.info.classes)
     return path
@@ -112,7 +117,7 @@ def _weights(model: ModelSpec, source: str, data: Dataset, options: Options, reg
 
 def _check_weights(path: Path, models: Sequence[ModelSpec]) -> None:
     owner = read_header(path).model
-    if others := [model.name for model in models if model.name != owner]:
+    if others := [model.name for model in models if model.learner != owner]:
         raise PlanError(f"--weights {path} is of model {owner!r}, not of {', '.join(others)}: want --model {owner}")
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from roibench.datasets.sources import Source
 
-SCHEMA_VERSION = 3  # 2 added `disturbance`, 3 `artefacts`; older records are still read
+SCHEMA_VERSION = 4  # 2 added `disturbance`, 3 `artefacts`, 4 `explains` and `passes`; older records are still read
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -114,11 +114,14 @@ class Disturbance(_Data):
 
 class Cost(_Data):
     """parameters: learned numbers. flops: floating-point operations per image, a multiply-add being two, averaged over
-    counted_images."""
+    counted_images. passes: of a model that explains another one, its flops over those of a prediction of that one: what
+    an explanation costs, in forward passes.
+    """
 
     parameters: int
     flops: float
     counted_images: int
+    passes: float | None = None
 
 
 class Artefact(_Data):
@@ -158,6 +161,7 @@ class Record(_Data):
     started: datetime
     finished: datetime
     family: str | None = None
+    explains: str | None = None
     images: int | None = None
     rounds: int | None = None
     score_threshold: float | None = None

@@ -18,3 +18,8 @@ def register_metrics(register):
     )
     register(MetricSpec("oks_ap", Task.KEYPOINTS, "roibench.metrics.keypoints:oks_ap"))
     register(MetricSpec("proposal_recall", Task.PROPOSALS, "roibench.metrics.proposals:proposal_recall"))
+    register(MetricSpec("pointing_game", Task.ATTRIBUTION, "roibench.metrics.attribution:pointing_game"))
+    register(MetricSpec("max_box_acc", Task.ATTRIBUTION, "roibench.metrics.attribution:max_box_acc"))
+    faithfulness = "roibench.metrics.faithfulness:"
+    for name in ("insertion_deletion", "parameter_randomization"):
+        register(MetricSpec(name, Task.ATTRIBUTION, faithfulness + name, needs_probe=True))

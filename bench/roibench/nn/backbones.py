@@ -53,6 +53,11 @@ class SmallResNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
+    @property
+    def last(self) -> nn.Module:
+        """What gives the coarsest maps."""
+        return self.stages[-1]
+
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """Normalised pixels [B, 3, H, W] -> maps [B, channels[i], H / strides[i], W / strides[i]]."""
         x = self.stem(pixels)
@@ -80,6 +85,11 @@ class MobileNetV2(nn.Module):
         self.strides = tuple(strides)
         self.channels = tuple(self._ENDS[stride][1] for stride in strides)
         self._ends = {self._ENDS[stride][0] for stride in strides}
+
+    @property
+    def last(self) -> nn.Module:
+        """What gives the coarsest maps."""
+        return self.layers[-1]
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """Normalised pixels [B, 3, H, W] -> maps [B, channels[i], H / strides[i], W / strides[i]]."""

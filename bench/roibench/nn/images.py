@@ -37,6 +37,16 @@ class ImageBatch:
         limit = boxes.new_tensor((width, height, width, height))
         return torch.minimum((boxes / self._factors(index, boxes)).clamp(min=0), limit)
 
+    def to_images(self, maps: Tensor) -> list[Tensor]:
+        """Maps [B, h, w] of the padded batch at any stride -> each interpolated (bilinear) in its image's own pixels,
+        float32 [H, W].
+        """
+        padded = F.interpolate(maps[:, None].float(), self.pixels.shape[2:], mode="bilinear", align_corners=False)
+        return [
+            F.interpolate(one[None, :, :h, :w], size, mode="bilinear", align_corners=False)[0, 0]
+            for one, (h, w), size in zip(padded, self.sizes, self.originals, strict=True)
+        ]
+
     def padding(self, stride: int) -> Tensor:
         """Which cells of a map of this stride begin outside their image: bool [B, H / stride, W / stride]."""
         device = self.pixels.device

@@ -25,6 +25,7 @@ def _line(table: Table, row: Row) -> dict[str, object]:
     line |= {"model": row.model, "family": row.family, "cell_id": row.cell_id} | row.setting._asdict()
     line |= _interval("p50_ms", row.p50)
     line |= {"p90_ms": row.p90, "p99_ms": row.p99, "images_per_s": row.throughput, "peak_mib": row.memory}
+    line |= {"explains": row.explains, "passes": row.passes} if row.explains else {}
     line |= {
         "gflops": row.gflops,
         "parameters_m": row.parameters,

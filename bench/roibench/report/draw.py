@@ -8,6 +8,7 @@ from torch import Tensor
 
 from roibench.report.canvas import Canvas, colour, fitting, ink
 from roibench.report.draw_map import add_legend, draw_map
+from roibench.report.draw_relevance import draw_relevance
 from roibench.report.draw_scores import add_bars
 from roibench.report.labels import covered
 from roibench.structures import Prediction
@@ -16,8 +17,9 @@ _READABLE = 640  # pixels: a smaller image is enlarged until its longer side has
 
 
 def draw(image: Tensor, prediction: Prediction, classes: Sequence[str], score_threshold: float = 0.3) -> Image.Image:
-    """Draw what was predicted on an image, uint8 [3, H, W]: its semantic map with a legend below, the detections that
-    score at least the threshold, and the five best classes of the whole image as bars below.
+    """Draw what was predicted on an image, uint8 [3, H, W]: its semantic map with a legend below, its attribution with
+    the maximum and a box around it, the detections that score at least the threshold, and the five best classes of the
+    whole image as bars below.
 
     classes: names by label. A class has the same colour in every picture. An image of less than 640 pixels is enlarged
     by a whole factor, its pixels left as squares.
@@ -30,6 +32,8 @@ def draw(image: Tensor, prediction: Prediction, classes: Sequence[str], score_th
     canvas = Canvas(enlarged, scale)
     if prediction.semantic_map is not None:
         draw_map(canvas, prediction.semantic_map.numpy())
+    if prediction.attribution is not None:
+        draw_relevance(canvas, prediction.attribution.numpy())
     if prediction.boxes is not None:
         shown = _shown(prediction, score_threshold)
         _draw_boxes(canvas, prediction, shown)

@@ -13,6 +13,11 @@ _NOTES = (
     "Accuracies are comparable only at an equal number of images."
 )
 
+_EXPLAINED = (
+    "Passes: FLOPs of an explanation over those of a prediction of the model that is explained. Deletion and "
+    "randomization are better the lower they are."
+)
+
 
 def render(records: Sequence[Record]) -> str:
     """A section per data set and task, where the time went, whose times are in doubt, what failed, and what it was
@@ -30,6 +35,8 @@ def render(records: Sequence[Record]) -> str:
         )
     sections += _remarks("The machine was not quiet: don't trust these times", "why", disturbances(records))
     sections += _remarks("Failed", "error", failures(records))
+    if any(row.explains for table in found for row in table.rows):
+        sections.append(_EXPLAINED)
     if found:
         sections.append(f"{_NOTES}\n\nMeasured with {_software(records)}.")
     return "\n\n".join(sections or ["No cell was run."]) + "\n"
@@ -42,16 +49,21 @@ def _remarks(title: str, what: str, remarks: Sequence[Remark]) -> list[str]:
 
 def _comparison(table: Table) -> str:
     several = len(table.settings) > 1
-    others = table.others[:2]
-    heading = ["model", "family", *(["setting"] if several else []), f"{table.primary} % [95 % CI]"]
-    heading += [f"{name} %" for name in others]
+    others = table.shown
+    explaining = any(row.explains for row in table.rows)
+    heading = ["model", "family", *(["setting"] if several else []), *(["explains"] if explaining else [])]
+    left = len(heading)
+    heading += [f"{table.primary} % [95 % CI]", *(f"{name} %" for name in others)]
+    heading += ["passes"] if explaining else []
     rows = []
     for row in table.rows:
         setting = [table.own(row.setting)] if several else []
+        setting += [row.explains or "-"] if explaining else []
         scores = [percent_interval(row.score), *(percent(row.scores.get(name)) for name in others)]
-        rows.append((row.model, row.family, *setting, *scores, *_measured(row)))
+        passes = [short(row.passes)] if explaining else []
+        rows.append((row.model, row.family, *setting, *scores, *passes, *_measured(row)))
     title = table.title[0].upper() + table.title[1:]
-    return f"## {title}\n\n{table.shared}\n\n" + grid((*heading, *_MEASURED), rows, left=3 if several else 2)
+    return f"## {title}\n\n{table.shared}\n\n" + grid((*heading, *_MEASURED), rows, left=left)
 
 
 def _measured(row: Row) -> list[str]:

@@ -82,7 +82,8 @@ def _scales(axes: Axes, rows: list[Row]) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
     lowest, highest = (100 * f(x) for f, x in ((min, [r.score.low for r in rows]), (max, [r.score.high for r in rows])))
     slack = max(0.12 * (highest - lowest), 2)
-    axes.set_ylim(max(0, lowest - slack), min(100 + slack / 2, highest + slack))
+    bottom = lowest - slack
+    axes.set_ylim(bottom if lowest < 0 else max(0, bottom), min(100 + slack / 2, highest + slack))
     axes.grid(visible=True, which="major", color="0.92", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

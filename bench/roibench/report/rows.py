@@ -8,10 +8,11 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from roibench.datasets.sources import Source
 from roibench.measure.record import Interval, Record, Stage
+from roibench.tasks import RULES, Task
 
 
 class Setting(NamedTuple):
@@ -36,7 +37,8 @@ class Setting(NamedTuple):
 class Row:
     """One cell under one task. score: the primary metric, None where the data leave it undefined; scores: all of them,
     in the unit interval. p50, p90, p99: milliseconds per image. throughput: images/s. memory: MiB at the peak. gflops:
-    per image. parameters: millions. on_front: no row of the same setting is as accurate and faster, or as fast and more
+    per image. parameters: millions. explains: the model that this one explains, if any; passes: what that costs, in
+    predictions of that one. on_front: no row of the same setting is as accurate and faster, or as fast and more
     accurate.
     """
 
@@ -54,6 +56,8 @@ class Row:
     memory: float | None
     gflops: float | None
     parameters: float | None
+    explains: str | None
+    passes: float | None
     on_front: bool
 
 
@@ -75,6 +79,17 @@ class Table:
     def others(self) -> tuple[str, ...]:
         """Names of the scores beside the primary one, in their metric's order."""
         return tuple(dict.fromkeys(name for row in self.rows for name in row.scores if name != self.primary))
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Those of the others that belong into a table: the task's choice, else the first two."""
+        chosen = RULES[Task(self.task)].shown
+        return tuple(name for name in chosen if name in self.others) if chosen else self.others[:2]
+
+    def by(self, name: str) -> Self:
+        """The same rows, ranked by another score."""
+        rows = [replace(row, primary=name, score=row.scores.get(name)) for row in self.rows]
+        return replace(self, primary=name, rows=_ranked(rows))
 
     @property
     def settings(self) -> tuple[Setting, ...]:
@@ -176,6 +191,8 @@ def _row(record: Record, task: str) -> Row:
         memory=record.memory.peak if record.memory else None,
         gflops=cost.flops / 1e9 if cost else None,
         parameters=cost.parameters / 1e6 if cost else None,
+        explains=record.explains,
+        passes=cost.passes if cost else None,
         on_front=False,
     )
 

@@ -16,13 +16,15 @@ from roibench.report import csv, markdown, operators
 from roibench.report.curve import training_curve
 from roibench.report.plot import speed_accuracy
 from roibench.report.rows import Table, tables
+from roibench.tasks import RULES, Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def write_report(records: Sequence[Record], folder: Path) -> list[Path]:
-    """Write table.md, table.csv and speed_accuracy-TASK-DATASET.png and .svg; returns the paths.
+    """Write table.md, table.csv and speed_accuracy-TASK-DATASET.png and .svg, and likewise SCORE-TASK-DATASET for what
+    else the task wants plotted; returns the paths.
 
     Each file is replaced as a whole: a reader sees the old one or the new one, and an interrupted write leaves the old.
     """
@@ -52,8 +54,10 @@ def _named(found: Sequence[Table]) -> dict[str, Table]:
     """File names without ending; two data sets of one name are told apart by their hash."""
     named: dict[str, Table] = {}
     for table in found:
-        name = f"speed_accuracy-{table.task}-{re.sub(r'[^A-Za-z0-9._-]+', '-', table.dataset)}"
-        named[f"{name}-{table.dataset_hash[:8]}" if name in named else name] = table
+        plotted = {"speed_accuracy": table} | {score: table.by(score) for score in RULES[Task(table.task)].plotted}
+        for score, ranked in plotted.items():
+            name = f"{score}-{table.task}-{re.sub(r'[^A-Za-z0-9._-]+', '-', table.dataset)}"
+            named[f"{name}-{table.dataset_hash[:8]}" if name in named else name] = ranked
     return named
 
 

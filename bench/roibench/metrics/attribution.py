@@ -1,0 +1,180 @@
+"""Attribution: does a map point at what it should explain? With bootstrap intervals over images.
+
+The class is the one that the map was asked to explain (`tasks.main_class`). An image counts where an object of this
+class is known that covers a pixel; crowds and ignored objects are no objects. What asks the model again is in
+metrics.faithfulness.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from roibench.metrics.bootstrap import Weights, bootstrap, mean_statistic, ratio
+from roibench.metrics.detection import box_similarity
+from roibench.metrics.fields import by_image, flags, numbers
+from roibench.metrics.matching import Booleans, Floats
+from roibench.structures import Prediction, Target
+from roibench.tasks import RULES, Result, Task
+
+ask = RULES[Task.ATTRIBUTION].ask
+
+TOLERANCE = 0.03  # of the image's longer side: TorchRay's 15 pixels, of VOC's 500
+THRESHOLDS = np.arange(0, 1, 0.01)  # of a map between 0 and 1, for boxes
+IOUS = (0.3, 0.5, 0.7)
+_TOUCHING = np.ones((3, 3), bool)  # cells that meet at a corner are one component
+
+
+class Asked(NamedTuple):
+    """A map, float64 [H, W], and the objects of the class it explains: boxes [G, 4], pixels bool [H, W]."""
+
+    label: int
+    map: Floats
+    boxes: Floats
+    pixels: Booleans
+
+
+def pointing_game(predictions: Sequence[Prediction], targets: Sequence[Target], probe: None = None) -> Result:
+    """pointing and energy, fractions.
+
+    pointing: the pointing game (Zhang et al. 2016). A map hits if its maximum lies on an object (its mask, else its
+    box) or within 3 % of the image's longer side of one; the mean over classes of the fraction of hits, as TorchRay has
+    it. Where several pixels share the maximum, all of them must hit: a map that is the same everywhere points nowhere.
+    energy: the positive relevance inside the objects' boxes over all positive relevance (Wang et al. 2020), the mean
+    over images; 0 where a map has none. A pixel is in a box if its centre is.
+    per_image: NaN where an image doesn't count. artefacts["pointing per class"]: label -> fraction of hits.
+    """
+    images = [read(*image) for image in by_image(predictions, targets)]
+    hits = np.array([np.nan if one is None else float(_hits(one)) for one in images])
+    energy = np.array([np.nan if one is None else _energy(one) for one in images])
+    labels = np.array([-1 if one is None else one.label for one in images])
+    classes = np.unique(labels[labels >= 0])
+    member = (labels[:, None] == classes).astype(np.float64)  # [N, C]
+
+    def class_hits(weights: Weights) -> Floats:
+        return ratio(weights @ (member * np.nan_to_num(hits)[:, None]), weights @ member)
+
+    def statistic(weights: Weights) -> dict[str, Floats]:
+        rates = class_hits(weights)
+        means = mean_statistic({"energy": energy})(weights)
+        return {"pointing": ratio(np.nansum(rates, axis=1), (~np.isnan(rates)).sum(1)), **means}
+
+    per_class = class_hits(np.ones((1, len(images)), np.int32))[0]
+    return Result(
+        bootstrap(statistic, len(images)),
+        per_image={"pointing": torch.from_numpy(hits), "energy": torch.from_numpy(energy)},
+        artefacts={"pointing per class": dict(zip(classes.tolist(), per_class.tolist(), strict=True))},
+    )
+
+
+def max_box_acc(predictions: Sequence[Prediction], targets: Sequence[Target], probe: None = None) -> Result:
+    """MaxBoxAccV2: weakly supervised localization from maps (Choe et al. 2020, arXiv 2007.04178), a fraction.
+
+    A map is scaled to [0, 1] and cut at a threshold; every component of what lies above it (8 neighbours) has a box. An
+    image is right if one of these has an IoU of 0.3, 0.5 or 0.7 with an object of the class. Each of the three has the
+    threshold that is best for the whole data set, out of 0, 0.01 ... 0.99, and so has each resample; the mean of the
+    three fractions of images is the value. artefacts["best threshold"]: IoU -> threshold and fraction.
+    """
+    images = [read(*image) for image in by_image(predictions, targets)]
+    counted = [one for one in images if one is not None]
+    right = np.zeros((len(images), len(IOUS), len(THRESHOLDS)))
+    counts = np.array([one is not None for one in images])
+    right[counts] = [_right(one) for one in counted] if counted else 0
+
+    def accuracy(weights: Weights) -> Floats:
+        total = np.tensordot(weights, right, 1)  # [R, IoUs, thresholds]
+        return ratio(total, np.broadcast_to((weights @ counts)[:, None, None], total.shape))
+
+    def statistic(weights: Weights) -> dict[str, Floats]:
+        return {"MaxBoxAccV2": accuracy(weights).max(2).mean(1)}
+
+    table = accuracy(np.ones((1, len(images)), np.int32))[0]
+    best = table.argmax(1)
+    return Result(
+        bootstrap(statistic, len(images)),
+        artefacts={
+            "best threshold": {
+                iou: {"threshold": float(THRESHOLDS[i]), "fraction": float(row[i])}
+                for iou, row, i in zip(IOUS, table, best, strict=True)
+            }
+        },
+    )
+
+
+def read(owner: str, prediction: Prediction, true_owner: str, target: Target) -> Asked | None:
+    """What one image's map is held against; None where there is nothing to point at."""
+    relevance = read_map(owner, prediction)
+    label = ask(target)
+    boxes = numbers(true_owner, "boxes", target.boxes).reshape(-1, 4)
+    count = len(boxes)
+    labels = numbers(true_owner, "labels", target.labels, count)
+    passed_over = flags(true_owner, "crowd", target.crowd, count) | flags(true_owner, "ignored", target.ignored, count)
+    wanted = (labels == label) & ~passed_over if label is not None else np.zeros(count, bool)
+    if target.masks is None:
+        pixels = inside(boxes[wanted], relevance.shape)
+    else:
+        masks = flags(true_owner, "masks", target.masks, count)
+        if masks.shape[1:] != relevance.shape:
+            sizes = ("x".join(map(str, shape)) for shape in (relevance.shape, masks.shape[1:]))
+            raise ValueError("{}: attribution is {} pixels, the truth's masks are {}".format(owner, *sizes))
+        pixels = masks[wanted].any(0)
+    return Asked(label, relevance, boxes[wanted], pixels) if pixels.any() else None
+
+
+def read_map(owner: str, prediction: Prediction) -> Floats:
+    relevance = numbers(owner, "attribution", prediction.attribution)
+    if relevance.ndim != 2 or not relevance.size:
+        raise ValueError(f"{owner}: attribution is {list(relevance.shape)}, want [H, W]")
+    return relevance
+
+
+def inside(boxes: Floats, size: tuple[int, int]) -> Booleans:
+    """[H, W]: pixels whose centres lie in one of the boxes [G, 4]."""
+    y, x = np.arange(size[0]) + 0.5, np.arange(size[1]) + 0.5
+    rows = (boxes[:, 1, None] <= y) & (y < boxes[:, 3, None])
+    columns = (boxes[:, 0, None] <= x) & (x < boxes[:, 2, None])
+    return (rows[:, :, None] & columns[:, None]).any(0)
+
+
+def components(above: Booleans) -> Floats:
+    """The boxes [K, 4] of the components of a mask [H, W]."""
+    numbered, count = ndimage.label(above, _TOUCHING)
+    y, x = np.nonzero(numbered)
+    owner = numbered[y, x] - 1
+    boxes = np.tile(np.array([np.inf, np.inf, 0, 0]), (count, 1))
+    for side, place in enumerate((x, y)):
+        np.minimum.at(boxes[:, side], owner, place)
+        np.maximum.at(boxes[:, side + 2], owner, place + 1)
+    return boxes
+
+
+def scaled(relevance: Floats) -> Floats:
+    """A map between 0 and 1; all 0 where it is the same everywhere."""
+    low, high = relevance.min(), relevance.max()
+    return (relevance - low) / (high - low) if high > low else np.zeros_like(relevance)
+
+
+def _hits(one: Asked) -> bool:
+    """Whether every maximum is near enough to a pixel of an object."""
+    peaks = one.map == one.map.max()
+    if peaks.all():
+        return False
+    far = ndimage.distance_transform_edt(~one.pixels)
+    return bool((far[peaks] <= TOLERANCE * max(one.map.shape)).all())
+
+
+def _energy(one: Asked) -> float:
+    positive = np.maximum(one.map, 0)
+    total = positive.sum()
+    return float(positive[inside(one.boxes, one.map.shape)].sum() / total) if total > 0 else 0.0
+
+
+def _right(one: Asked) -> Booleans:
+    """[IoUs, thresholds]."""
+    relevance = scaled(one.map)
+    boxes = [components(relevance > threshold) for threshold in THRESHOLDS]
+    nowhere = np.zeros(len(one.boxes), bool)
+    best = np.array([box_similarity(found, one.boxes, nowhere).max(initial=0.0) for found in boxes])
+    return best >= np.array(IOUS)[:, None]

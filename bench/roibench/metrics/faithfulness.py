@@ -1,0 +1,134 @@
+"""Faithfulness: is a map about what the model does? The model is asked again, after the clock has stopped."""
+
+import copy
+from collections.abc import Sequence
+from itertools import islice
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+from torch import Tensor, nn
+from torchvision.transforms.functional import gaussian_blur
+
+from roibench.metrics.attribution import ask, read_map
+from roibench.metrics.bootstrap import bootstrap, mean_statistic
+from roibench.metrics.fields import by_image
+from roibench.metrics.matching import Floats
+from roibench.model import Explainer, Model
+from roibench.nn.images import MEAN
+from roibench.structures import Input, Prediction, Target
+from roibench.tasks import Probe, Result
+
+STEPS = 20  # of 5 % of the pixels each
+PROBED = 100  # images, from the first one on: each is asked about 42 times
+BLUR = 5 / 224  # the Gaussian's standard deviation over the image's shorter side; its kernel ends one deviation away
+
+
+def insertion_deletion(predictions: Sequence[Prediction], targets: Sequence[Target], probe: Probe) -> Result:
+    """insertion, deletion and faithfulness (RISE: Petsiuk et al. 2018, arXiv 1806.07421): areas under curves.
+
+    The pixels are ranked by relevance, equal ones by place. deletion: the most relevant ones are replaced first by
+    zeros of the normalised image, which is ImageNet's mean colour; the sooner the class is lost, the lower, the better.
+    insertion: they replace a blurred image's; the higher, the better. Both in 20 steps of 5 % of the pixels; the blur
+    is RISE's, sigma 5 and a kernel of 11 pixels at 224, in proportion to the shorter side. faithfulness: insertion -
+    deletion. Of the first 100 images.
+    A curve's ordinate is what the explained model says of the class that was asked for: its probability, the score of
+    its surest detection, or how much of what it named so in the whole image it still names so. An image without such a
+    class doesn't count: NaN in per_image. artefacts["curves"]: the mean curves.
+    """
+    model = _explained(probe)
+    curves = np.full((len(predictions), 2, STEPS + 1), np.nan)
+    for i, (owner, prediction, _, target) in enumerate(islice(by_image(predictions, targets), PROBED)):
+        relevance, label = read_map(owner, prediction), ask(target)
+        if label is not None:
+            curves[i] = _curves(model, probe.inputs[i], relevance, label)
+    insertion, deletion = area(curves).T
+    per_image = {"insertion": insertion, "deletion": deletion, "faithfulness": insertion - deletion}
+    counted = curves[~np.isnan(curves).any((1, 2))]
+    means = counted.mean(0).tolist() if len(counted) else ([], [])
+    return Result(
+        bootstrap(mean_statistic(per_image), len(predictions)),
+        per_image={name: torch.from_numpy(column) for name, column in per_image.items()},
+        artefacts={"curves": dict(zip(("insertion", "deletion"), means, strict=True))},
+    )
+
+
+def parameter_randomization(predictions: Sequence[Prediction], targets: Sequence[Target], probe: Probe) -> Result:
+    """randomization: Spearman's rank correlation of a map with that of a model which has learned nothing, the mean over
+    images of its absolute value (Adebayo et al. 2018, arXiv 1810.03292). Near 0 is sane; 1 doesn't look at the model.
+
+    Nothing learned is left by shuffling the numbers within each of the explained model's parameters, all layers at
+    once; buffers stay. Two constant maps correlate by 1, a constant one and another by 0. A model that is no nn.Module
+    has no parameters to shuffle, and its explanations no such value.
+    """
+    if not isinstance(_explained(probe), nn.Module):
+        return Result({})
+    explainer = copy.deepcopy(probe.model)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in explainer.explained.parameters():
+        order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
+        parameter.data = parameter.data.flatten()[order].view_as(parameter)
+    correlations = []
+    for i, (owner, prediction, _, _) in enumerate(by_image(predictions, targets)):
+        [other] = explainer.predict([probe.inputs[i]])
+        pair = read_map(owner, prediction), read_map(f"{owner}, parameters shuffled", other)
+        correlations.append(abs(rank_correlation(*pair)))
+    per_image = {"randomization": np.array(correlations, np.float64)}
+    return Result(
+        bootstrap(mean_statistic(per_image), len(predictions)),
+        per_image={name: torch.from_numpy(column) for name, column in per_image.items()},
+    )
+
+
+def area(curves: Floats) -> Floats:
+    """Under curves [..., n] on the unit interval, by trapezoids."""
+    return (curves.sum(-1) - (curves[..., 0] + curves[..., -1]) / 2) / (curves.shape[-1] - 1)
+
+
+def rank_correlation(first: Floats, second: Floats) -> float:
+    """Spearman's, of two maps of one size; equal values share their mean rank."""
+    ranks = [rankdata(one) - (one.size + 1) / 2 for one in (first.ravel(), second.ravel())]
+    lengths = [np.linalg.norm(one) for one in ranks]
+    if not all(lengths):
+        return float(lengths[0] == lengths[1])
+    return float(np.dot(*ranks) / np.prod(lengths))
+
+
+def _explained(probe: Probe) -> Model:
+    if not isinstance(probe.model, Explainer):
+        raise TypeError(f"{type(probe.model).__name__} explains no model; want a roibench.model.Explainer")
+    return probe.model.explained
+
+
+def _curves(model: Model, one: Input, relevance: Floats, label: int) -> Floats:
+    """[2, STEPS + 1]: insertion and deletion."""
+    height, width = relevance.shape
+    rank = np.empty(relevance.size, np.int64)
+    rank[np.argsort(-relevance, axis=None, kind="stable")] = np.arange(relevance.size)
+    rank = torch.from_numpy(rank.reshape(height, width))
+    changed = [round(step * relevance.size / STEPS) for step in range(STEPS + 1)]
+    grey = torch.tensor([round(255 * value) for value in MEAN], dtype=torch.uint8)[:, None, None].expand_as(one.image)
+    [whole] = model.predict([one])
+    curves = []
+    for start, end in ((blurred(one.image), one.image), (one.image, grey)):
+        images = [Input(one.id, torch.where(rank < count, end, start)) for count in changed]
+        curves.append([_confidence(prediction, whole, label) for prediction in model.predict(images)])
+    return np.array(curves)
+
+
+def blurred(image: Tensor) -> Tensor:
+    """uint8 [3, H, W] -> the same."""
+    sigma = BLUR * min(image.shape[1:])
+    return gaussian_blur(image, 2 * round(sigma) + 1, sigma)
+
+
+def _confidence(prediction: Prediction, whole: Prediction, label: int) -> float:
+    """What a prediction says of a class, in [0, 1]; NaN if it says nothing. whole: the one of the unchanged image."""
+    if prediction.class_scores is not None:
+        return float(prediction.class_scores[label])
+    if prediction.scores is not None:
+        return float(max(prediction.scores[prediction.labels == label], default=0.0))
+    if prediction.semantic_map is not None:
+        named = whole.semantic_map == label + 1
+        return float((prediction.semantic_map[named] == label + 1).double().mean())
+    return np.nan

@@ -1,0 +1,99 @@
+"""What the models of a run said of the same images: a row per image, the truth first, then a column per model."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from roibench.datasets.sources import open_dataset
+from roibench.files import file_hash, write_atomically
+from roibench.measure.journal import read_records
+from roibench.measure.predictions import load_predictions
+from roibench.measure.record import Record
+from roibench.registry import Registry
+from roibench.report.canvas import fitting
+from roibench.report.draw import draw
+from roibench.structures import Prediction, Target
+from roibench.tasks import RULES, Task, TaskRules
+
+_WIDTH = 256  # of a picture, in pixels
+_GAP = 6
+
+
+def write_gallery(run: Path, images: Sequence[int], out: Path, registry: Registry) -> Path:
+    """Draw what a run's cells predicted for some images of their data set into a .png; returns its path.
+
+    The predictions are those that were timed and scored. Cells of other data sets or tasks than the first one's are
+    left out. Raises ValueError where there are none, where they lack an image, or where they or the data set have
+    changed.
+    """
+    records = [record for record in read_records(run) if record.status == "ok"]
+    if not records:
+        raise ValueError(f"{run}: no run's folder: it has no records.jsonl with a cell that ran")
+    first = records[0]
+    task, cell = Task(next(iter(first.scores))), first.cell
+    records = [r for r in records if r.cell.dataset_hash == cell.dataset_hash and task.value in r.scores]
+    fewest = min(record.images for record in records)
+    if wrong := [index for index in images if not 0 <= index < fewest]:
+        raise ValueError(f"{run}: image {wrong[0]}: want 0 to {fewest - 1}, which every cell has predicted")
+    data = open_dataset(cell.dataset, registry, on_bad_data=cell.on_bad_data)
+    if data.hash != cell.dataset_hash:
+        raise ValueError(f"data set {cell.dataset!r} has changed since {first.cell_id} was measured")
+    samples, classes = [data[index] for index in images], data.info.classes
+    truth = [draw(one.input.image, true_prediction(RULES[task], one.target), classes) for one in samples]
+    columns = {"truth": truth} | {
+        _heading(record): [
+            draw(one.input.image, found, classes)
+            for one, found in zip(samples, _predictions(record, run, images), strict=True)
+        ]
+        for record in records
+    }
+    picture = BytesIO()
+    side_by_side(columns).save(picture, "png")
+    return write_atomically(out, picture.getvalue())
+
+
+def true_prediction(rules: TaskRules, target: Target) -> Prediction:
+    """The truth, as a model that knows it would say it; where a task asks for a class, of this class alone."""
+    found = Prediction(semantic_map=target.semantic_map if "semantic_map" in rules.target_fields else None)
+    if target.boxes is None or "boxes" not in rules.target_fields:
+        return found
+    label = rules.ask(target) if rules.ask else None
+    labels = torch.zeros(len(target.boxes), dtype=torch.int64) if target.labels is None else target.labels
+    kept = slice(None) if label is None else labels == label
+    return replace(found, boxes=target.boxes[kept], labels=labels[kept], scores=torch.ones(len(target.boxes[kept])))
+
+
+def side_by_side(columns: dict[str, Sequence[Image.Image]]) -> Image.Image:
+    """Pictures in columns of one width, each under its heading; a row is as high as the highest of its pictures."""
+    font = ImageFont.load_default(size=16)
+    top = sum(font.getmetrics()) + _GAP
+    resized = [
+        [one.resize((_WIDTH, round(one.height * _WIDTH / one.width))) for one in col] for col in columns.values()
+    ]
+    heights = [max(one.height for one in row) for row in zip(*resized, strict=True)]
+    size = (len(columns) * (_WIDTH + _GAP) + _GAP, top + sum(heights) + (len(heights) + 1) * _GAP)
+    sheet = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(sheet)
+    for i, (heading, column) in enumerate(zip(columns, resized, strict=True)):
+        x, y = _GAP + i * (_WIDTH + _GAP), top
+        pen.text((x, top - _GAP), fitting(heading, "", font, _WIDTH), fill="black", font=font, anchor="ls")
+        for one, height in zip(column, heights, strict=True):
+            sheet.paste(one, (x, y))
+            y += height + _GAP
+    return sheet
+
+
+def _heading(record: Record) -> str:
+    return f"{record.cell.model} ({record.explains})" if record.explains else record.cell.model
+
+
+def _predictions(record: Record, run: Path, images: Sequence[int]) -> list[Prediction]:
+    path = (run if run.is_dir() else run.parent) / record.predictions
+    if not path.is_file() or file_hash(path) != record.predictions_sha256:
+        raise ValueError(f"{record.cell_id}: its predictions ({path}) are gone, or others than its record says")
+    found = load_predictions(path)[1]
+    return [found[index] for index in images]

@@ -1,0 +1,78 @@
+"""MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381) as torchvision trained it on ImageNet: nothing is learned here.
+
+A data set's class is as likely as ImageNet's classes for it are together; one that ImageNet lacks has no chance.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from roibench.model import stage
+from roibench.nn.backbones import imagenet_mobilenet_v2
+from roibench.nn.images import ImageBatch, batch_images
+from roibench.plugins.classification.imagenet_classes import imagenet_members
+from roibench.structures import Input, Prediction
+from roibench.tasks import DatasetInfo
+
+SHORT_SIDE, LONG_SIDE = 224, 448  # what an image's sides are resized to, and may have at most, in pixels
+STRIDE = 32
+
+
+class ImageNetMobileNet(nn.Module):
+    """members: indices of ImageNet's classes for each class."""
+
+    stages = ("preprocess", "network", "head")
+
+    def __init__(self, members: Sequence[Sequence[int]]) -> None:
+        super().__init__()
+        self.network = torchvision.models.mobilenet_v2(weights=None)
+        state = torch.load(imagenet_mobilenet_v2(), map_location="cpu", weights_only=True)
+        self.network.load_state_dict(state)
+        self.members = members
+
+    @torch.inference_mode()
+    def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
+        with stage("preprocess"):
+            batch = self.batch(inputs)
+        with stage("network"):
+            logits = self.logits(batch)
+        with stage("head"):
+            probabilities = self.grouped(logits.log_softmax(1)).exp().cpu()
+            return [Prediction(class_scores=one) for one in probabilities]
+
+    def fit(self, data: object, trainer: object) -> None:
+        raise TypeError("ImageNetMobileNet has torchvision's weights; it learns nothing")
+
+    def batch(self, inputs: Sequence[Input]) -> ImageBatch:
+        device = next(self.parameters()).device
+        return batch_images(inputs, device, SHORT_SIDE, LONG_SIDE, divisor=STRIDE)
+
+    @property
+    def feature_layer(self) -> nn.Module:
+        return self.network.features[-1]
+
+    def class_scores(self, batch: ImageBatch) -> Tensor:
+        return self.grouped(self.logits(batch))
+
+    def logits(self, batch: ImageBatch) -> Tensor:
+        """float32 [B, 1000], of the features' mean over what isn't padding."""
+        inside = ~batch.padding(STRIDE)[:, None]
+        features = self.network.features(batch.pixels).float()
+        return self.network.classifier((features * inside).sum((2, 3)) / inside.sum((2, 3))).float()
+
+    def grouped(self, logits: Tensor) -> Tensor:
+        """ImageNet's [B, 1000] -> the data set's [B, classes]: of several, the logarithm of their sum."""
+        nothing = logits.new_full((len(logits),), -torch.inf)
+        columns = [logits[:, list(group)].logsumexp(1) if group else nothing for group in self.members]
+        return torch.stack(columns, 1)
+
+
+def build(info: DatasetInfo, config: Mapping[str, Any]) -> ImageNetMobileNet:
+    """Raises ValueError where ImageNet knows none of the classes, FileNotFoundError where its weights aren't there."""
+    members = imagenet_members(info.classes)
+    if not any(members):
+        raise ValueError(f"ImageNet has none of the classes of data set {info.name!r}: {', '.join(info.classes)}")
+    return ImageNetMobileNet(members, **config)

@@ -1,0 +1,345 @@
+"""Explanations through the doors that everybody uses, against other libraries, and without a trace on the model."""
+
+import gc
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from roibench.assemble import build_model
+from roibench.contract import AttributionContract
+from roibench.nn.images import batch_images
+from roibench.plugins.cam.baselines import Center, Edges, Random
+from roibench.plugins.cam.cam import CAM
+from roibench.plugins.cam.grad_cam import GradCAM, activation_maps
+from roibench.registry import installed
+from roibench.structures import Input
+from roibench.tasks import DatasetInfo
+
+INFO = DatasetInfo("noise", "val", ("first", "second", "third"), image_size=(64, 64))
+ABSENT = "is not installed: pip install captum torchcam"
+EXPLAINED = ["resnet_classifier", "retinanet", "fcn"]
+
+
+class TestCAM(AttributionContract):
+    model = "cam"
+
+
+class TestGradCAM(AttributionContract):
+    model = "grad_cam"
+
+
+class TestGradCAMOfADetection(AttributionContract):
+    model = "grad_cam_retinanet"
+
+
+class TestGradCAMOfASegmentation(AttributionContract):
+    model = "grad_cam_fcn"
+
+
+class TestCenter(AttributionContract):
+    model = "center"
+    looks_at_the_class = False
+
+
+class TestRandom(AttributionContract):
+    model = "random"
+    looks_at_the_class = False
+
+
+class TestEdges(AttributionContract):
+    model = "edges"
+    looks_at_the_class = False
+
+
+class InPlace(nn.Module):
+    """A classifier whose explained layer is followed by an in-place ReLU, with what a training leaves behind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.feature_layer = nn.Sequential(nn.Conv2d(3, 8, 3, 4, 1), nn.BatchNorm2d(8), nn.Dropout(0.5))
+        self.rest = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(8, 8, 3, 1, 1), nn.ReLU(inplace=True))
+        self.head = nn.Linear(8, 3)
+
+    def batch(self, inputs):
+        return batch_images(inputs, torch.device("cpu"), None, 1000, 4)
+
+    def class_scores(self, batch):
+        return self.head(self.rest(self.feature_layer(batch.pixels)).mean((2, 3)))
+
+    def predict(self, inputs):
+        raise NotImplementedError
+
+
+def untrained(name):
+    torch.manual_seed(0)
+    model = build_model(installed().models[name], INFO)
+    for module in model.modules():  # as after training: no layer is the identity
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.2, 0.2)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+    return model.eval()
+
+
+def asked(*queries, size=(64, 64)):
+    inputs = AttributionContract.noise(*[size] * len(queries))
+    return [Input(one.id, one.image, query) for one, query in zip(inputs, queries, strict=True)]
+
+
+class Scores(nn.Module):
+    """The explained model as other libraries want it: pixels in, scores out."""
+
+    def __init__(self, model, batch) -> None:
+        super().__init__()
+        self.model, self.sample = model, batch
+
+    def forward(self, pixels):
+        self.sample.pixels.data = pixels
+        return self.model.class_scores(self.sample)
+
+
+def coarse_map(explainer, one):
+    """Grad-CAM's map before it is enlarged, [h, w], and what other libraries need to make theirs."""
+    model = explainer.explained
+    batch = model.batch([one])
+    maps = []
+    resize = type(batch).to_images
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(batch), "to_images", lambda self, found: maps.append(found) or resize(self, found))
+        explainer.predict([one])
+    return maps[0][0], Scores(model, batch), batch.pixels.clone()
+
+
+@pytest.mark.parametrize("name", EXPLAINED)
+@pytest.mark.parametrize("query", [0, 2])
+def test_grad_cam_is_captums(name, query):
+    attr = pytest.importorskip("captum.attr", reason=f"captum {ABSENT}")
+    [one] = asked(query)
+    found, scores, pixels = coarse_map(GradCAM(untrained(name)), one)
+    theirs = attr.LayerGradCam(scores, scores.model.feature_layer).attribute(pixels, query, relu_attributions=True)
+    assert found.max() > 0
+    theirs = theirs.detach()
+    assert torch.allclose(found, theirs[0, 0], rtol=1e-4, atol=1e-4 * float(theirs.max()))
+
+
+@pytest.mark.parametrize("name", EXPLAINED)
+def test_grad_cam_is_torchcams(name):
+    methods = pytest.importorskip(
+        "torchcam.methods", reason="torchcam is not installed: pip install --no-deps torchcam"
+    )
+    [one] = asked(1)
+    found, scores, pixels = coarse_map(GradCAM(untrained(name)), one)
+    with methods.GradCAM(scores, scores.model.feature_layer) as extractor:
+        [theirs] = extractor(1, scores(pixels.requires_grad_()), normalized=False)
+    assert torch.allclose(found, theirs[0], rtol=1e-4, atol=1e-4 * float(theirs.max()))
+
+
+def test_cam_is_torchcams():
+    methods = pytest.importorskip(
+        "torchcam.methods", reason="torchcam is not installed: pip install --no-deps torchcam"
+    )
+    [one] = asked(1)
+    found, scores, pixels = coarse_map(CAM(untrained("resnet_classifier")), one)
+    with methods.CAM(scores, scores.model.feature_layer, fc_layer=scores.model.head) as extractor:
+        scores(pixels)
+        [theirs] = extractor(1, normalized=False)
+    assert torch.allclose(found.relu(), theirs[0], rtol=1e-4, atol=1e-4 * float(theirs.max()))
+
+
+def test_a_map_by_hand():
+    features = torch.tensor([[[1.0, 2.0], [0.0, 4.0]], [[3.0, 0.0], [1.0, 1.0]]])[None]
+    gradient = torch.tensor([[[1.0, 1.0], [1.0, 1.0]], [[-4.0, 0.0], [0.0, 0.0]]])[None]  # weights 1 and -1
+    assert activation_maps(features, gradient)[0].tolist() == [[0, 2], [0, 3]]
+
+
+def test_cams_mean_is_the_score():
+    model = untrained("resnet_classifier")
+    inputs = asked(0, 2, size=(128, 128))
+    maps = torch.stack([one.attribution for one in CAM(model).predict(inputs)])
+    scores = model.class_scores(model.batch(inputs)).detach()[[0, 1], [0, 2]]
+    assert torch.allclose(maps.mean((1, 2)) + model.head.bias[[0, 2]], scores, atol=0.02 * float(scores.abs().max()))
+
+
+def test_grad_cam_of_a_linear_head_is_the_positive_part_of_cam():
+    model = untrained("resnet_classifier")
+    inputs = asked(0, 1, size=(128, 128))
+    _, cam = (kind(model) for kind in (GradCAM, CAM))
+    for one in inputs:
+        linear, _, _ = coarse_map(cam, one)
+        positive, _, _ = coarse_map(GradCAM(model), one)
+        assert torch.allclose(positive / positive.max(), linear.relu() / linear.max(), atol=1e-4)
+
+
+def test_without_a_query_the_surest_class_is_explained():
+    model = untrained("resnet_classifier")
+    [one] = asked(None)
+    surest = int(model.class_scores(model.batch([one])).argmax())
+    same, named = GradCAM(model).predict([one, Input(one.id, one.image, surest)])
+    assert torch.equal(same.attribution, named.attribution)
+
+
+@pytest.mark.parametrize("query", [3, -1, "first", 0.5])
+def test_what_is_no_class_is_named(query):
+    with pytest.raises(ValueError, match=r"input 'noise-0': query: want a class index from 0 to 2, got"):
+        GradCAM(untrained("resnet_classifier")).predict(asked(query))
+
+
+@pytest.mark.parametrize(("kind", "name"), [(CAM, "retinanet"), (GradCAM, "detr"), (CAM, "vit")])
+def test_what_can_not_be_explained_is_refused(kind, name):
+    with pytest.raises(TypeError, match="explains a"):
+        kind(untrained(name))
+
+
+def traces(model):
+    """Everything that an explanation could leave behind on a model."""
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return (
+        [(name, module.training, getattr(module, "inplace", None)) for name, module in model.named_modules()],
+        [sum(len(getattr(module, kind)) for module in model.modules()) for kind in hooks],
+        [(name, p.requires_grad, p.grad is None, p._version) for name, p in model.named_parameters()],
+        [(name, buffer.tolist()) for name, buffer in model.named_buffers()],
+        torch.is_grad_enabled(),
+        torch.is_inference_mode_enabled(),
+    )
+
+
+@contextmanager
+def bystanders(model):
+    """A model halfway through a training, with flags and hooks of its owner."""
+    model.train()
+    next(model.parameters()).requires_grad_(False)
+    model.head.eval()
+    model.feature_layer.register_forward_hook(lambda *_: None)
+    before = traces(model)
+    yield
+    assert traces(model) == before
+
+
+@pytest.mark.parametrize("kind", [CAM, GradCAM])
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_an_explanation_leaves_no_trace(kind, mode):
+    torch.manual_seed(0)
+    model = InPlace()
+    with bystanders(model), mode():
+        [prediction] = kind(model).predict(asked(1))
+        assert prediction.attribution.std() > 0
+
+
+@pytest.mark.parametrize("kind", [CAM, GradCAM])
+def test_nor_does_one_that_fails(kind, monkeypatch):
+    model = InPlace()
+    explainer = kind(model)
+    for broken in ("rest", "feature_layer"):
+        with monkeypatch.context() as patch, bystanders(model):
+            patch.setattr(getattr(model, broken), "forward", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                explainer.predict(asked(1))
+    with bystanders(model), pytest.raises(ValueError, match="query"):
+        explainer.predict(asked(7))
+
+
+def test_an_in_place_relu_leaves_the_features_as_they_were():
+    torch.manual_seed(0)
+    model = InPlace().eval()
+    [one] = asked(1)
+    found = GradCAM(model).predict([one])[0].attribution
+    for module in model.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = False
+    assert torch.equal(found, GradCAM(model).predict([one])[0].attribution)
+
+
+def test_a_thousand_explanations_keep_nothing():
+    torch.manual_seed(0)
+    explainer = GradCAM(InPlace())
+    inputs = asked(*[1] * 10, size=(16, 16))
+
+    def tensors():
+        gc.collect()
+        return sum(type(thing) is torch.Tensor for thing in gc.get_objects())
+
+    explainer.predict(inputs)
+    before = tensors()
+    for _ in range(100):
+        explainer.predict(inputs)
+    assert tensors() <= before
+
+
+def test_images_in_a_batch_are_explained_as_if_alone():
+    explainer = GradCAM(untrained("resnet_classifier"))
+    inputs = [*asked(0, 2), *asked(1, size=(50, 90))]
+    for one, together in zip(inputs, explainer.predict(inputs), strict=True):
+        alone = explainer.predict([one])[0].attribution
+        assert torch.allclose(together.attribution, alone, atol=1e-4 * float(alone.max()))
+
+
+def test_the_map_lies_where_the_class_is():
+    """The logit counts bright cells: the map must be bright there, also in an image that was resized and padded."""
+    model = InPlace().eval()
+    model.feature_layer = nn.AvgPool2d(4)
+    model.rest, model.head = nn.ReLU(), nn.Linear(3, 3)
+    nn.init.constant_(model.head.weight, 1.0)
+    image = torch.zeros(3, 50, 90, dtype=torch.uint8)
+    image[:, 10:20, 60:80] = 255
+    for kind in (CAM, GradCAM):
+        relevance = kind(model).predict([Input("bright", image, 0)])[0].attribution
+        y, x = divmod(int(relevance.argmax()), 90)
+        assert relevance.shape == (50, 90) and 10 <= y < 20 and 60 <= x < 80
+        assert relevance[30:, :40].max() <= 0
+
+
+def test_a_segments_score_is_its_mean_over_the_pixels_named_so():
+    model = untrained("fcn")
+    batch = model.batch(asked(0, size=(64, 64)))
+    scores = model.decoder(model.backbone(batch.pixels)).detach()
+    named = scores[0].argmax(0)
+    for label, score in enumerate(model.class_scores(batch)[0].detach()):
+        own = scores[0, label + 1]
+        region = named == label + 1
+        assert torch.allclose(score, own[region].mean() if region.any() else own.mean(), atol=1e-4)
+
+
+def test_a_detections_score_is_that_of_the_surest_box():
+    model = untrained("retinanet")
+    inputs = asked(0, size=(64, 64))
+    model.config = model.config.__class__(score_threshold=0.0)
+    [prediction] = model.predict(inputs)
+    scores = model.class_scores(model.batch(inputs))[0].detach().sigmoid()
+    for label, score in enumerate(scores):
+        assert prediction.scores[prediction.labels == label].max() == pytest.approx(float(score), abs=1e-5)
+
+
+def test_weights_are_those_of_the_explained_model(tmp_path):
+    explainer, other = untrained("grad_cam"), untrained("resnet_classifier")
+    assert set(explainer.state_dict()) == set(other.state_dict())
+    nn.init.ones_(other.head.bias)
+    explainer.load_state_dict(other.state_dict())
+    assert (explainer.explained.head.bias == 1).all()
+
+
+def test_the_centre_is_the_middle_and_falls_off():
+    relevance = Center(nn.Identity()).predict(asked(None, size=(31, 51)))[0].attribution
+    assert divmod(int(relevance.argmax()), 51) == (15, 25)
+    assert relevance[0, 0] < relevance[0, 25] < relevance[15, 25] == 1
+    # A quarter of each side is one standard deviation.
+    large = Center(nn.Identity()).predict(asked(None, size=(400, 800)))[0].attribution
+    for one in (large[100, 400], large[200, 200]):
+        assert float(one) == pytest.approx(np.exp(-0.5), rel=0.01)
+
+
+def test_random_depends_on_the_image_alone():
+    inputs = asked(0, 1)
+    again = Random(nn.Identity()).predict(inputs[::-1])[::-1]
+    for one, other in zip(Random(nn.Identity()).predict(inputs), again, strict=True):
+        assert torch.equal(one.attribution, other.attribution)
+    assert not torch.equal(again[0].attribution, again[1].attribution)
+
+
+def test_edges_lie_where_the_grey_changes():
+    image = torch.zeros(3, 40, 40, dtype=torch.uint8)
+    image[:, :, 20:] = 200
+    relevance = Edges(nn.Identity()).predict([Input("step", image)])[0].attribution
+    assert relevance[:, 19:21].min() > 0
+    assert relevance[:, :19].max() == relevance[:, 21:].max() == 0

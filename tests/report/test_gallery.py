@@ -1,0 +1,109 @@
+"""Relevance drawn, and a run's predictions side by side."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from roibench.files import file_hash
+from roibench.measure.journal import Journal
+from roibench.measure.predictions import save_predictions
+from roibench.measure.record import Score
+from roibench.report.draw import draw
+from roibench.report.gallery import side_by_side, true_prediction, write_gallery
+from roibench.structures import Prediction, Target
+from roibench.tasks import RULES, Task
+
+GREY = torch.full((3, 64, 64), 120, dtype=torch.uint8)
+
+
+def drawn(relevance, image=GREY):
+    return np.asarray(draw(image, Prediction(attribution=relevance), ("circle",))).astype(int)
+
+
+def test_relevance_is_warm_where_it_is_high_and_marked_and_boxed():
+    relevance = torch.zeros(64, 64)
+    relevance[20:40, 10:30] = 1
+    relevance[30, 25] = 1.2
+    picture = drawn(relevance)
+    assert picture.shape == (640, 640, 3)
+    red, _, blue = picture[220, 120]
+    assert red > blue + 40
+    assert (picture[600, 600] == 120).all()
+    assert (picture[305, 255] == 255).all()  # the cross lies on the maximum
+    white = (picture == 255).all(2)
+    assert white[250, 98:106].any() and white[250, 294:302].any() and not white[250, 320:].any()  # the box's sides
+
+
+def test_a_map_that_is_the_same_everywhere_leaves_the_image():
+    assert (drawn(torch.full((64, 64), 3.0)) == 120).all()
+
+
+def test_a_map_of_one_pixel_and_one_at_the_border_are_drawn():
+    draw(GREY[:, :1, :1], Prediction(attribution=torch.ones(1, 1)), ("circle",))
+    corner = torch.zeros(64, 64)
+    corner[63, 63] = 1
+    assert (drawn(corner)[639, 639] != 120).any()
+
+
+def test_the_truth_of_a_question_is_what_it_asks_for():
+    target = Target(boxes=torch.rand(3, 4), labels=torch.tensor([4, 2, 4]), main=0, semantic_map=torch.zeros(2, 2))
+    assert true_prediction(RULES[Task.ATTRIBUTION], target).labels.tolist() == [4, 4]
+    assert true_prediction(RULES[Task.DETECTION], target).labels.tolist() == [4, 2, 4]
+    assert true_prediction(RULES[Task.DETECTION], target).semantic_map is None
+    assert true_prediction(RULES[Task.SEMANTIC_SEGMENTATION], target).boxes is None
+    assert true_prediction(RULES[Task.ATTRIBUTION], Target()) == Prediction()
+
+
+def test_pictures_of_all_sizes_stand_in_rows_and_columns():
+    tall, wide = Image.new("RGB", (100, 300), "red"), Image.new("RGB", (400, 100), "blue")
+    sheet = np.asarray(side_by_side({"one": [tall, wide], "a model of quite a name" * 9: [wide, wide]}))
+    red, blue = ((sheet == colour).all(2) for colour in ((255, 0, 0), (0, 0, 255)))
+    assert red.sum() == 256 * 768 and blue.sum() == 3 * 256 * 64
+    assert np.nonzero(blue.any(0))[0][0] == np.nonzero(red.any(0))[0][0]
+
+
+@pytest.fixture
+def run(tmp_path, record, third_party):
+    """The folder of a run of two explainers on `squares`."""
+    score = record("x").scores["detection"].values["AP"]
+    scores = {"attribution": Score(primary="pointing", values={"pointing": score})}
+    journal = Journal.open(tmp_path / "runs", "key")
+    for index, name in enumerate(("points", "elsewhere")):
+        maps = torch.zeros(4, 40, 48)
+        maps[:, 16, 4 + 20 * index] = 1
+        predictions = [Prediction(attribution=one) for one in maps]
+        path = journal.folder / "predictions" / f"{name}.npz"
+        save_predictions(path, [f"square-{i}" for i in range(4)], predictions)
+        kept = {"predictions": str(path.relative_to(journal.folder)), "predictions_sha256": file_hash(path)}
+        made = record(name, scores=scores, dataset="squares", dataset_hash="0" * 64, images=4)
+        journal.start(made.cell_id)
+        journal.add(made.model_copy(update={"explains": "works", **kept}))
+    journal.close()
+    return journal.folder
+
+
+def test_a_gallery_has_a_row_per_image_and_a_column_per_model(run, third_party, tmp_path):
+    out = write_gallery(run, [0, 3], tmp_path / "new" / "gallery.png", third_party)
+    sheet = Image.open(out)
+    row = round(256 * 40 / 48)
+    assert sheet.width > 3 * 256 and 2 * row < sheet.height < 2 * row + 80
+    one = Image.open(write_gallery(run, [0], tmp_path / "one.png", third_party))
+    assert one.width == sheet.width and one.height < sheet.height
+
+
+@pytest.mark.parametrize("image", [4, -1])
+def test_an_image_that_was_not_predicted_is_refused(run, third_party, tmp_path, image):
+    with pytest.raises(ValueError, match=f"image {image}: want 0 to 3"):
+        write_gallery(run, [image], tmp_path / "gallery.png", third_party)
+
+
+def test_predictions_that_have_changed_are_refused(run, third_party, tmp_path):
+    (run / "predictions" / "points.npz").write_bytes(b"other")
+    with pytest.raises(ValueError, match="others than its record says"):
+        write_gallery(run, [0], tmp_path / "gallery.png", third_party)
+
+
+def test_a_folder_without_records_is_named(third_party, tmp_path):
+    with pytest.raises(ValueError, match="no run's folder"):
+        write_gallery(tmp_path, [0], tmp_path / "gallery.png", third_party)
