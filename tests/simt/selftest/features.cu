@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(96)
     atomicAdd(&here[x[i] % bins], 1);
     atomicMax(largest, x[i]);
     atomicAdd(sum, double(x[i]));
-    unsigned long long before = *count, found;
+    unsigned long long before = atomicAdd(count, 0ull), found;
     while ((found = atomicCAS(count, before, before + 1)) != before) before = found;
   }
   __syncthreads();
