@@ -40,7 +40,8 @@ def register_models(register):
         # Section 4.1: a classifier learns first what things look like, then where they are.
         ("fcn", FCN, "fcn", {}, RECIPE, "resnet_classifier"),
         ("fcn_mobilenet", FCN, "fcn", mobilenet, PHOTOGRAPHS, None),
-        ("unet", UNET, "unet", {}, RECIPE, None),
+        ("unet", UNET, "unet", {}, replace(RECIPE, epochs=16), "resnet_classifier"),
+        ("unet_mobilenet", UNET, "unet", mobilenet, PHOTOGRAPHS, None),
     ):
         register(
             ModelSpec(

@@ -1,36 +1,50 @@
 """What networks that name every pixel have in common: images in, maps of the images' own sizes out, and the loss."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from roibench.model import TrainableModel, stage
+from roibench.nn.backbones import MobileNetV2, SmallResNet
 from roibench.nn.images import ImageBatch, batch_images
 from roibench.nn.truth import VOID, batch_maps
 from roibench.structures import Input, Prediction, Target
 from roibench.tasks import DatasetInfo
 
 
-class Segmenter(TrainableModel):
-    """A backbone, whose maps a decoder turns into class scores [B, classes + 1, H, W], background first.
+@dataclass(frozen=True)
+class SegmenterConfig:
+    """Hyperparameters, with the paper's values in brackets where small images want others. Lengths are pixels."""
 
-    stride: of the backbone's coarsest map; images are padded to multiples of it. short_side, long_side: as batch_images
-    has them, in pixels.
+    backbone: Literal["small_resnet", "mobilenet_v2"] = "small_resnet"
+    widths: tuple[int, ...] = (32, 48, 96, 128)  # small_resnet: stem, then one per stride
+    blocks: tuple[int, ...] = (2, 2, 2)
+    strides: tuple[int, ...] = (4, 8, 16)  # of the maps that are used [FCN-8s: 8, 16, 32; U-Net: 1 to 16]
+    short_side: int | None = None  # images are resized to it
+    long_side: int = 1333
+
+
+class Segmenter(TrainableModel):
+    """A backbone whose maps a decoder, called as decoder(pixels, maps), turns into class scores [B, 1 + classes, H, W],
+    background first. A subclass brings the decoder.
     """
 
     stages = ("preprocess", "backbone", "decoder", "postprocess")
 
-    def __init__(
-        self, backbone: nn.Module, decoder: nn.Module, stride: int, short_side: int | None, long_side: int
-    ) -> None:
+    def __init__(self, config: SegmenterConfig) -> None:
         super().__init__()
-        self.backbone = backbone
-        self.decoder = decoder
-        self.stride = stride
-        self.short_side = short_side
-        self.long_side = long_side
+        self.config = config
+        pretrained = config.backbone == "mobilenet_v2"
+        self.backbone = MobileNetV2(config.strides) if pretrained else SmallResNet(config.widths, config.blocks)
+        self.decoder: nn.Module
+
+    def initialize(self) -> None:
+        if isinstance(self.backbone, MobileNetV2):
+            self.backbone.load_imagenet()
 
     @torch.inference_mode()
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
@@ -39,16 +53,21 @@ class Segmenter(TrainableModel):
         with stage("backbone"):
             features = self.backbone(batch.pixels)
         with stage("decoder"):
-            scores = self.decoder(features)
+            scores = self.decoder(batch.pixels, features)
         with stage("postprocess"):
             return [Prediction(semantic_map=self._map(one, batch, index)) for index, one in enumerate(scores)]
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
         batch = self.batch(inputs)
-        return pixel_losses(self.decoder(self.backbone(batch.pixels)), batch_maps(batch, targets))
+        return pixel_losses(self.scores(batch.pixels), batch_maps(batch, targets))
+
+    def scores(self, pixels: Tensor) -> Tensor:
+        """Normalised [B, 3, H, W] -> [B, 1 + classes, H, W]."""
+        return self.decoder(pixels, self.backbone(pixels))
 
     def batch(self, inputs: Sequence[Input]) -> ImageBatch:
-        return batch_images(inputs, self.device, self.short_side, self.long_side, self.stride)
+        config = self.config
+        return batch_images(inputs, self.device, config.short_side, config.long_side, config.strides[-1])
 
     @property
     def feature_layer(self) -> nn.Module:
@@ -58,7 +77,7 @@ class Segmenter(TrainableModel):
         """[B, classes]: a class's mean score over the pixels that are named so (Vinogradova et al. 2020, arXiv
         2002.11434), or over the whole image where none is.
         """
-        scores = self.decoder(self.backbone(batch.pixels)).float()
+        scores = self.scores(batch.pixels).float()
         image = ~batch.padding(1)[:, None]
         named = (scores == scores.amax(1, keepdim=True)) & image
         region = torch.where(named.any((2, 3), keepdim=True), named, image)

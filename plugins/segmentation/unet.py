@@ -1,7 +1,8 @@
 """U-Net (Ronneberger et al. 2015, arXiv 1505.04597): as many maps going up as going down, joined side by side.
 
-The contracting path halves the image and learns what there is; the expanding path doubles it back and, with the maps
-of the way down beside it, learns where.
+The contracting path learns what there is; the expanding path doubles its maps back and, with the maps of the way down
+beside them, learns where. The way down is a residual network here, as it is for FCN: what the two differ in is how they
+come up again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,21 +11,16 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from roibench.nn.upconvolution import UpConvolution
-from roibench.plugins.segmentation.segmenter import Segmenter, check_classes
+from roibench.plugins.segmentation.segmenter import Segmenter, SegmenterConfig, check_classes
 from roibench.tasks import DatasetInfo
 
 
 @dataclass(frozen=True)
-class Config:
-    """Hyperparameters, with the paper's values in brackets where small images want others. Lengths are pixels."""
-
-    widths: tuple[int, ...] = (8, 16, 64, 112, 160)  # channels at the strides 1, 2, 4, ... [64 to 1024]
-    short_side: int | None = None  # images are resized to it
-    long_side: int = 1333
+class Config(SegmenterConfig):
+    finest: int = 16  # channels at the image's own resolution [64]
 
 
 class DoubleConvolution(nn.Sequential):
@@ -43,50 +39,38 @@ class DoubleConvolution(nn.Sequential):
         super().__init__(*layers)
 
 
-class ContractingPath(nn.Module):
-    def __init__(self, widths: Sequence[int]) -> None:
-        super().__init__()
-        self.levels = nn.ModuleList(DoubleConvolution(before, after) for before, after in pairwise((3, *widths)))
-
-    @property
-    def last(self) -> nn.Module:
-        """What gives the coarsest maps."""
-        return self.levels[-1]
-
-    def forward(self, pixels: Tensor) -> list[Tensor]:
-        """Normalised pixels [B, 3, H, W] -> maps [B, widths[i], H / 2**i, W / 2**i]."""
-        features: list[Tensor] = []
-        for level in self.levels:
-            features.append(level(F.max_pool2d(features[-1], 2) if features else pixels))
-        return features
-
-
 class ExpandingPath(nn.Module):
-    def __init__(self, widths: Sequence[int], classes: int) -> None:
-        super().__init__()
-        self.up = nn.ModuleList(UpConvolution(coarse, fine, 2, stride=2) for fine, coarse in pairwise(widths))
-        self.levels = nn.ModuleList(DoubleConvolution(2 * fine, fine) for fine in widths[:-1])
-        self.scores = nn.Conv2d(widths[0], classes, 1)
-        nn.init.kaiming_normal_(self.scores.weight)
+    """channels, strides: of the maps on the way down, finest first, the image itself before them. On the way up there
+    are as many channels at each stride, and `finest` at the image's own.
+    """
 
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Maps of the contracting path, finest first -> scores [B, classes, H, W]."""
-        *skips, x = features
+    def __init__(self, channels: Sequence[int], strides: Sequence[int], finest: int, classes: int) -> None:
+        super().__init__()
+        widths = (finest, *channels)
+        factors = [coarse // fine for fine, coarse in pairwise((1, *strides))]
+        self.up = nn.ModuleList(
+            UpConvolution(coarse, fine, factor, stride=factor)
+            for (fine, coarse), factor in zip(pairwise(widths), factors, strict=True)
+        )
+        self.levels = nn.ModuleList(
+            DoubleConvolution(skip + width, width) for skip, width in zip((3, *channels[:-1]), widths[:-1], strict=True)
+        )
+        self.scores = nn.Conv2d(finest, classes, 1)
+
+    def forward(self, pixels: Tensor, features: Sequence[Tensor]) -> Tensor:
+        """[B, 3, H, W] and maps [B, channels[i], H / strides[i], W / strides[i]] -> scores [B, classes, H, W]."""
+        *skips, x = pixels, *features
         for skip, up, level in zip(reversed(skips), reversed(self.up), reversed(self.levels), strict=True):
-            x = level(torch.cat([skip, up(x)], dim=1))
+            enlarged = up(x)
+            x = level(torch.cat([skip.to(enlarged.dtype), enlarged], dim=1))
         return self.scores(x)
 
 
 class UNet(Segmenter):
     def __init__(self, classes: int, config: Config) -> None:
-        widths = config.widths
-        super().__init__(
-            ContractingPath(widths),
-            ExpandingPath(widths, 1 + classes),
-            2 ** (len(widths) - 1),
-            config.short_side,
-            config.long_side,
-        )
+        super().__init__(config)
+        backbone = self.backbone
+        self.decoder = ExpandingPath(backbone.channels, backbone.strides, config.finest, 1 + classes)
 
 
 def build(info: DatasetInfo, config: Mapping[str, Any]) -> UNet:

@@ -293,7 +293,7 @@ def test_the_map_lies_where_the_class_is():
 def test_a_segments_score_is_its_mean_over_the_pixels_named_so():
     model = untrained("fcn")
     batch = model.batch(asked(0, size=(64, 64)))
-    scores = model.decoder(model.backbone(batch.pixels)).detach()
+    scores = model.scores(batch.pixels).detach()
     named = scores[0].argmax(0)
     for label, score in enumerate(model.class_scores(batch)[0].detach()):
         own = scores[0, label + 1]

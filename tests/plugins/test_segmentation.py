@@ -35,6 +35,10 @@ class TestUNet(SegmentationContract):
     model = "unet"
 
 
+class TestUNetMobileNet(SegmentationContract):
+    model = "unet_mobilenet"
+
+
 def untrained(name, **overrides):
     torch.manual_seed(0)
     return build_model(installed().models[name], INFO, overrides).eval()
@@ -72,7 +76,7 @@ def test_void_is_not_learned(name):
 
     assert losses(void).tolist() == [0, 0]
     assert torch.allclose(losses(seen, void), losses(seen))
-    above = model.decoder(model.backbone(model.batch(inputs[:1]).pixels)).softmax(1)[0, 1, :32]
+    above = model.scores(model.batch(inputs[:1]).pixels).softmax(1)[0, 1, :32]
     dice = 1 - 2 * above.sum() / (above.sum() + above.numel())
     assert torch.allclose(losses(half), torch.stack([-above.log().mean(), dice]), rtol=1e-4)
 
@@ -97,7 +101,7 @@ def test_padding_is_neither_learned_nor_shown(name):
     batch = model.batch(inputs)
     assert batch.pixels.shape[-2:] == (64, 80)
     assert (batch_maps(batch, targets) == 1).sum() == 50 * 70 + 64 * 33
-    scores = model.decoder(model.backbone(batch.pixels))
+    scores = model.scores(batch.pixels)
     for one, own, prediction in zip(inputs, scores, model.predict(inputs), strict=True):
         height, width = one.image.shape[1:]
         assert torch.equal(prediction.semantic_map, own[:, :height, :width].argmax(0).to(torch.uint8))
@@ -138,41 +142,44 @@ def test_all_enlarging_is_our_operator(name, monkeypatch):
     outputs, own = [], ops.conv_transpose2d
     monkeypatch.setattr(ops, "conv_transpose2d", lambda *args: outputs.append(own(*args)) or outputs[-1])
     untrained(name).predict(noise((128, 128)))
-    sides = {"fcn": [16, 32, 128], "unet": [16, 32, 64, 128]}[name]
+    sides = {"fcn": [16, 32, 128], "unet": [16, 32, 128]}[name]
     assert [output.shape[-1] for output in outputs] == sides
 
 
 def test_fcn_begins_with_its_coarsest_scores_alone():
     model = untrained("fcn")
-    *finer, coarsest = model.backbone(model.batch(noise((128, 128))).pixels)
-    scores = model.decoder([*finer, coarsest])
-    assert torch.equal(model.decoder([*map(torch.randn_like, finer), coarsest]), scores)
-    assert not torch.equal(model.decoder([*finer, torch.randn_like(coarsest)]), scores)
+    pixels = model.batch(noise((128, 128))).pixels
+    *finer, coarsest = model.backbone(pixels)
+    scores = model.decoder(pixels, [*finer, coarsest])
+    assert torch.equal(model.decoder(pixels, [*map(torch.randn_like, finer), coarsest]), scores)
+    assert not torch.equal(model.decoder(pixels, [*finer, torch.randn_like(coarsest)]), scores)
 
 
 def test_fcn_sums_the_scores_of_all_strides():
     model = untrained("fcn")
-    features = model.backbone(model.batch(noise((128, 128))).pixels)
-    before = model.decoder(features)
+    pixels = model.batch(noise((128, 128))).pixels
+    features = model.backbone(pixels)
+    before = model.decoder(pixels, features)
     for score in model.decoder.scores[:-1]:
         torch.nn.init.ones_(score.bias)
     # Each level's constant goes up through what begins as interpolation, and adds up.
-    assert torch.allclose((model.decoder(features) - before)[..., 32:-32, 32:-32], torch.tensor(2.0), atol=1e-4)
+    assert torch.allclose((model.decoder(pixels, features) - before)[..., 32:-32, 32:-32], torch.tensor(2.0), atol=1e-4)
 
 
 def test_unet_joins_the_maps_of_both_paths():
     model = untrained("unet")
-    features = model.backbone(model.batch(noise((128, 128))).pixels)
-    scores = model.decoder(features)
-    for index in range(len(features)):
-        changed = [one.clone() for one in features]
+    pixels = model.batch(noise((128, 128))).pixels
+    maps = [pixels, *model.backbone(pixels)]
+    scores = model.decoder(maps[0], maps[1:])
+    for index in range(len(maps)):
+        changed = [one.clone() for one in maps]
         changed[index] += torch.randn_like(changed[index])
-        assert not torch.allclose(model.decoder(changed), scores), f"stride {2**index} doesn't count"
+        assert not torch.allclose(model.decoder(changed[0], changed[1:]), scores), f"map {index} doesn't count"
 
 
 def test_unet_is_as_deep_as_it_is_told():
-    model = untrained("unet", widths=(8, 16))
-    assert model.stride == 2 and len(model.decoder.up) == 1
+    model = untrained("unet", widths=(8, 8, 16), blocks=(1, 1), strides=(4, 8))
+    assert len(model.decoder.up) == 2
     assert model.predict(noise((33, 21)))[0].semantic_map.shape == (33, 21)
 
 

@@ -72,7 +72,7 @@ __global__ void __launch_bounds__(kWindowThreads)
 }
 
 template <class T>
-__global__ void __launch_bounds__(kGatherThreads)
+__global__ void __launch_bounds__(kGatherThreads, 4)
     ps_roi_pool_backward_in_order_kernel(Windows w, const T* __restrict__ grad, T* __restrict__ input_grad) {
   const FeatureMap map = w.map;
   const int64_t pixels = int64_t(map.height) * map.width, n = map.batch * map.image_step();
