@@ -22,6 +22,7 @@ constexpr int kThreads = 256;
 constexpr int kRows = 32;          // of a tile, in shared memory
 constexpr int kTileThreads = 128;  // along its columns
 constexpr int kColumnGroups = 8;   // warps that share the rows of 32 columns
+constexpr int kBlocksAtLeast = 2;  // per multiprocessor: where nothing is said, ptxas spills at 64 registers
 constexpr int64_t kMostBlocksY = 65535;
 
 template <class T>
@@ -45,6 +46,8 @@ __global__ void __launch_bounds__(kTileThreads)
 #pragma unroll
   for (int k = 0; k < kOwn; ++k) mine[k] = measured<kind>(load_box(boxes2, j < m ? j + k : 0));
 
+  // Counted in vectors: a pointer to numbers would lose its alignment, and nvcc would store them one by one.
+  Vector<T, kOwn>* const to = reinterpret_cast<Vector<T, kOwn>*>(out) + j / kOwn;
   for (int64_t first = int64_t(blockIdx.y) * kRows; first < n; first += int64_t(gridDim.y) * kRows) {
     const int count = n - first < kRows ? int(n - first) : kRows;
     __syncthreads();
@@ -55,7 +58,7 @@ __global__ void __launch_bounds__(kTileThreads)
       Vector<T, kOwn> overlaps;
 #pragma unroll
       for (int k = 0; k < kOwn; ++k) overlaps.at[k] = overlap<kind>(rows[r], mine[k]);
-      store_vector(out + (first + r) * m + j, overlaps);
+      to[(first + r) * (m / kOwn)] = overlaps;
     }
   }
 }
@@ -78,7 +81,7 @@ __device__ __forceinline__ void add_derivative(const Measured<T>& mine, const Me
 }
 
 template <IouKind kind, class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kBlocksAtLeast)
     box_iou_backward_rows_kernel(const T* __restrict__ boxes1, int64_t n, const T* __restrict__ boxes2, int64_t m,
                                  const T* __restrict__ grad, T* __restrict__ grad1) {
   const int64_t step = int64_t(gridDim.x) * (kThreads / kWarp);
@@ -118,7 +121,7 @@ __global__ void __launch_bounds__(kColumnGroups* kWarp)
 }
 
 template <IouKind kind, class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kBlocksAtLeast)
     box_iou_elementwise_backward_kernel(const T* __restrict__ boxes1, const T* __restrict__ boxes2, int64_t n,
                                         const T* __restrict__ grad, T* __restrict__ grad1, T* __restrict__ grad2) {
   const int64_t step = int64_t(gridDim.x) * kThreads;
