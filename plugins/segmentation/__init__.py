@@ -32,6 +32,8 @@ RECIPE = Recipe(
 # For a few photographs: the backbone begins with what ImageNet taught it.
 PHOTOGRAPHS = replace(RECIPE, epochs=48, batch_size=4, learning_rate=1e-3, weight_decay=0.02, warmup_steps=100)
 
+SHIPPED = ("fcn",)
+
 
 @hookimpl
 def register_models(register):
@@ -54,5 +56,6 @@ def register_models(register):
                 config=config,
                 recipe=recipe,
                 warm_start=warm_start,
+                weights={"scenes": f"weights/{name}-scenes.safetensors"} if name in SHIPPED else {},
             )
         )

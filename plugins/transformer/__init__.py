@@ -59,5 +59,6 @@ def register_models(register):
                 clip_norm=1.0,
                 average=0.999,
             ),
+            weights={"scenes": "weights/vit-scenes.safetensors"},
         )
     )
