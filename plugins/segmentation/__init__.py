@@ -32,7 +32,7 @@ RECIPE = Recipe(
 # For a few photographs: the backbone begins with what ImageNet taught it.
 PHOTOGRAPHS = replace(RECIPE, epochs=48, batch_size=4, learning_rate=1e-3, weight_decay=0.02, warmup_steps=100)
 
-SHIPPED = ("fcn",)
+SHIPPED = ("fcn", "unet")
 
 
 @hookimpl
