@@ -55,7 +55,8 @@ def test_what_explains_a_model_is_asked_about_each_images_class_and_asks_it_agai
     values = record.scores["attribution"].values
     # Without its query the map would be empty, and without its images and its model nothing could be taken away.
     assert values["pointing"].value == values["energy"].value == values["MaxBoxAccV2"].value == 1
-    assert values["insertion"].value > 0.8 and values["deletion"].value < 0.1
+    # A square has 13.3 % of the pixels: while 0, 5 and 10 % are taken away, some of it is left to be found.
+    assert values["insertion"].value > 0.8 and values["deletion"].value == pytest.approx(0.9 * 2.5 / 20)
     _, predictions = load_predictions(tmp_path / record.predictions)
     assert predictions[3].attribution.sum() == 16 * 16
 
