@@ -111,6 +111,14 @@ def test_an_interrupted_run_goes_on_and_measures_nothing_twice(tmp_path, third_p
     assert events == ["run", "started", "record", "started", "record", "finished"]
 
 
+def test_explanations_are_measured_where_they_are_named(third_party):
+    def planned(*models: str) -> set[str]:
+        return {cell.model for cell in make_plan(Options(models=models, datasets=("squares",)), third_party).cells}
+
+    assert "works" in planned("*") and "points" not in planned("*")
+    assert planned("points") == {"points"} and {"points", "works"} <= planned("p*", "w*")
+
+
 def test_a_cell_that_was_started_twice_and_never_finished_has_failed(tmp_path, third_party):
     plan = make_plan(Options(models=("works",), datasets=("squares",)), third_party)
     journal = Journal.open(tmp_path, plan.key)
