@@ -18,7 +18,7 @@ UNET = Paper(
     published={"IoU": "92.0 PhC-U373, 77.6 DIC-HeLa (ISBI cell tracking 2015); 512x512 in less than a second"},
 )
 RECIPE = Recipe(
-    epochs=20,
+    epochs=26,
     batch_size=8,
     learning_rate=3e-3,
     optimizer="adamw",
@@ -36,7 +36,7 @@ MOBILENET = {"backbone": "mobilenet_v2", "strides": (8, 16, 32)}
 
 @hookimpl
 def register_models(register):
-    for name, paper, epochs in (("fcn", FCN, 20), ("unet", UNET, 16)):
+    for name, paper in (("fcn", FCN), ("unet", UNET)):
         model = ModelSpec(
             name,
             family="segmentation",
@@ -46,7 +46,7 @@ def register_models(register):
             trained_on=("semantic_map",),
             # As FCN's section 4.1 has it: a classifier learns first what things look like, then where they are.
             warm_start="resnet_classifier",
-            recipe=replace(RECIPE, epochs=epochs),
+            recipe=RECIPE,
             weights={"scenes": f"weights/{name}-scenes.safetensors"},
         )
         register(model)
