@@ -27,7 +27,9 @@ DUELS: "pytest.StashKey[dict[tuple[str, str, int | str], Duel]]" = pytest.StashK
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("roibench", "RoIBench: what is measured (lists are separated by commas)")
     group.addoption(
-        "--model", default="*", help="models, with wildcards: faster*,retinanet (default: all with weights)"
+        "--model",
+        default="*",
+        help="models, with wildcards: faster*,retinanet (default: all with weights but explanations)",
     )
     group.addoption(
         "--dataset",

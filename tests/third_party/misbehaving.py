@@ -92,6 +92,8 @@ class FindsWhite:
 
     def _find(self, image: torch.Tensor) -> Prediction:
         y, x = torch.where(image[0] == 255)
+        if not len(x):
+            return Prediction(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
         box = torch.stack([x.min(), y.min(), x.max() + 1, y.max() + 1]).float()
         return Prediction(boxes=box[None], scores=torch.tensor([0.9]), labels=torch.tensor([0]))
 

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from roibench.datasets.sources import Source, open_dataset
-from roibench.files import file_hash
-from roibench.measure.journal import read_records
-from roibench.measure.predictions import cut, load_predictions
+from roibench.datasets.sources import Source
+from roibench.measure.predictions import cut
 from roibench.measure.record import Record
+from roibench.measure.recorded import recorded_cells, recorded_data, recorded_predictions
 from roibench.metrics.bootstrap import difference
 from roibench.registry import Registry, resolve
 from roibench.structures import Target
@@ -44,10 +43,7 @@ def compare_runs(runs: Sequence[Path], registry: Registry) -> list[Comparison]:
     """
     groups: dict[tuple[str, str, int], list[tuple[Record, Path]]] = {}
     for run in runs:
-        records = [record for record in read_records(run) if record.status == "ok"]
-        if not records:
-            raise ValueError(f"{run}: no run's folder: it has no records.jsonl with a cell that ran")
-        for record in records:
+        for record in recorded_cells(run):
             for task in record.scores:
                 groups.setdefault((record.cell.dataset_hash, task, record.images), []).append((record, run))
     return [_compare(Task(task), cells, registry) for (_, task, _), cells in groups.items()]
@@ -67,19 +63,12 @@ def _compare(task: Task, cells: Sequence[tuple[Record, Path]], registry: Registr
 
 
 def _targets(record: Record, registry: Registry) -> list[Target]:
-    data = open_dataset(record.cell.dataset, registry, on_bad_data=record.cell.on_bad_data)
-    if data.hash != record.cell.dataset_hash:
-        raise ValueError(f"data set {record.cell.dataset!r} has changed since {record.cell_id} was measured")
+    data = recorded_data(record, registry)
     return [data[i].target for i in range(record.images)]
 
 
 def _score(task: Task, record: Record, run: Path, targets: Sequence[Target], registry: Registry) -> Estimate:
-    folder = run if run.is_dir() else run.parent
-    path = folder / record.predictions
-    if not path.is_file() or file_hash(path) != record.predictions_sha256:
-        state = "are others than its record says" if path.is_file() else "were not kept"
-        raise ValueError(f"{record.cell_id}: its predictions ({path}) {state}")
-    predictions = [cut(prediction, RULES[task]) for prediction in load_predictions(path)[1]]
+    predictions = [cut(prediction, RULES[task]) for prediction in recorded_predictions(record, run)]
     for metric in registry.metrics_for(task):
         if metric.needs_probe:
             continue

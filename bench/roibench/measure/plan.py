@@ -62,6 +62,8 @@ def make_plan(options: Options, registry: Registry) -> Plan:
     """Raises PlanError (or the registry's and the data sets' own errors) for anything that can't be right."""
     _check(options)
     models = registry.select_models(options.models)
+    if tuple(options.models) == ("*",):  # explanations are asked for by name: their metrics ask the model for minutes
+        models = [model for model in models if model.explains is None]
     if options.weights is not None:
         _check_weights(options.weights, models)
     cells: list[CellSpec] = []

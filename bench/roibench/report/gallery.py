@@ -8,11 +8,9 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from roibench.datasets.sources import open_dataset
-from roibench.files import file_hash, write_atomically
-from roibench.measure.journal import read_records
-from roibench.measure.predictions import load_predictions
+from roibench.files import write_atomically
 from roibench.measure.record import Record
+from roibench.measure.recorded import recorded_cells, recorded_data, recorded_predictions
 from roibench.registry import Registry
 from roibench.report.canvas import fitting
 from roibench.report.draw import draw
@@ -30,27 +28,22 @@ def write_gallery(run: Path, images: Sequence[int], out: Path, registry: Registr
     left out. Raises ValueError where there are none, where they lack an image, or where they or the data set have
     changed.
     """
-    records = [record for record in read_records(run) if record.status == "ok"]
-    if not records:
-        raise ValueError(f"{run}: no run's folder: it has no records.jsonl with a cell that ran")
+    records = recorded_cells(run)
     first = records[0]
     task, cell = Task(next(iter(first.scores))), first.cell
     records = [r for r in records if r.cell.dataset_hash == cell.dataset_hash and task.value in r.scores]
     fewest = min(record.images for record in records)
     if wrong := [index for index in images if not 0 <= index < fewest]:
         raise ValueError(f"{run}: image {wrong[0]}: want 0 to {fewest - 1}, which every cell has predicted")
-    data = open_dataset(cell.dataset, registry, on_bad_data=cell.on_bad_data)
-    if data.hash != cell.dataset_hash:
-        raise ValueError(f"data set {cell.dataset!r} has changed since {first.cell_id} was measured")
+    data = recorded_data(first, registry)
     samples, classes = [data[index] for index in images], data.info.classes
     truth = [draw(one.input.image, true_prediction(RULES[task], one.target), classes) for one in samples]
-    columns = {"truth": truth} | {
-        _heading(record): [
-            draw(one.input.image, found, classes)
-            for one, found in zip(samples, _predictions(record, run, images), strict=True)
+    columns = {"truth": truth}
+    for record in records:
+        found = recorded_predictions(record, run)
+        columns[_heading(record)] = [
+            draw(one.input.image, found[index], classes) for one, index in zip(samples, images, strict=True)
         ]
-        for record in records
-    }
     picture = BytesIO()
     side_by_side(columns).save(picture, "png")
     return write_atomically(out, picture.getvalue())
@@ -89,11 +82,3 @@ def side_by_side(columns: dict[str, Sequence[Image.Image]]) -> Image.Image:
 
 def _heading(record: Record) -> str:
     return f"{record.cell.model} ({record.explains})" if record.explains else record.cell.model
-
-
-def _predictions(record: Record, run: Path, images: Sequence[int]) -> list[Prediction]:
-    path = (run if run.is_dir() else run.parent) / record.predictions
-    if not path.is_file() or file_hash(path) != record.predictions_sha256:
-        raise ValueError(f"{record.cell_id}: its predictions ({path}) are gone, or others than its record says")
-    found = load_predictions(path)[1]
-    return [found[index] for index in images]

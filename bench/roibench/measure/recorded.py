@@ -1,0 +1,38 @@
+"""What a run has kept: its cells, and the data set and predictions that they speak of, if these are still the same."""
+
+from pathlib import Path
+
+from roibench.datasets.sources import open_dataset
+from roibench.files import file_hash
+from roibench.measure.journal import read_records
+from roibench.measure.predictions import load_predictions
+from roibench.measure.record import Record
+from roibench.registry import Registry
+from roibench.structures import Prediction
+from roibench.tasks import Dataset
+
+
+def recorded_cells(run: Path) -> list[Record]:
+    """The cells of a run's folder that ran. Raises ValueError where there are none."""
+    records = [record for record in read_records(run) if record.status == "ok"]
+    if not records:
+        raise ValueError(f"{run}: no run's folder: it has no records.jsonl with a cell that ran")
+    return records
+
+
+def recorded_data(record: Record, registry: Registry) -> Dataset:
+    """The data set that was measured on. Raises ValueError where it has changed since."""
+    data = open_dataset(record.cell.dataset, registry, on_bad_data=record.cell.on_bad_data)
+    if data.hash != record.cell.dataset_hash:
+        raise ValueError(f"data set {record.cell.dataset!r} has changed since {record.cell_id} was measured")
+    return data
+
+
+def recorded_predictions(record: Record, run: Path) -> list[Prediction]:
+    """What was timed and scored. Raises ValueError where the run has no predictions, or others than its record says."""
+    folder = run if run.is_dir() else run.parent
+    path = folder / record.predictions
+    if not path.is_file() or file_hash(path) != record.predictions_sha256:
+        state = "are others than its record says" if path.is_file() else "were not kept"
+        raise ValueError(f"{record.cell_id}: its predictions ({path}) {state}")
+    return load_predictions(path)[1]
