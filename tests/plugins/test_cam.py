@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
+import torchcam.methods
+from captum.attr import LayerGradCam
 from torch import nn
 
 from roibench.assemble import build_model
@@ -19,7 +21,6 @@ from roibench.structures import Input
 from roibench.tasks import DatasetInfo
 
 INFO = DatasetInfo("noise", "val", ("first", "second", "third"), image_size=(64, 64))
-ABSENT = "is not installed: pip install captum torchcam"
 EXPLAINED = ["resnet_classifier", "retinanet", "fcn"]
 
 
@@ -115,10 +116,9 @@ def coarse_map(explainer, one):
 @pytest.mark.parametrize("name", EXPLAINED)
 @pytest.mark.parametrize("query", [0, 2])
 def test_grad_cam_is_captums(name, query):
-    attr = pytest.importorskip("captum.attr", reason=f"captum {ABSENT}")
     [one] = asked(query)
     found, scores, pixels = coarse_map(GradCAM(untrained(name)), one)
-    theirs = attr.LayerGradCam(scores, scores.model.feature_layer).attribute(pixels, query, relu_attributions=True)
+    theirs = LayerGradCam(scores, scores.model.feature_layer).attribute(pixels, query, relu_attributions=True)
     assert found.max() > 0
     theirs = theirs.detach()
     assert torch.allclose(found, theirs[0, 0], rtol=1e-4, atol=1e-4 * float(theirs.max()))
@@ -126,23 +126,17 @@ def test_grad_cam_is_captums(name, query):
 
 @pytest.mark.parametrize("name", EXPLAINED)
 def test_grad_cam_is_torchcams(name):
-    methods = pytest.importorskip(
-        "torchcam.methods", reason="torchcam is not installed: pip install --no-deps torchcam"
-    )
     [one] = asked(1)
     found, scores, pixels = coarse_map(GradCAM(untrained(name)), one)
-    with methods.GradCAM(scores, scores.model.feature_layer) as extractor:
+    with torchcam.methods.GradCAM(scores, scores.model.feature_layer) as extractor:
         [theirs] = extractor(1, scores(pixels.requires_grad_()), normalized=False)
     assert torch.allclose(found, theirs[0], rtol=1e-4, atol=1e-4 * float(theirs.max()))
 
 
 def test_cam_is_torchcams():
-    methods = pytest.importorskip(
-        "torchcam.methods", reason="torchcam is not installed: pip install --no-deps torchcam"
-    )
     [one] = asked(1)
     found, scores, pixels = coarse_map(CAM(untrained("resnet_classifier")), one)
-    with methods.CAM(scores, scores.model.feature_layer, fc_layer=scores.model.head) as extractor:
+    with torchcam.methods.CAM(scores, scores.model.feature_layer, fc_layer=scores.model.head) as extractor:
         scores(pixels)
         [theirs] = extractor(1, normalized=False)
     assert torch.allclose(found.relu(), theirs[0], rtol=1e-4, atol=1e-4 * float(theirs.max()))
