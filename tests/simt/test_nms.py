@@ -102,7 +102,7 @@ def test_a_long_chain_of_suppression_is_followed_to_its_end(kernels):
 
 @with_classes
 def test_bands_keep_what_the_cpu_keeps(operators, classes):
-    operators.seed(2)
+    operators.seed = 2
     n = BAND + 300
     boxes, scores = crowd(n, torch.float32, spread=40)
     arguments = boxes, scores, of_classes(n, classes), 0.3125

@@ -48,7 +48,7 @@ def test_keeps_and_scores_what_the_cpu_does(kernels, dtype, method, n, threshold
 
 @each_method
 def test_more_boxes_than_threads_are_those_of_the_cpu(operators, method):
-    operators.seed(2)
+    operators.seed = 2
     generator = torch.Generator().manual_seed(1)
     corner = torch.rand(1100, 2, generator=generator) * 30
     boxes = torch.cat([corner, corner + 5], 1)
@@ -61,7 +61,7 @@ def test_more_boxes_than_threads_are_those_of_the_cpu(operators, method):
 @each_method
 @pytest.mark.parametrize("threshold", [-math.inf, 0.0, math.nan])
 def test_nasty_boxes_and_scores_are_those_of_the_cpu(operators, dtype, method, threshold):
-    operators.seed(3)
+    operators.seed = 3
     numbers = torch.tensor([0.0, 1.0, -1.0, 3.0, 1e38, -1e38, 1e-40, math.inf, -math.inf, math.nan], dtype=dtype)
     generator = torch.Generator().manual_seed(1)
     boxes = numbers[torch.randint(10, (40, 4), generator=generator)]
