@@ -1,8 +1,8 @@
 // Position-sensitive RoI pooling: output channel o of bin b is the mean of that bin in the map's channel o * bins + b.
 //
-// So every channel of the map is read in one bin of each RoI only. Planes that lie in one piece are taken one after
-// another, each for all RoIs, so that it stays in the L1 cache; RoIs whose bins have the same number of pixels follow
-// each other, because a loop of two or three rounds costs less than guessing wrongly how many. Where the channels of a
+// So every channel of the map is read in one bin of each RoI only. Planes that lie in one piece are taken a few at
+// a time, each for all RoIs, so that they stay in the cache; RoIs whose bins have the same number of pixels follow each
+// other, because a loop of two or three rounds costs less than guessing wrongly how many. Where the channels of a
 // pixel lie side by side, RoIs are taken one after another. Either way threads own bins, that is, channels of the map,
 // and a pixel's gradients are added in an order that doesn't depend on them.
 
@@ -35,40 +35,53 @@ inline void sort_by_size(const Windows& w, int64_t n, int64_t bin, PsBin* sorted
   }
 }
 
-// RoIs whose pixels are on their way to the cache while those of another are added up.
-constexpr int64_t kAhead = 16;
+// How many planes are taken at once: a RoI's bin lies at the same place in each, so that the loops over its pixels,
+// whose ends the processor guesses wrongly, are paid for once.
+template <int n>
+struct Planes {
+  static constexpr int count = n;
+};
 
-// Calls f(RoI's bin, channel, offset of the channel in a map, output) for all channels of bin `bin`, and all RoIs.
-template <class T, class F>
-inline void for_each_roi(const Windows& w, int64_t n, int64_t bin, const T* map, PsBin* sorted, F&& f) {
+// Calls f(planes, RoI's bin, the first one's offset in a map, its output) for all channels of bin `bin`, and all RoIs.
+template <class F>
+inline void for_each_roi(const Windows& w, int64_t n, int64_t bin, PsBin* sorted, F&& f) {
   sort_by_size(w, n, bin, sorted);
-  for (int64_t output = 0; output < w.channels / w.bins; ++output) {
-    const int64_t channel = output * w.bins + bin, offset = channel * w.height * w.width;
-    for (int64_t k = 0; k < n; ++k) {
-      const PsBin& later = sorted[k + kAhead < n ? k + kAhead : k];
-      const T* const first = map + later.first + offset;
-      __builtin_prefetch(first);
-      if (later.rows > 1) __builtin_prefetch(first + (later.rows - 1) * w.width);
-      f(sorted[k], channel, offset, output);
+  const int64_t outputs = w.channels / w.bins;
+  int64_t output = 0;
+  const auto take = [&](auto planes) __attribute__((always_inline)) {
+    for (; output + planes.count <= outputs; output += planes.count) {
+      const int64_t offset = (output * w.bins + bin) * w.height * w.width;
+      for (int64_t k = 0; k < n; ++k) f(planes, sorted[k], offset, output);
+    }
+  };
+  take(Planes<4>());
+  take(Planes<2>());
+  take(Planes<1>());
+}
+
+// row: the bin's first pixel in the first plane; row_step, step, plane: between rows, columns and planes in memory.
+template <int planes, class T>
+inline void means_of_bin(const PsBin& b, const T* row, int64_t row_step, int64_t step, int64_t plane, T* to,
+                         int64_t to_step) {
+  T sum[planes] = {};
+  for (int32_t i = 0; i < b.rows; ++i, row += row_step) {
+    for (int32_t j = 0; j < b.columns; ++j) {
+      for (int p = 0; p < planes; ++p) sum[p] += row[j * step + p * plane];
     }
   }
-}
-
-template <class T>
-inline T mean_of_bin(const PsBin& b, const T* row, int64_t row_step, int64_t step) {
-  T sum = 0;
-  for (int32_t i = 0; i < b.rows; ++i, row += row_step) {
-    for (int32_t j = 0; j < b.columns; ++j) sum += row[j * step];
-  }
   const int64_t area = int64_t(b.rows) * b.columns;
-  return area == 0 ? T(0) : sum / T(area);
+  for (int p = 0; p < planes; ++p) to[p * to_step] = area == 0 ? T(0) : sum[p] / T(area);
 }
 
-template <class T>
-inline void spread_to_bin(const PsBin& b, T grad, T* row, int64_t row_step, int64_t step) {
-  const T share = grad / T(int64_t(b.rows) * b.columns);
+template <int planes, class T>
+inline void spread_to_bin(const PsBin& b, const T* grad, int64_t grad_step, T* row, int64_t row_step, int64_t step,
+                          int64_t plane) {
+  T share[planes];
+  for (int p = 0; p < planes; ++p) share[p] = grad[p * grad_step] / T(int64_t(b.rows) * b.columns);
   for (int32_t i = 0; i < b.rows; ++i, row += row_step) {
-    for (int32_t j = 0; j < b.columns; ++j) row[j * step] += share;
+    for (int32_t j = 0; j < b.columns; ++j) {
+      for (int p = 0; p < planes; ++p) row[j * step + p * plane] += share[p];
+    }
   }
 }
 
@@ -85,20 +98,23 @@ void ps_roi_pool(const Windows& w, int64_t n, bool channels_last, const T* input
       for (int64_t bin = begin; bin < end; ++bin) {
         const PsBin b = ps_bin(w, k, bin / w.grids[0].columns, bin % w.grids[0].columns, w.channels);
         for (int64_t c = bin; c < w.channels; c += w.bins) {
-          pooled[k * w.channels + c] = mean_of_bin(b, input + b.first + c, w.width * w.channels, w.channels);
+          means_of_bin<1>(b, input + b.first + c, w.width * w.channels, w.channels, 0, pooled + k * w.channels + c, 0);
         }
       }
     }
     return;
   }
+  const int64_t plane = w.bins * w.height * w.width;  // to the next output's
   const Memory<PsBin> sorted(n);
   const Memory<T> tile(kBinBlock * outputs * n);
   for (int64_t first = begin; first < end; first += kBinBlock) {
     const int64_t bins = end - first < kBinBlock ? end - first : kBinBlock;
     for (int64_t bin = 0; bin < bins; ++bin) {
-      for_each_roi(w, n, first + bin, input, sorted.data, [&](const PsBin& b, int64_t, int64_t offset, int64_t output) {
-        tile.data[(output * bins + bin) * n + b.roi] = mean_of_bin(b, input + b.first + offset, w.width, 1);
-      });
+      const auto mean = [&](auto planes, const PsBin& b, int64_t offset, int64_t output) {
+        T* const to = tile.data + (output * bins + bin) * n + b.roi;
+        means_of_bin<planes.count>(b, input + b.first + offset, w.width, 1, plane, to, bins * n);
+      };
+      for_each_roi(w, n, first + bin, sorted.data, mean);
     }
     for (int64_t output = 0; output < outputs; ++output) {
       transpose(tile.data + output * bins * n, bins, n, n, pooled + output * w.bins + first, w.channels);
@@ -114,16 +130,20 @@ void ps_roi_pool_backward(const Windows& w, int64_t n, bool channels_last, const
       for (int64_t bin = begin; bin < end; ++bin) {
         const PsBin b = ps_bin(w, k, bin / w.grids[0].columns, bin % w.grids[0].columns, w.channels);
         for (int64_t c = bin; c < w.channels; c += w.bins) {
-          spread_to_bin(b, pooled_grad[k * w.channels + c], input_grad + b.first + c, w.width * w.channels, w.channels);
+          spread_to_bin<1>(b, pooled_grad + k * w.channels + c, 0, input_grad + b.first + c, w.width * w.channels,
+                           w.channels, 0);
         }
       }
     }
     return;
   }
+  const int64_t plane = w.bins * w.height * w.width;  // to the next output's
   const Memory<PsBin> sorted(n);
   for (int64_t bin = begin; bin < end; ++bin) {
-    for_each_roi<T>(w, n, bin, input_grad, sorted.data, [&](const PsBin& b, int64_t channel, int64_t offset, int64_t) {
-      spread_to_bin(b, pooled_grad[b.roi * w.channels + channel], input_grad + b.first + offset, w.width, 1);
-    });
+    const auto spread = [&](auto planes, const PsBin& b, int64_t offset, int64_t output) {
+      const T* const grad = pooled_grad + b.roi * w.channels + output * w.bins + bin;
+      spread_to_bin<planes.count>(b, grad, w.bins, input_grad + b.first + offset, w.width, 1, plane);
+    };
+    for_each_roi(w, n, bin, sorted.data, spread);
   }
 }
