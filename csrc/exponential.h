@@ -87,9 +87,9 @@ template <class T>
 ROIBENCH_HD T log_of(T x) {
   typedef BitsOf<T> Bits;
   constexpr int fraction = Format<T>::fraction;
-  const Bits bits = bits_as<Bits>(x);
-  const Bits half_root = bits_as<Bits>(T(0.70710678118654752440));  // x = m * 2^n, m from here to its double
-  const Bits n = ((bits - half_root + (Bits(Format<T>::bias) << fraction)) >> fraction) - Format<T>::bias;
+  const Bits bits = bits_as<Bits>(x) & ~(Bits(1) << (8 * sizeof(T) - 1));  // no sign, so that no difference overflows
+  const Bits half_root = bits_as<Bits>(T(0.70710678118654752440));         // x = m * 2^n, m from here to its double
+  const Bits n = (bits - half_root) >> fraction;
   const T m = bits_as<T>(bits - (n << fraction));
   const T exponent = bits_as<T>(bits_as<Bits>(kRounder<T>) + n) - kRounder<T>;
   const T log = exponent * Format<T>::ln2_high + (exponent * Format<T>::ln2_low + twice_atanh((m - T(1)) / (m + T(1))));
