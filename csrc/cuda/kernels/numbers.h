@@ -22,9 +22,12 @@ using arithmetic_of = typename Stored<S>::Arithmetic;
 
 template <class S>
 __device__ __forceinline__ arithmetic_of<S> widen(S x) {
-  if constexpr (std::is_same_v<S, __half>) return __half2float(x);
-  if constexpr (std::is_same_v<S, __nv_bfloat16>) return __bfloat162float(x);
-  return x;
+  if constexpr (std::is_same_v<S, __half>)
+    return __half2float(x);
+  else if constexpr (std::is_same_v<S, __nv_bfloat16>)
+    return __bfloat162float(x);
+  else
+    return x;
 }
 
 template <class S, class T>
