@@ -1,4 +1,4 @@
-"""What class activation mapping looks at: the output of one layer, on the way to the scores of the classes."""
+"""What class activation mapping looks at: the outputs of one layer, on the way to the scores of the classes."""
 
 import operator
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from roibench.structures import Input
 
 @contextmanager
 def watched_features(model: nn.Module, layer: nn.Module, differentiable: bool) -> Iterator[list[Tensor]]:
-    """Inside the block the model is in eval mode, and what `layer` gives is put into the list.
+    """Inside the block the model is in eval mode, and what `layer` gives is put into the list, call by call.
 
     differentiable: the graph begins at the layer's output, whatever the caller's grad mode: nothing before it is
     recorded, and no parameter gets a gradient as long as the caller asks for that of the features alone. The model goes

@@ -1,7 +1,8 @@
 """Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391): maps weighted by how the score of a class depends on them.
 
 It asks nothing of what comes after the maps but that it can be differentiated, and so explains any task's head: the
-logit of a classifier, the surest detection of a detector, the pixels that a segmenter names alike.
+logit of a classifier, the surest detection of a detector, the pixels that a segmenter names alike. Where a pyramid's
+levels have maps of their own, an explanation is the sum over them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,14 +31,14 @@ class GradCAM(Explainer):
             with stage("forward"):
                 scores = explained.class_scores(batch)
             with stage("backward"):
-                [features] = seen
                 classes = asked_classes(inputs, scores)
                 # Images don't mix in eval mode: the gradient of the sum is each image's own.
                 asked = scores.gather(1, classes[:, None]).sum()
-                [gradient] = torch.autograd.grad(asked, features)
+                gradients = torch.autograd.grad(asked, seen)
         with stage("map"):
-            maps = activation_maps(features.detach(), gradient)
-            return [Prediction(attribution=one.cpu()) for one in batch.to_images(maps)]
+            maps = map(activation_maps, (one.detach() for one in seen), gradients)
+            levels = [batch.to_images(level) for level in maps]  # those that a detection isn't on have no gradient
+            return [Prediction(attribution=sum(image).cpu()) for image in zip(*levels, strict=True)]
 
 
 def activation_maps(features: Tensor, gradient: Tensor) -> Tensor:

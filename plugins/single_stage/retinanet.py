@@ -66,6 +66,7 @@ class Subnet(nn.Module):
         self.values = values
         self.hidden = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1, bias=False) for _ in range(depth))
         self.norms = nn.ModuleList(nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(depth)) for _ in range(levels))
+        self.last = nn.Identity()  # what the hidden convolutions give passes here, level by level
         self.output = nn.Conv2d(channels, anchors_per_cell * values, 3, padding=1)
         for conv in self.hidden:
             nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
@@ -78,7 +79,7 @@ class Subnet(nn.Module):
         for x, norms in zip(pyramid, self.norms, strict=True):
             for conv, norm in zip(self.hidden, norms, strict=True):
                 x = torch.relu(norm(conv(x)))
-            outputs.append(self.output(x).float().permute(0, 2, 3, 1).reshape(len(x), -1, self.values))
+            outputs.append(self.output(self.last(x)).float().permute(0, 2, 3, 1).reshape(len(x), -1, self.values))
         return outputs
 
 
@@ -144,7 +145,7 @@ class RetinaNet(TrainableModel):
 
     @property
     def feature_layer(self) -> nn.Module:
-        return self.backbone.last
+        return self.class_subnet.last
 
     def class_scores(self, batch: ImageBatch) -> Tensor:
         """Logits [B, classes] of each class's surest anchor: the detection that suppression would keep first."""

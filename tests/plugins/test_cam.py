@@ -2,6 +2,7 @@
 
 import gc
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +22,9 @@ from roibench.structures import Input
 from roibench.tasks import DatasetInfo
 
 INFO = DatasetInfo("noise", "val", ("first", "second", "third"), image_size=(64, 64))
-EXPLAINED = ["resnet_classifier", "retinanet", "fcn"]
+# The other libraries look at a layer that is called once.
+ONE_LEVEL = {"widths": (32, 48), "blocks": (2,), "strides": (4,)}
+EXPLAINED = [("resnet_classifier", {}), ("retinanet", ONE_LEVEL), ("fcn", {})]
 
 
 class TestCAM(AttributionContract):
@@ -74,9 +77,9 @@ class InPlace(nn.Module):
         raise NotImplementedError
 
 
-def untrained(name):
+def untrained(name, **config):
     torch.manual_seed(0)
-    model = build_model(installed().models[name], INFO)
+    model = build_model(replace(installed().models[name], config=config), INFO)
     for module in model.modules():  # as after training: no layer is the identity
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.running_mean, -0.2, 0.2)
@@ -113,21 +116,21 @@ def coarse_map(explainer, one):
     return maps[0][0], Scores(model, batch), batch.pixels.clone()
 
 
-@pytest.mark.parametrize("name", EXPLAINED)
+@pytest.mark.parametrize(("name", "config"), EXPLAINED)
 @pytest.mark.parametrize("query", [0, 2])
-def test_grad_cam_is_captums(name, query):
+def test_grad_cam_is_captums(name, config, query):
     [one] = asked(query)
-    found, scores, pixels = coarse_map(GradCAM(untrained(name)), one)
+    found, scores, pixels = coarse_map(GradCAM(untrained(name, **config)), one)
     theirs = LayerGradCam(scores, scores.model.feature_layer).attribute(pixels, query, relu_attributions=True)
     assert found.max() > 0
     theirs = theirs.detach()
     assert torch.allclose(found, theirs[0, 0], rtol=1e-4, atol=1e-4 * float(theirs.max()))
 
 
-@pytest.mark.parametrize("name", EXPLAINED)
-def test_grad_cam_is_torchcams(name):
+@pytest.mark.parametrize(("name", "config"), EXPLAINED)
+def test_grad_cam_is_torchcams(name, config):
     [one] = asked(1)
-    found, scores, pixels = coarse_map(GradCAM(untrained(name)), one)
+    found, scores, pixels = coarse_map(GradCAM(untrained(name, **config)), one)
     with torchcam.methods.GradCAM(scores, scores.model.feature_layer) as extractor:
         [theirs] = extractor(1, scores(pixels.requires_grad_()), normalized=False)
     assert torch.allclose(found, theirs[0], rtol=1e-4, atol=1e-4 * float(theirs.max()))
@@ -140,6 +143,24 @@ def test_cam_is_torchcams():
         scores(pixels)
         [theirs] = extractor(1, normalized=False)
     assert torch.allclose(found.relu(), theirs[0], rtol=1e-4, atol=1e-4 * float(theirs.max()))
+
+
+def test_a_detection_is_explained_on_its_own_level():
+    model = untrained("retinanet")
+    inputs = asked(0, 2)
+    found = torch.stack([one.attribution for one in GradCAM(model).predict(inputs)])
+    batch = model.batch(inputs)
+    hidden = []
+    with model.class_subnet.last.register_forward_hook(lambda _, __, out: hidden.append(out)):
+        logits = model.class_subnet(model.pyramid(model.backbone(batch.pixels)))
+    levels = [torch.stack([level[i, :, c].max() for level in logits]).argmax() for i, c in enumerate((0, 2))]
+    for i, (level, label) in enumerate(zip(levels, (0, 2), strict=True)):
+        [gradient] = torch.autograd.grad(logits[level][i, :, label].max(), hidden[level], retain_graph=True)
+        weights = gradient[i].mean((1, 2))
+        own = (weights[:, None, None] * hidden[level][i]).sum(0).relu().detach()[None, None]
+        own = nn.functional.interpolate(own, (64, 64), mode="bilinear", align_corners=False)[0, 0]
+        assert own.max() > 0
+        assert torch.allclose(found[i], own, rtol=1e-4, atol=1e-4 * float(own.max()))
 
 
 def test_a_map_by_hand():
