@@ -73,8 +73,8 @@ class TrainableModel(nn.Module):
 class Explainable(Protocol):
     """A network whose scores can be traced back to a map: what class activation mapping asks of it.
 
-    feature_layer: the submodule whose output [B, D, h, w], cells on a regular grid over the batch, is looked at: the last
-    maps before the scores. One that is called for each level of a pyramid has an output per level.
+    feature_layer: the submodule whose output [B, D, h, w], cells on a regular grid over the batch, is looked at: the
+    last maps before the scores. One that is called for each level of a pyramid has an output per level.
     batch: inputs -> what the network sees of them.
     class_scores: [B, classes], before softmax or sigmoid: how much speaks for each class in each image. Differentiable
     with respect to the outputs of feature_layer, which every call computes once.

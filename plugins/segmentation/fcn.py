@@ -27,19 +27,19 @@ class SkipDecoder(nn.Module):
         self.enlarge = nn.ModuleList(
             BilinearUpsampling(classes, coarse // fine) for fine, coarse in pairwise((1, *strides))
         )
+        self.last = nn.Identity()  # sees the summed scores
         for score in self.scores[:-1]:  # the finer scores begin by changing nothing
             nn.init.zeros_(score.weight)
             nn.init.zeros_(score.bias)
 
     def forward(self, _pixels: Tensor, features: Sequence[Tensor]) -> Tensor:
         """Maps [B, channels[i], H / strides[i], W / strides[i]], finest first -> scores [B, classes, H, W]."""
-        total = None
+        total = self.scores[-1](features[-1])
         for feature, score, enlarge in zip(
-            reversed(features), reversed(self.scores), reversed(self.enlarge), strict=True
+            reversed(features[:-1]), reversed(self.scores[:-1]), reversed(self.enlarge[1:]), strict=True
         ):
-            own = score(feature)
-            total = enlarge(own if total is None else total + own)
-        return total
+            total = enlarge(total) + score(feature)
+        return self.enlarge[0](self.last(total))
 
 
 class FCN(Segmenter):

@@ -30,7 +30,8 @@ class SegmenterConfig:
 
 class Segmenter(TrainableModel):
     """A backbone whose maps a decoder, called as decoder(pixels, maps), turns into class scores [B, 1 + classes, H, W],
-    background first. A subclass brings the decoder.
+    background first. A subclass brings the decoder, whose `last` gives the last maps before the image's own size or, at
+    that size, before the scores.
     """
 
     stages = ("preprocess", "backbone", "decoder", "postprocess")
@@ -71,7 +72,7 @@ class Segmenter(TrainableModel):
 
     @property
     def feature_layer(self) -> nn.Module:
-        return self.backbone.last
+        return self.decoder.last
 
     def class_scores(self, batch: ImageBatch) -> Tensor:
         """[B, classes]: a class's mean score over the pixels that are named so (Vinogradova et al. 2020, arXiv

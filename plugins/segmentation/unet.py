@@ -57,6 +57,10 @@ class ExpandingPath(nn.Module):
         )
         self.scores = nn.Conv2d(finest, classes, 1)
 
+    @property
+    def last(self) -> nn.Module:
+        return self.levels[0]
+
     def forward(self, pixels: Tensor, features: Sequence[Tensor]) -> Tensor:
         """[B, 3, H, W] and maps [B, channels[i], H / strides[i], W / strides[i]] -> scores [B, classes, H, W]."""
         *skips, x = pixels, *features
