@@ -22,7 +22,8 @@ constexpr int kThreads = 256;
 constexpr int kRows = 32;          // of a tile, in shared memory
 constexpr int kTileThreads = 128;  // along its columns
 constexpr int kColumnGroups = 8;   // warps that share the rows of 32 columns
-constexpr int kBlocksAtLeast = 2;  // per multiprocessor: where nothing is said, ptxas spills at 64 registers
+// Blocks per multiprocessor, at least: where nothing is said, ptxas spills at 64 registers.
+constexpr int kBlocksAtLeast = 2, kTileBlocksAtLeast = 6;
 constexpr int64_t kMostBlocksY = 65535;
 
 template <class T>
@@ -36,7 +37,7 @@ int64_t blocks(int64_t items, int64_t per_block) {
 
 // whole: m is a multiple of kLanes<T>, so that rows begin at multiples of 16 bytes.
 template <bool whole, IouKind kind, class T>
-__global__ void __launch_bounds__(kTileThreads)
+__global__ void __launch_bounds__(kTileThreads, kTileBlocksAtLeast)
     box_iou_kernel(const T* __restrict__ boxes1, int64_t n, const T* __restrict__ boxes2, int64_t m,
                    T* __restrict__ out) {
   constexpr int kOwn = whole ? kLanes<T> : 1;
