@@ -36,7 +36,7 @@ MOBILENET = {"backbone": "mobilenet_v2", "strides": (8, 16, 32)}
 
 @hookimpl
 def register_models(register):
-    for name, paper in (("fcn", FCN), ("unet", UNET)):
+    for name, paper, epochs in (("fcn", FCN, 26), ("unet", UNET, 16)):
         model = ModelSpec(
             name,
             family="segmentation",
@@ -46,7 +46,7 @@ def register_models(register):
             trained_on=("semantic_map",),
             # As FCN's section 4.1 has it: a classifier learns first what things look like, then where they are.
             warm_start="resnet_classifier",
-            recipe=RECIPE,
+            recipe=replace(RECIPE, epochs=epochs),
             weights={"scenes": f"weights/{name}-scenes.safetensors"},
         )
         register(model)
