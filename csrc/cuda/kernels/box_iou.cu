@@ -23,7 +23,7 @@ constexpr int kRows = 32;          // of a tile, in shared memory
 constexpr int kTileThreads = 128;  // along its columns
 constexpr int kColumnGroups = 8;   // warps that share the rows of 32 columns
 // Blocks per multiprocessor, at least: where nothing is said, ptxas spills at 64 registers.
-constexpr int kBlocksAtLeast = 2, kTileBlocksAtLeast = 6;
+constexpr int kBlocksAtLeast = 2, kTileBlocksAtLeast = 5;
 constexpr int64_t kMostBlocksY = 65535;
 
 template <class T>
