@@ -50,7 +50,7 @@ def register_models(register):
             helped_by=("boxes", "labels", "semantic_map"),
             warm_start="resnet_classifier",
             recipe=Recipe(
-                epochs=24,
+                epochs=16,
                 batch_size=8,
                 learning_rate=1e-3,
                 optimizer="adamw",
