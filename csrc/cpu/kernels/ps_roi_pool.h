@@ -42,16 +42,28 @@ struct Planes {
   static constexpr int count = n;
 };
 
+// RoIs whose pixels are on their way to the cache while those of another are added up.
+constexpr int64_t kAhead = 16;
+
 // Calls f(planes, RoI's bin, the first one's offset in a map, its output) for all channels of bin `bin`, and all RoIs.
-template <class F>
-inline void for_each_roi(const Windows& w, int64_t n, int64_t bin, PsBin* sorted, F&& f) {
+template <class T, class F>
+inline void for_each_roi(const Windows& w, int64_t n, int64_t bin, const T* map, PsBin* sorted, F&& f) {
   sort_by_size(w, n, bin, sorted);
-  const int64_t outputs = w.channels / w.bins;
+  const int64_t outputs = w.channels / w.bins, plane = w.bins * w.height * w.width;
   int64_t output = 0;
   const auto take = [&](auto planes) __attribute__((always_inline)) {
     for (; output + planes.count <= outputs; output += planes.count) {
       const int64_t offset = (output * w.bins + bin) * w.height * w.width;
-      for (int64_t k = 0; k < n; ++k) f(planes, sorted[k], offset, output);
+      for (int64_t k = 0; k < n; ++k) {
+        const PsBin& later = sorted[k + kAhead < n ? k + kAhead : k];
+        const T* const first = map + later.first + offset;
+        const int64_t last = (later.rows > 1 ? later.rows - 1 : 0) * w.width;
+        for (int p = 0; p < planes.count; ++p) {
+          __builtin_prefetch(first + p * plane);
+          __builtin_prefetch(first + p * plane + last);
+        }
+        f(planes, sorted[k], offset, output);
+      }
     }
   };
   take(Planes<4>());
@@ -114,7 +126,7 @@ void ps_roi_pool(const Windows& w, int64_t n, bool channels_last, const T* input
         T* const to = tile.data + (output * bins + bin) * n + b.roi;
         means_of_bin<planes.count>(b, input + b.first + offset, w.width, 1, plane, to, bins * n);
       };
-      for_each_roi(w, n, first + bin, sorted.data, mean);
+      for_each_roi(w, n, first + bin, input, sorted.data, mean);
     }
     for (int64_t output = 0; output < outputs; ++output) {
       transpose(tile.data + output * bins * n, bins, n, n, pooled + output * w.bins + first, w.channels);
@@ -144,6 +156,6 @@ void ps_roi_pool_backward(const Windows& w, int64_t n, bool channels_last, const
       const T* const grad = pooled_grad + b.roi * w.channels + output * w.bins + bin;
       spread_to_bin<planes.count>(b, grad, w.bins, input_grad + b.first + offset, w.width, 1, plane);
     };
-    for_each_roi(w, n, bin, sorted.data, spread);
+    for_each_roi<T>(w, n, bin, input_grad, sorted.data, spread);
   }
 }
