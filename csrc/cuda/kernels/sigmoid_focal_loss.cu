@@ -22,6 +22,7 @@ using simt::kAllLanes;
 using simt::kWarp;
 
 constexpr int kThreads = 256;
+constexpr int kBlocksAtLeast = 2;  // per multiprocessor: where nothing is said, ptxas spills at 64 registers
 constexpr int kFinishThreads = 1024;
 
 template <class S>
@@ -82,32 +83,33 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// The losses of a lane's vectors k, k + stride, k + 2 stride, ..., added by halves: one half of them to the other,
-// again and again. A warp's vectors k are the chunk's numbers [k, k + 1) * 32 * N.
-template <int k, int stride, Focus focus, class S, class T>
+// The losses of every stride-th of a lane's vectors, added by halves: one half of them to the other, again and again. A
+// warp's vectors lie side by side. Loops that stay loops: unrolled, a chunk is tens of thousands of instructions.
+template <int stride, Focus focus, class S, class T>
 __device__ __forceinline__ Vector<T, kLanes<S>> sum_of_vectors(const FocalLoss<T>& loss, const S* __restrict__ x,
                                                                const S* __restrict__ t, int64_t first, int64_t n) {
-  constexpr int kVectors = kFocalLossChunk / (kWarp * kLanes<S>);
-  if constexpr (stride < kVectors) {
-    Vector<T, kLanes<S>> sum = sum_of_vectors<k, 2 * stride, focus>(loss, x, t, first, n);
-    const Vector<T, kLanes<S>> other = sum_of_vectors<k + stride, 2 * stride, focus>(loss, x, t, first, n);
+  constexpr int kStep = kWarp * kLanes<S>;
+  Vector<T, kLanes<S>> sum = {};
+  if constexpr (stride < kFocalLossChunk / kStep) {
+#pragma unroll 1
+    for (int half = 0; half < 2; ++half) {
+      const Vector<T, kLanes<S>> other =
+          sum_of_vectors<2 * stride, focus>(loss, x, t, first + half * stride * kStep, n);
 #pragma unroll
-    for (int j = 0; j < kLanes<S>; ++j) sum.at[j] += other.at[j];
-    return sum;
+      for (int j = 0; j < kLanes<S>; ++j) sum.at[j] = half == 0 ? other.at[j] : sum.at[j] + other.at[j];
+    }
   } else {
-    const int64_t i = first + k * kWarp * kLanes<S>;
-    const Vector<S> logits = load_up_to(x, i, n), targets = load_up_to(t, i, n);
-    Vector<T, kLanes<S>> losses;
+    const Vector<S> logits = load_up_to(x, first, n), targets = load_up_to(t, first, n);
 #pragma unroll
     for (int j = 0; j < kLanes<S>; ++j) {
-      losses.at[j] = i + j < n ? focal<0, focus>(widen(logits.at[j]), widen(targets.at[j]), loss) : T(0);
+      if (first + j < n) sum.at[j] = focal<0, focus>(widen(logits.at[j]), widen(targets.at[j]), loss);
     }
-    return losses;
   }
+  return sum;
 }
 
 template <Focus focus, class S, class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kBlocksAtLeast)
     focal_loss_chunks_kernel(FocalLoss<T> loss, const S* __restrict__ x, const S* __restrict__ t, int64_t n,
                              double* __restrict__ sums) {
   const int64_t chunks = (n + kFocalLossChunk - 1) / kFocalLossChunk;
@@ -115,7 +117,7 @@ __global__ void __launch_bounds__(kThreads)
   const int lane = threadIdx.x % kWarp;
   for (int64_t c = int64_t(blockIdx.x) * (kThreads / kWarp) + threadIdx.x / kWarp; c < chunks; c += step) {
     const int64_t first = c * kFocalLossChunk + lane * kLanes<S>;
-    Vector<T, kLanes<S>> sum = sum_of_vectors<0, 1, focus>(loss, x, t, first, n);
+    Vector<T, kLanes<S>> sum = sum_of_vectors<1, focus>(loss, x, t, first, n);
 #pragma unroll
     for (int distance = kWarp / 2; distance > 0; distance /= 2) {
 #pragma unroll
