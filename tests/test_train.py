@@ -149,7 +149,8 @@ def test_a_warm_start_begins_with_what_the_other_model_ships(tmp_path, monkeypat
     registry, source = installed(), f"folders:{tmp_path / 'data'}"
     still = dataclasses.replace(RECIPE, epochs=1, learning_rate=0.0, augment=(), average=None)
     config = {"widths": (4, 4, 4, 4), "blocks": (1, 1, 1), "image_size": 32}
-    first = dataclasses.replace(registry.models["resnet_classifier"], name="first", recipe=still, config=config)
+    own = {"recipe": still, "config": config, "warm_start": None}
+    first = dataclasses.replace(registry.models["resnet_classifier"], name="first", **own)
     second = dataclasses.replace(first, name="second", warm_start="first")
     registry = dataclasses.replace(
         registry,

@@ -36,7 +36,7 @@ MOBILENET = {"backbone": "mobilenet_v2", "strides": (8, 16, 32)}
 
 @hookimpl
 def register_models(register):
-    for name, paper, epochs in (("fcn", FCN, 26), ("unet", UNET, 16)):
+    for name, paper, epochs, warm_start in (("fcn", FCN, 36, None), ("unet", UNET, 12, "fcn")):
         model = ModelSpec(
             name,
             family="segmentation",
@@ -44,8 +44,7 @@ def register_models(register):
             build=f"roibench.plugins.segmentation.{name}:build",
             paper=paper,
             trained_on=("semantic_map",),
-            # As FCN's section 4.1 has it: a classifier learns first what things look like, then where they are.
-            warm_start="resnet_classifier",
+            warm_start=warm_start,
             recipe=replace(RECIPE, epochs=epochs),
             weights={"scenes": f"weights/{name}-scenes.safetensors"},
         )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from roibench.model import TrainableModel, stage
 from roibench.nn.backbones import MobileNetV2, SmallResNet
 from roibench.nn.images import ImageBatch, batch_images
+from roibench.nn.pixel_losses import pixel_losses
 from roibench.nn.truth import VOID, batch_maps
 from roibench.structures import Input, Prediction, Target
 from roibench.tasks import DatasetInfo
@@ -29,9 +30,10 @@ class SegmenterConfig:
 
 
 class Segmenter(TrainableModel):
-    """A backbone whose maps a decoder, called as decoder(pixels, maps), turns into class scores [B, 1 + classes, H, W],
-    background first. A subclass brings the decoder, whose `last` gives the last maps before the image's own size or, at
-    that size, before the scores.
+    """A backbone whose maps a decoder turns into class scores [B, 1 + classes, H, W], background first.
+
+    A subclass brings the decoder, whose `last` gives the last maps before the image's own size or, at that size, before
+    the scores.
     """
 
     stages = ("preprocess", "backbone", "decoder", "postprocess")
@@ -47,6 +49,10 @@ class Segmenter(TrainableModel):
         if isinstance(self.backbone, MobileNetV2):
             self.backbone.load_imagenet()
 
+    def decode(self, pixels: Tensor, maps: Sequence[Tensor]) -> Tensor:
+        """The backbone's maps, finest first, -> class scores. A decoder that needs the pixels, too, overrides this."""
+        return self.decoder(maps)
+
     @torch.inference_mode()
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         with stage("preprocess"):
@@ -54,7 +60,7 @@ class Segmenter(TrainableModel):
         with stage("backbone"):
             features = self.backbone(batch.pixels)
         with stage("decoder"):
-            scores = self.decoder(batch.pixels, features)
+            scores = self.decode(batch.pixels, features)
         with stage("postprocess"):
             return [Prediction(semantic_map=self._map(one, batch, index)) for index, one in enumerate(scores)]
 
@@ -64,7 +70,7 @@ class Segmenter(TrainableModel):
 
     def scores(self, pixels: Tensor) -> Tensor:
         """Normalised [B, 3, H, W] -> [B, 1 + classes, H, W]."""
-        return self.decoder(pixels, self.backbone(pixels))
+        return self.decode(pixels, self.backbone(pixels))
 
     def batch(self, inputs: Sequence[Input]) -> ImageBatch:
         config = self.config
@@ -99,29 +105,6 @@ def check_classes(info: DatasetInfo) -> int:
     if count >= VOID:
         raise ValueError(f"data set {info.name!r} has {count} classes; a semantic map holds {VOID - 1}")
     return count
-
-
-def pixel_losses(scores: Tensor, wanted: Tensor) -> dict[str, Tensor]:
-    """Cross entropy and soft Dice of scores [B, C, H, W] for a batch's maps, int64 [B, H, W] with VOID.
-
-    Together, as in nnU-Net (Isensee et al. 2021): the one is the mean over pixels, most of which are background; the
-    other, 1 - 2 |A B| / (|A| + |B|) (Milletari et al. 2016, arXiv 1606.04797, without the squares), the mean over the
-    classes that the batch holds. Both are 0 where nothing but void is wanted.
-    """
-    classes = scores.shape[1]
-    log_probabilities = scores.float().contiguous().log_softmax(1)  # faster in planes than with classes side by side
-    asked = wanted != VOID
-    surprise = F.nll_loss(log_probabilities, wanted, ignore_index=VOID, reduction="none")
-    bins = torch.where(asked, wanted, classes).flatten()  # the last one is void's
-    true = torch.bincount(bins, minlength=classes + 1)[:classes]
-    right = surprise.new_zeros(classes + 1).scatter_add(0, bins, (-surprise).exp().flatten())[:classes]
-    predicted = (log_probabilities.exp() * asked[:, None]).flatten(2).sum((0, 2))
-    dice = 1 - 2 * right / (predicted + true).clamp(min=1)
-    held = true > 0
-    return {
-        "cross_entropy": surprise.sum() / asked.sum().clamp(min=1),
-        "dice": dice[held].sum() / held.sum().clamp(min=1),
-    }
 
 
 def enlarged_argmax(scores: Tensor, size: tuple[int, int]) -> Tensor:

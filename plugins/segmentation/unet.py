@@ -76,6 +76,9 @@ class UNet(Segmenter):
         backbone = self.backbone
         self.decoder = ExpandingPath(backbone.channels, backbone.strides, config.finest, 1 + classes)
 
+    def decode(self, pixels: Tensor, maps: Sequence[Tensor]) -> Tensor:
+        return self.decoder(pixels, maps)
+
 
 def build(info: DatasetInfo, config: Mapping[str, Any]) -> UNet:
     return UNet(check_classes(info), Config(**config))

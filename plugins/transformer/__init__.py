@@ -48,9 +48,9 @@ def register_models(register):
             ),
             trained_on=("image_label",),
             helped_by=("boxes", "labels", "semantic_map"),
-            warm_start="resnet_classifier",
+            warm_start="fcn",
             recipe=Recipe(
-                epochs=16,
+                epochs=10,
                 batch_size=8,
                 learning_rate=1e-3,
                 optimizer="adamw",

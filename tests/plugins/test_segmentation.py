@@ -12,7 +12,8 @@ from roibench.contract import SegmentationContract
 from roibench.datasets.sources import open_dataset
 from roibench.metrics.semantic_segmentation import mean_iou
 from roibench.nn.images import batch_images
-from roibench.plugins.segmentation.segmenter import VOID, batch_maps, enlarged_argmax, pixel_losses
+from roibench.nn.truth import VOID, batch_maps
+from roibench.plugins.segmentation.segmenter import enlarged_argmax
 from roibench.registry import installed
 from roibench.structures import Input, Target
 from roibench.tasks import DatasetInfo
@@ -81,18 +82,6 @@ def test_void_is_not_learned(name):
     assert torch.allclose(losses(half), torch.stack([-above.log().mean(), dice]), rtol=1e-4)
 
 
-def test_the_losses_are_those_of_the_definitions():
-    scores, wanted = torch.randn(2, 5, 6, 7), torch.randint(0, 4, (2, 6, 7))  # the last class is nowhere
-    wanted[0, :2] = VOID
-    losses = pixel_losses(scores, wanted)
-    assert torch.allclose(losses["cross_entropy"], F.cross_entropy(scores, wanted, ignore_index=VOID))
-    asked, sets = wanted != VOID, []
-    for label in range(4):
-        predicted, true = scores.softmax(1)[:, label][asked], (wanted[asked] == label).float()
-        sets.append(1 - 2 * (predicted * true).sum() / (predicted.sum() + true.sum()))
-    assert torch.allclose(losses["dice"], torch.stack(sets).mean())
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_padding_is_neither_learned_nor_shown(name):
     model = untrained(name)
@@ -150,31 +139,31 @@ def test_fcn_begins_with_its_coarsest_scores_alone():
     model = untrained("fcn")
     pixels = model.batch(noise((128, 128))).pixels
     *finer, coarsest = model.backbone(pixels)
-    scores = model.decoder(pixels, [*finer, coarsest])
-    assert torch.equal(model.decoder(pixels, [*map(torch.randn_like, finer), coarsest]), scores)
-    assert not torch.equal(model.decoder(pixels, [*finer, torch.randn_like(coarsest)]), scores)
+    scores = model.decode(pixels, [*finer, coarsest])
+    assert torch.equal(model.decode(pixels, [*map(torch.randn_like, finer), coarsest]), scores)
+    assert not torch.equal(model.decode(pixels, [*finer, torch.randn_like(coarsest)]), scores)
 
 
 def test_fcn_sums_the_scores_of_all_strides():
     model = untrained("fcn")
     pixels = model.batch(noise((128, 128))).pixels
     features = model.backbone(pixels)
-    before = model.decoder(pixels, features)
+    before = model.decode(pixels, features)
     for score in model.decoder.scores[:-1]:
         torch.nn.init.ones_(score.bias)
     # Each level's constant goes up through what begins as interpolation, and adds up.
-    assert torch.allclose((model.decoder(pixels, features) - before)[..., 32:-32, 32:-32], torch.tensor(2.0), atol=1e-4)
+    assert torch.allclose((model.decode(pixels, features) - before)[..., 32:-32, 32:-32], torch.tensor(2.0), atol=1e-4)
 
 
 def test_unet_joins_the_maps_of_both_paths():
     model = untrained("unet")
     pixels = model.batch(noise((128, 128))).pixels
     maps = [pixels, *model.backbone(pixels)]
-    scores = model.decoder(maps[0], maps[1:])
+    scores = model.decode(maps[0], maps[1:])
     for index in range(len(maps)):
         changed = [one.clone() for one in maps]
         changed[index] += torch.randn_like(changed[index])
-        assert not torch.allclose(model.decoder(changed[0], changed[1:]), scores), f"map {index} doesn't count"
+        assert not torch.allclose(model.decode(changed[0], changed[1:]), scores), f"map {index} doesn't count"
 
 
 def test_unet_is_as_deep_as_it_is_told():
