@@ -1,8 +1,8 @@
 """A residual network (He et al. 2015, arXiv 1512.03385) with global average pooling and one linear layer.
 
 What comes after the last feature maps is linear, so that a class's score is the mean of a map of it: class activation
-mapping (Zhou et al. 2016, arXiv 1512.04150) explains it exactly. Beside the residual network's maps there is
-each class's share of a cell, by FCN's way up to the pixels: its mean is how much of the image a class takes. Images are
+mapping (Zhou et al. 2016, arXiv 1512.04150) explains it exactly. Beside the residual network's maps there is each
+class's share of a cell, by FCN's way up to the pixels: its mean is how much of the image a class takes. Images are
 resized to one size; the aspect is kept, and the padding has no part in the mean.
 
 The class of an image is all that it needs to learn from; where the data set has more, it also learns what each pixel
