@@ -36,7 +36,7 @@ MOBILENET = {"backbone": "mobilenet_v2", "strides": (8, 16, 32)}
 
 @hookimpl
 def register_models(register):
-    for name, paper, epochs, warm_start in (("fcn", FCN, 36, None), ("unet", UNET, 12, "fcn")):
+    for name, paper, epochs, warm_start in (("fcn", FCN, 36, None), ("unet", UNET, 24, "fcn")):
         model = ModelSpec(
             name,
             family="segmentation",
