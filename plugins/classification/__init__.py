@@ -23,7 +23,7 @@ def register_models(register):
             # Where every pixel's class is known, naming pixels teaches much sooner what things look like.
             warm_start="fcn",
             recipe=Recipe(
-                epochs=8,
+                epochs=18,
                 batch_size=8,
                 learning_rate=1e-3,
                 optimizer="adamw",

@@ -28,12 +28,38 @@ def test_a_classs_score_is_the_mean_of_its_map():
     """What class activation mapping rests on: nothing but a mean and one linear layer follows the last features."""
     model = untrained()
     batch = model.batch(ClassifierContract.noise((128, 128), (128, 70)))
-    features, parts = model.features(model.backbone(batch.pixels))
-    assert torch.allclose(features[:, -4:], F.avg_pool2d(parts.softmax(1), 4))
+    features, _ = model.features(model.backbone(batch.pixels), batch)
     torch.nn.init.normal_(model.head.weight)
     maps = torch.einsum("kc,bchw->bkhw", model.head.weight, features)
-    expected = torch.stack([maps[0].mean((1, 2)), maps[1, :, :, :18].mean((1, 2))]) + model.head.bias
-    assert torch.allclose(model.logits(features, batch), expected, atol=1e-5)
+    assert torch.allclose(model.class_scores(batch), maps.mean((2, 3)) + model.head.bias, atol=1e-5)
+
+
+@torch.no_grad()
+def test_attention_goes_to_objects_and_never_to_padding():
+    model = untrained()
+    torch.nn.init.zeros_(model.attention[-1].weight)
+    batch = model.batch(ClassifierContract.noise((128, 128), (128, 70)))
+    features, parts = model.features(model.backbone(batch.pixels), batch)
+    shares = F.avg_pool2d(parts.softmax(1), 4)
+    objects = shares[:, 1:].sum(1, keepdim=True)
+    objects[1, :, :, 18:] = 0
+    mean = objects.mean((2, 3), keepdim=True)
+    assert torch.allclose(features[:, -4:], shares * objects / mean, rtol=1e-3)  # by the objects' shares alone
+    torch.nn.init.normal_(model.attention[-1].weight)
+    learned, _ = model.features(model.backbone(batch.pixels), batch)
+    weights = (learned / features)[:, -4:]
+    assert weights[0].std() > 0.01
+    assert torch.allclose(weights[0, :1].expand(4, -1, -1), weights[0], rtol=1e-3)  # one for all maps of a cell
+    assert learned[1, :, :, 18:].abs().max() == 0
+    assert torch.allclose(learned[:, -4:].sum(1).mean((1, 2)), torch.ones(2))  # their mean is 1
+
+
+@torch.no_grad()
+def test_an_image_of_nothing_is_looked_at_evenly():
+    model = untrained()
+    model.decoder.scores[-1].bias[0] = 1e4  # background, beyond any doubt
+    [one] = model.predict(ClassifierContract.noise((128, 128)))
+    assert one.class_scores.isfinite().all()
 
 
 def test_the_loss_is_cross_entropy_beside_that_of_pixels():
