@@ -60,7 +60,16 @@ def test_percentiles_are_per_image_and_over_all_rounds():
     assert latency.samples == [10, 10, 30, 20]
     assert latency.p50.value == 15 and latency.mean == 17.5
     assert latency.throughput == pytest.approx(6 / 0.1)
-    assert latency.p50.low == 15 and latency.p50.high == 20
+
+
+def test_the_interval_of_the_median_spans_images_that_differ():
+    latency = summarise([Timed([], [0.010, 0.020, 0.030], [1, 1, 1])])
+    assert (latency.p50.low, latency.p50.value, latency.p50.high) == (10, 20, 30)
+
+
+def test_the_interval_of_the_median_spans_rounds_between_which_the_machine_slowed_down():
+    latency = summarise([Timed([], [seconds] * 50, [1] * 50) for seconds in (0.010, 0.020, 0.030)])
+    assert (latency.p50.low, latency.p50.value, latency.p50.high) == (10, 20, 30)
 
 
 def test_an_inner_stage_counts_for_itself_alone_and_nothing_is_lost():

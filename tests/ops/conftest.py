@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from roibench import ops as operators
+from simt import regions
 
 T = TypeVar("T")
 
@@ -104,22 +105,9 @@ def threads():
 
 @pytest.fixture(scope="session")
 def random_map() -> Callable[..., Tensor]:
-    def make(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
-        return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
-
-    return make
+    return regions.random_map
 
 
 @pytest.fixture(scope="session")
 def random_rois() -> Callable[..., Tensor]:
-    """Inside the map, across its border, beside it, smaller than a pixel, reversed, and larger than the map."""
-
-    def make(n: int, images: int, height: float, width: float, seed: int = 1) -> Tensor:
-        generator = torch.Generator().manual_seed(seed)
-        extent = torch.tensor([width, height], dtype=torch.float64)
-        centre = (torch.rand(n, 2, generator=generator, dtype=torch.float64) * 1.4 - 0.2) * extent
-        half = extent * (0.4 * torch.randn(n, 2, generator=generator, dtype=torch.float64) + 0.3)
-        image = torch.randint(0, images, (n, 1), generator=generator)
-        return torch.cat([image, centre - half, centre + half], dim=1)
-
-    return make
+    return regions.random_rois

@@ -67,7 +67,7 @@ def fill_windows(kernels, features: Tensor, grids, rois: Tensor | None, scale: f
     return windows
 
 
-def random_map(*shape: int, dtype: torch.dtype, memory_format=CONTIGUOUS, seed: int = 0) -> Tensor:
+def random_map(*shape: int, dtype: torch.dtype = torch.float64, memory_format=CONTIGUOUS, seed: int = 0) -> Tensor:
     numbers = torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     return numbers.to(dtype).contiguous(memory_format=memory_format)
 

@@ -68,8 +68,8 @@ class Score(_Data):
 class Latency(_Data):
     """Milliseconds per image: decoded image on the host -> final predictions on the host.
 
-    One sample per timed call, divided by the batch size. The interval of the median resamples images with all their
-    rounds. throughput: images per second over the whole timed span.
+    One sample per timed call, divided by the batch size. The interval of the median resamples images and rounds.
+    throughput: images per second over the whole timed span.
     """
 
     p50: Interval

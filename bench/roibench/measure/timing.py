@@ -46,14 +46,17 @@ def time_predictions(
 def summarise(rounds: Sequence[Timed], resamples: int = 1000) -> Latency:
     """Percentiles over all calls of all rounds, in milliseconds per image.
 
-    The 95 % interval of the median resamples images (calls), each with all of its rounds: rounds on one image are not
-    independent of each other.
+    The 95 % interval of the median resamples rounds as well as images (the pigeonhole bootstrap, Owen 2007, arXiv
+    0712.1111): calls on one image are not independent of each other, nor are those of one round, which share the state
+    that the machine was in. One round says nothing of how that state varies.
     """
     seconds = np.array([one.seconds for one in rounds])
     milliseconds = seconds / np.array(rounds[0].counts) * 1000
-    calls = milliseconds.shape[1]
-    draws = np.random.default_rng(0).integers(0, calls, (resamples, calls))
-    medians = [np.median(milliseconds[:, draw]) for draw in draws]
+    generator = np.random.default_rng(0)
+    medians = [
+        np.median(milliseconds[np.ix_(*(generator.integers(0, size, size) for size in milliseconds.shape))])
+        for _ in range(resamples)
+    ]
     p50, p90, p99 = np.percentile(milliseconds, (50, 90, 99))
     low, high = np.percentile(medians, (2.5, 97.5))
     return Latency(
