@@ -118,12 +118,7 @@ class ViT(TrainableModel):
             weights = layer.attention.weights(normed, normed, hiding).float().mean(1)
             rollout = (weights + identity) / 2 @ rollout
             tokens = layer(tokens, bias=hiding)
-        coarse = rollout[:, :1, 1:].unflatten(2, self.positions.shape[1:])
-        fine = F.interpolate(coarse, batch.pixels.shape[2:], mode="bilinear")
-        return [
-            F.interpolate(fine[i : i + 1, :, :height, :width], batch.originals[i], mode="bilinear")[0, 0]
-            for i, (height, width) in enumerate(batch.sizes)
-        ]
+        return batch.to_images(rollout[:, 0, 1:].unflatten(1, self.positions.shape[1:]))
 
     def batch(self, inputs: Sequence[Input]) -> ImageBatch:
         """Images of any sizes, resized to one and padded to squares."""

@@ -9,8 +9,8 @@ from roibench.report.rows import Remark, Row, Table, cells, disturbances, failur
 _MEASURED = ("p50 ms [95 % CI]", "p90 ms", "p99 ms", "images/s", "peak MiB", "GFLOPs", "parameters M", "front")
 _NOTES = (
     "Times are per image, from the decoded image on the host to the final predictions on the host. CI: bootstrap over "
-    "images. Front: no other model of the same setting is as accurate and faster, or as fast and more accurate. "
-    "Accuracies are comparable only at an equal number of images."
+    "images, for times over rounds, too. Front: no other model of the same setting is as accurate and faster, or as "
+    "fast and more accurate. Accuracies are comparable only at an equal number of images."
 )
 
 _EXPLAINED = (
