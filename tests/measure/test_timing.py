@@ -54,6 +54,33 @@ def test_the_precision_holds_around_every_call():
     assert seen == [True] * 3
 
 
+@pytest.mark.parametrize(
+    ("again", "repeats"),
+    [
+        ([1.0, 2.0, 3.0], True),
+        ([1.0, 2.0, 4.0], False),
+        ([1.5, 2.0, 3.0], False),
+        ([1.0, torch.tensor([]), 3.0], False),
+        ([1.0, None, 3.0], False),
+    ],
+)
+def test_a_repeated_pass_is_held_against_the_first_and_keeps_no_predictions(again, repeats):
+    class Says:
+        stages = ()
+
+        def __init__(self, scores):
+            self.scores = iter(scores)
+
+        def predict(self, inputs):
+            score = next(self.scores)
+            return [Prediction(), Prediction(scores=None if score is None else torch.as_tensor(score), captions=("a",))]
+
+    first = time_predictions(Says([1.0, 2.0, 3.0]), INPUTS, nullcontext)
+    second = time_predictions(Says(again), INPUTS, nullcontext, first)
+    assert len(first.predictions) == 6 and second.predictions == []
+    assert second.repeats == repeats and first.repeats
+
+
 def test_percentiles_are_per_image_and_over_all_rounds():
     rounds = [Timed([], [0.010, 0.020], [1, 2]), Timed([], [0.030, 0.040], [1, 2])]
     latency = summarise(rounds)

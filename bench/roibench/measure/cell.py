@@ -107,7 +107,7 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, tell: Callabl
     before = memory_now(device)
     watch, rounds = Watch(spec.threads), []
     for _ in range(spec.rounds):
-        rounds.append(time_predictions(model, batches, precision))
+        rounds.append(time_predictions(model, batches, precision, rounds[0] if rounds else None))
         watch.look()
     memory = Memory(before=before, peak=memory_peak(device))
     predictions = rounds[0].predictions

@@ -1,16 +1,14 @@
 """Was the machine quiet while a cell was timed? Timings can't say by themselves; the operating system can."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from time import monotonic
 
 import numpy as np
 import psutil
-import torch
 
 from roibench.measure.record import Disturbance
 from roibench.measure.timing import Timed
-from roibench.structures import Prediction
 
 STEAL = 0.01  # of the processors' time
 OTHERS = 0.2  # cores: what a machine's own housekeeping may take
@@ -78,7 +76,7 @@ class Watch:
                 if slower is not None and abs(slower) > DRIFT
                 else []
             ),
-            *(["the rounds gave different predictions"] if not _agree(rounds) else []),
+            *(["the rounds gave different predictions"] if not all(one.repeats for one in rounds) else []),
         ]
         return Disturbance(
             steal=stolen, other_cores=others, frequency_fall=fall, drift=slower, warnings=tuple(warnings)
@@ -95,16 +93,3 @@ def drift(rounds: Sequence[Timed]) -> float | None:
     third = max(1, len(rounds) // 3)
     seconds = np.array([one.seconds for one in rounds])
     return float(np.median(seconds[-third:].mean(0) / seconds[:third].mean(0)) - 1)
-
-
-def _agree(rounds: Sequence[Timed]) -> bool:
-    """Whether every round predicted the same, to the last bit."""
-    first = rounds[0].predictions
-    return all(len(one.predictions) == len(first) and all(map(_same, one.predictions, first)) for one in rounds[1:])
-
-
-def _same(one: Prediction, other: Prediction) -> bool:
-    pairs = [(getattr(one, field.name), getattr(other, field.name)) for field in fields(Prediction)]
-    return all(
-        torch.equal(a, b) if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) else a == b for a, b in pairs
-    )

@@ -35,6 +35,11 @@ def cut(prediction: Prediction, rules: TaskRules) -> Prediction:
     return Prediction(**changes, **rest)
 
 
+def same_predictions(some: Sequence[Prediction], others: Sequence[Prediction]) -> bool:
+    """Whether they are as many, and equal to the last bit."""
+    return len(some) == len(others) and all(map(_same, some, others))
+
+
 def save_predictions(path: Path, ids: Sequence[str], predictions: Sequence[Prediction]) -> None:
     """Writes one .npz: `ids`; per field that any prediction fills, FIELD (all values, flat) and FIELD_shapes (int64
     [n, dims], -1 where a prediction lacks it); captions as JSON.
@@ -68,6 +73,13 @@ def load_predictions(path: Path) -> tuple[list[str], list[Prediction]]:
         captions = json.loads(str(arrays["captions"]))
         columns["captions"] = [None if one is None else tuple(one) for one in captions]
     return ids, [Prediction(**{name: column[i] for name, column in columns.items()}) for i in range(len(ids))]
+
+
+def _same(one: Prediction, other: Prediction) -> bool:
+    pairs = [(getattr(one, field.name), getattr(other, field.name)) for field in fields(Prediction)]
+    return all(
+        torch.equal(a, b) if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) else a == b for a, b in pairs
+    )
 
 
 def _split(flat: torch.Tensor, shapes: np.ndarray) -> list[torch.Tensor | None]:

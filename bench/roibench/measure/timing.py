@@ -8,6 +8,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
+from roibench.measure.predictions import same_predictions
 from roibench.measure.record import Interval, Latency, Stage
 from roibench.model import Model, listening
 from roibench.structures import Input, Prediction
@@ -17,29 +18,42 @@ UNMARKED = "(unmarked)"
 
 @dataclass
 class Timed:
-    """One timed pass: predictions in order, seconds per call, and images per call."""
+    """One timed pass: predictions in order, seconds per call, and images per call.
+
+    Of a repeated pass, in place of the predictions, whether they were the first one's again, to the last bit.
+    """
 
     predictions: list[Prediction] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
+    repeats: bool = True
 
 
 def time_predictions(
-    model: Model, batches: Iterable[Sequence[Input]], precision: Callable[[], AbstractContextManager]
+    model: Model,
+    batches: Iterable[Sequence[Input]],
+    precision: Callable[[], AbstractContextManager],
+    first: Timed | None = None,
 ) -> Timed:
     """Runs predict on each batch, the clock running only inside the call.
 
     Predictions are on the host when predict returns, so nothing asynchronous outlives the span. Batches are drawn, and
-    thereby decoded, while the clock stands.
+    thereby decoded, while the clock stands. first: the pass that this one repeats. Its predictions are compared with
+    this one's, which are let go: kept over many passes, thousands of small tensors among the model's large ones keep
+    the allocator from using its memory again, and the model seems to need it.
     """
-    timed = Timed()
+    timed, done = Timed(), 0
     with precision():
         for batch in batches:
             start = perf_counter()
             predictions = model.predict(batch)
             timed.seconds.append(perf_counter() - start)
+            if first is None:
+                timed.predictions.extend(predictions)
+            else:
+                timed.repeats &= same_predictions(predictions, first.predictions[done : done + len(batch)])
             timed.counts.append(len(batch))
-            timed.predictions.extend(predictions)
+            done += len(batch)
     return timed
 
 
