@@ -27,7 +27,6 @@ RECIPE = Recipe(
     augment=("horizontal_flip", "colour_jitter"),
     average=0.99,
 )
-SHORTER = replace(RECIPE, epochs=24)  # begins with FCN's network
 # For a few photographs: the backbone begins with what ImageNet taught it.
 PHOTOGRAPHS = replace(RECIPE, epochs=48, batch_size=4, learning_rate=1e-3, weight_decay=0.02, warmup_steps=100)
 MOBILENET = {"backbone": "mobilenet_v2", "strides": (8, 16, 32)}
@@ -35,7 +34,10 @@ MOBILENET = {"backbone": "mobilenet_v2", "strides": (8, 16, 32)}
 
 @hookimpl
 def register_models(register):
-    for name, paper, recipe, warm_start in (("fcn", FCN, RECIPE, None), ("unet", UNET, SHORTER, "fcn")):
+    for name, paper, recipe, warm_start in (
+        ("fcn", FCN, RECIPE, None),
+        ("unet", UNET, replace(RECIPE, epochs=24), "fcn"),
+    ):
         model = ModelSpec(
             name,
             family="segmentation",

@@ -9,11 +9,11 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 import pytest
+import random_regions
 import torch
 from torch import Tensor
 
 from roibench import ops as operators
-from simt import regions
 
 T = TypeVar("T")
 
@@ -105,9 +105,9 @@ def threads():
 
 @pytest.fixture(scope="session")
 def random_map() -> Callable[..., Tensor]:
-    return regions.random_map
+    return random_regions.random_map
 
 
 @pytest.fixture(scope="session")
 def random_rois() -> Callable[..., Tensor]:
-    return regions.random_rois
+    return random_regions.random_rois

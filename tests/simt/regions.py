@@ -67,21 +67,6 @@ def fill_windows(kernels, features: Tensor, grids, rois: Tensor | None, scale: f
     return windows
 
 
-def random_map(*shape: int, dtype: torch.dtype = torch.float64, memory_format=CONTIGUOUS, seed: int = 0) -> Tensor:
-    numbers = torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return numbers.to(dtype).contiguous(memory_format=memory_format)
-
-
-def random_rois(n: int, images: int, height: int, width: int, seed: int = 1) -> Tensor:
-    """Inside the map, across its border, beside it, smaller than a pixel, reversed, and larger than the map."""
-    generator = torch.Generator().manual_seed(seed)
-    extent = torch.tensor([width, height], dtype=torch.float64)
-    centre = (torch.rand(n, 2, generator=generator, dtype=torch.float64) * 1.4 - 0.2) * extent
-    half = extent * (0.4 * torch.randn(n, 2, generator=generator, dtype=torch.float64) + 0.3)
-    image = torch.randint(0, images, (n, 1), generator=generator)
-    return torch.cat([image, centre - half, centre + half], dim=1)
-
-
 def nasty_rois(images: int, n: int = 60) -> Tensor:
     numbers = [0.0, 2.0, 3.5, 0.5, -0.5, 1e-30, -3.0, 7.0, 1e4, -1e4, 3e7, -3e7, 1e15, -1e15, 3e38, -3e38]
     numbers += [math.inf, -math.inf, math.nan]

@@ -5,11 +5,12 @@ from itertools import chain
 
 import pytest
 import torch
+from random_regions import random_map, random_rois
 from torch import Tensor
 
 import roibench.ops  # noqa: F401 - declares the operators
 from simt import regions
-from simt.regions import CHANNELS_LAST, CONTIGUOUS, foreign_rois, in_memory, nasty_rois, random_map, random_rois
+from simt.regions import CHANNELS_LAST, CONTIGUOUS, foreign_rois, in_memory, nasty_rois
 
 each_format = pytest.mark.parametrize("memory_format", [CONTIGUOUS, CHANNELS_LAST], ids=["nchw", "nhwc"])
 each_sharing = pytest.mark.parametrize("by_warp", [False, True], ids=["by threads", "by warps"])

@@ -6,12 +6,13 @@ from ctypes import c_bool, c_int, c_int64, c_void_p
 
 import pytest
 import torch
+from random_regions import random_map, random_rois
 from torch import Tensor
 
 from roibench import ops
 from simt import regions
 from simt.kernels import NAMES
-from simt.regions import CHANNELS_LAST, CONTIGUOUS, foreign_rois, in_memory, nasty_rois, random_map, random_rois
+from simt.regions import CHANNELS_LAST, CONTIGUOUS, foreign_rois, in_memory, nasty_rois
 
 each_format = pytest.mark.parametrize("memory_format", [CONTIGUOUS, CHANNELS_LAST], ids=["nchw", "nhwc"])
 each_ratio = pytest.mark.parametrize("ratio", [-1, 1, 2, 9])
