@@ -14,7 +14,12 @@ ifneq ($(wildcard ../shared/data),)
 export ROIBENCH_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: help bench test test-simd test-asan test-cuda test-mutants sass lint format train clean
+# Tests in as many processes as there are cores, each computing with one thread; JOBS=0 runs them in one.
+JOBS ?= logical
+LEVELS ?= v2 v3 v4
+
+.PHONY: help bench test test-simd test-asan test-cuda test-mutants test-versions build-cuda sass check check-all lint format \
+  train clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -24,13 +29,13 @@ bench: $(VENV)/.ready ## measure every model: speed and accuracy, table and plot
 	$(VENV)/bin/pytest bench --benchmark-only $(ARGS)
 
 test: $(VENV)/.ready ## run the tests
-	$(VENV)/bin/pytest tests $(ARGS)
+	$(VENV)/bin/pytest tests -n $(JOBS) $(ARGS)
 
 test-simd: $(VENV)/.ready ## run the operators' tests at every SIMD level that this machine has
-	@for level in v2 v3 v4; do \
+	@for level in $(LEVELS); do \
 	  if ROIBENCH_SIMD=$$level $(VENV)/bin/python -c 'import roibench.ops' 2>/dev/null; then \
 	    echo "SIMD level $$level"; \
-	    ROIBENCH_SIMD=$$level $(VENV)/bin/pytest tests/ops -q -k 'not test_build and not test_accelerate' $(ARGS) || exit 1; \
+	    ROIBENCH_SIMD=$$level $(VENV)/bin/pytest tests/ops -q -n $(JOBS) -k 'not test_build and not test_accelerate' $(ARGS) || exit 1; \
 	  else echo "SIMD level $$level: not on this machine"; fi; \
 	done
 
@@ -38,19 +43,39 @@ test-asan: $(VENV)/.ready ## run the operators' tests on a build with AddressSan
 	ROIBENCH_CUDA=0 ROIBENCH_SANITIZE=1 $(VENV)/bin/python setup.py -q build --build-base build/asan --build-lib build/asan/lib
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
 	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONPATH=build/asan/lib \
-	  $(VENV)/bin/pytest tests/ops -p no:cacheprovider $(ARGS)
+	  $(VENV)/bin/pytest tests/ops -q -n $(JOBS) -p no:cacheprovider $(ARGS)
 
 # The CUDA kernels without a GPU: tests/simt/README.md.
 SIMT := PYTHONPATH=tests $(VENV)/bin/python -m
+CUDA_BUILD := --build-lib build/cuda --build-temp build/cuda-temp
 
 test-cuda: $(VENV)/.ready ## run the CUDA kernels on the emulator: nvcc's PTX, and under sanitizers (ARGS="sm_80 -- -k nms")
 	$(SIMT) simt.lanes $(ARGS)
 
-test-mutants: $(VENV)/.ready ## plant bugs in the CUDA kernels: each must be found (ARGS=--all asks every lane)
+test-mutants: $(VENV)/.ready ## plant bugs in the CUDA kernels: each must be found (ARGS="test_nms.py", or --all for every lane)
 	$(SIMT) simt.mutants $(ARGS)
 
 sass: $(VENV)/.ready ## registers, shared memory, occupancy, 128-bit accesses of the CUDA kernels, and their rules
 	$(SIMT) simt.sass
+
+build-cuda: $(VENV)/.ready ## build the operators with CUDA, beside those in use, and load them
+	ROIBENCH_CUDA=1 $(VENV)/bin/python setup.py -q build_ext $(CUDA_BUILD)
+	$(VENV)/bin/python -c 'import sys, torch; sys.path.insert(0, "build/cuda/roibench"); import _C; print(_C.build_info()); \
+	  sys.exit(not _C.build_info()["cuda"])'
+
+check: $(VENV)/.ready ## run those slow checks whose sources have changed since they passed last
+	$(VENV)/bin/python .ci/checks.py
+
+check-all: $(VENV)/.ready ## run every slow check: SIMD levels, sanitizers, CUDA build, machine code, emulator, planted bugs
+	$(VENV)/bin/python .ci/checks.py --all
+
+# The oldest and the newest of everything that pyproject.toml allows, each in an environment and a copy of its own.
+# uv doesn't look at pip's constraints, so that no machine's own pins stand between.
+PYTHON_OLDEST ?= python3.11
+PYTHON_NEWEST ?= python3.13
+test-versions: test-oldest test-newest ## build and test with the oldest and the newest versions that are allowed
+test-oldest test-newest: test-%: $(VENV)/.uv
+	UV=$(abspath $(VENV))/bin/uv .ci/versions $* $(if $(filter oldest,$*),$(PYTHON_OLDEST),$(PYTHON_NEWEST))
 
 lint: $(VENV)/.ready $(VENV)/.lint ## check style: ruff and clang-format
 	$(VENV)/bin/ruff check .
@@ -94,6 +119,10 @@ $(VENV)/.ready: $(VENV)/.build-tools pyproject.toml setup.py $(CSRC)
 
 $(VENV)/.lint: $(VENV)/.created pyproject.toml
 	$(PIP) install -q 'ruff>=0.17,<0.18' 'clang-format>=23,<24'
+	@touch $@
+
+$(VENV)/.uv: $(VENV)/.created
+	$(PIP) install -q 'uv>=0.9,<1'
 	@touch $@
 
 $(VENV)/.pretrained: $(VENV)/.ready requirements-pretrained.txt

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from filelock import FileLock
+
 from simt.ptx import translate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -160,13 +162,16 @@ def _digest(parts: Iterable[str]) -> str:
 
 
 def _made(stem: str, suffix: str, ingredients: Iterable[str], command: Callable[[Path], list[str]]) -> Path:
-    """The file that `command(out)` makes; made only if no file of the same ingredients is there."""
+    """The file that `command(out)` makes; made only if no file of the same ingredients is there, by one process."""
     made = CACHE / f"{stem}-{_digest([*ingredients, _compilers()])}{suffix}"
     if made.exists():
         return made
     CACHE.mkdir(parents=True, exist_ok=True)
-    unfinished = made.with_name(f"{os.getpid()}-{made.name}")
-    ran = tool(command(unfinished))
-    if ran.returncode:
-        raise RuntimeError(f"{' '.join(command(unfinished))}\n{ran.stderr}")
-    return unfinished.replace(made)  # whole, or not at all
+    with FileLock(made.with_name(f".{made.name}.lock")):
+        if made.exists():
+            return made
+        unfinished = made.with_name(f"{os.getpid()}-{made.name}")
+        ran = tool(command(unfinished))
+        if ran.returncode:
+            raise RuntimeError(f"{' '.join(command(unfinished))}\n{ran.stderr}")
+        return unfinished.replace(made)  # whole, or not at all

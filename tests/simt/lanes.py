@@ -21,7 +21,7 @@ BEYOND_THE_PLAIN_ONE = [
 def pytest(lane: Lane, arguments: list[str], **options) -> subprocess.CompletedProcess:
     """Runs pytest in the lane; options are subprocess.run's."""
     environment = {**os.environ, "ROIBENCH_SIMT": str(lane), "OMP_NUM_THREADS": "1", **options.pop("env", {})}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *arguments]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-n", "logical", *arguments]
     return subprocess.run(command, env=environment, cwd=ROOT, **options)
 
 

@@ -1,4 +1,5 @@
-"""Seeded bugs: is each found by a lane? `python -m simt.mutants [--all] [PART OF A NAME]`, see mutants.toml.
+"""Seeded bugs: is each found by a lane? `python -m simt.mutants [--all] [TEST FILE OR PART OF A NAME ...]`, see
+mutants.toml.
 
 Lanes are tried from the cheapest on, up to the first that finds the bug; with --all, every one. A mutant is found where
 a lane's tests of its operator fail that pass without it.
@@ -77,7 +78,7 @@ def paths(tests: str) -> list[str]:
 
 def main() -> None:
     arguments = [a for a in sys.argv[1:] if a != "--all"]
-    mutants = [m for m in all_mutants() if not arguments or arguments[0] in m.name]
+    mutants = [m for m in all_mutants() if not arguments or any(a in m.name or a in m.tests.split() for a in arguments)]
     lanes = [lane for lane in LANES if not lane.missing]
     print(f"{'mutant':70}" + "".join(f"{lane!s:>16}" for lane in lanes), flush=True)
     survivors = []
