@@ -19,6 +19,7 @@ from pycocotools.coco import COCO
 from roibench.datasets.bad_data import BadData, BadDataError
 from roibench.datasets.coco import open_coco, target
 from roibench.datasets.coco_json import _decompress, read_annotations
+from roibench.datasets.sources import open_dataset
 from roibench.registry import installed
 
 SQUARE = np.zeros((30, 40), np.uint8)
@@ -153,6 +154,123 @@ def test_a_single_file_finds_its_images_beside_it(folder):
     assert (len(data), data.info.split) == (1, "anything")
 
 
+def test_a_single_file_may_be_told_where_its_images_lie(folder, tmp_path_factory):
+    file = folder / "annotations" / "instances_val.json"
+    far = tmp_path_factory.mktemp("far, away") / "photos@home"
+    far.mkdir()
+    (folder / "val" / "one.jpg").rename(far / "one.jpg")
+    data = open_dataset(f"coco:{file}:{far}@test", installed())
+    assert (len(data), data.info.split, data[0].input.id) == (1, "test", "7")
+    file.write_text(json.dumps(document(thing(), images=[image(file_name="val/one.jpg")])))
+    assert len(open_coco(f"{file}:{far}", "val")) == 1, "its last part"
+    with pytest.raises(ValueError, match=r"far, away0/none: no such folder, in coco:FILE.json:IMAGES"):
+        open_coco(f"{file}:{far.parent / 'none'}", "val")
+    with pytest.raises(ValueError, match=r"none\.json: no such file, in coco:FILE.json:IMAGES"):
+        open_coco(f"{folder}/none.json:{far}", "val")
+    with pytest.raises(BadDataError, match=r"photos@home/gone\.jpg: missing"):
+        write(folder, document(thing(), images=[image(file_name="gone.jpg")]))
+        open_coco(f"{file}:{far}", "val")
+
+
+ONE = [1, 1.0, "1", "1.0", " 1 "]
+
+
+@pytest.mark.parametrize("there", ONE)
+@pytest.mark.parametrize("here", ONE)
+def test_an_id_is_the_same_as_a_number_and_as_text(folder, here, there):
+    entry = thing(image_id=there, category_id=there)
+    content = document(entry, images=[image(here)], categories=[{"id": here, "name": "cat"}])
+    write(folder, content)
+    (sample,) = open_coco(str(folder), "val")
+    assert (sample.input.id, sample.target.labels.tolist()) == ("1", [0])
+    write(folder, content | {"images": [image(here), image(there)]})
+    with pytest.raises(BadDataError, match=r"images\[1\]: id 1 is there already"):
+        open_coco(str(folder), "val")
+
+
+@pytest.mark.parametrize("id", [True, 1.5, float("nan"), [1], {}, None])
+def test_an_id_that_is_none_is_reported(folder, id):
+    write(folder, document(thing(), thing(id)))
+    with pytest.raises(BadDataError, match=r"annotations\[1\] has no id that is a whole number or text"):
+        open_coco(str(folder), "val")
+    write(folder, document(thing(), thing(2, image_id=id)))
+    with pytest.raises(BadDataError, match=r"annotation 2: image .* is unknown"):
+        open_coco(str(folder), "val")
+
+
+def test_categories_are_ordered_as_numbers_then_as_text(folder):
+    ids = [10, -2, 9, "b", -10, 0, "a", "11", 8.0]
+    write(folder, document(thing(category_id=9), categories=[{"id": id, "name": f"<{id}>"} for id in ids]))
+    names = open_coco(str(folder), "val").info.classes
+    assert names == ("<-10>", "<-2>", "<0>", "<8.0>", "<9>", "<10>", "<11>", "<a>", "<b>")
+
+
+@pytest.mark.parametrize("size", [(40.0, 30.0), ("40", "30"), (40, 30.0)])
+def test_whole_numbers_may_be_written_with_a_point(folder, size):
+    write(folder, document(thing(), images=[image(width=size[0], height=size[1])]))
+    assert open_coco(str(folder), "val").info.image_size == (30, 40)
+
+
+@pytest.mark.parametrize("width", [True, 40.5, "wide", None, -40, float("nan"), float("inf"), [40], 10**400])
+def test_a_width_that_is_none_is_reported(folder, width):
+    write(folder, document(thing(), images=[image(), image(8, width=width)]))
+    with pytest.raises(BadDataError, match=r"image 8: (needs file_name, height and width|says )"):
+        open_coco(str(folder), "val")
+
+
+CROWDS = {
+    0: False,
+    1: True,
+    False: False,
+    "0": False,
+    "1": True,
+    "false": False,
+    "True": True,
+    "no": False,
+    "1.0": True,
+}
+
+
+@pytest.mark.parametrize("written", [*CROWDS, False, True, 0.0, 1.0, None])
+def test_iscrowd_is_read_however_it_is_spelled(folder, written):
+    write(folder, document(thing(2), thing(iscrowd=written)))
+    assert open_coco(str(folder), "val")[0].target.crowd.tolist() == [False, bool(CROWDS.get(written))]
+
+
+def test_a_file_with_a_byte_order_mark_is_read(folder):
+    file = folder / "annotations" / "instances_val.json"
+    text = file.read_text()
+    for encoding in ("utf-8-sig", "utf-16"):
+        file.write_text(text, encoding=encoding)
+        assert open_coco(str(folder), "val").info.classes == ("ant", "cat", "dog")
+
+
+NOT_READABLE = {
+    "Latin-1": (
+        '{"images": [], "x": "caf\xe9"}'.encode("latin-1"),
+        "can't be read: 'utf-8' codec can't decode byte 0xe9",
+    ),
+    "nested without end": (b"[" * 100_000, "can't be read: maximum recursion depth exceeded"),
+    "endless number": (b'{"images": [' + b"9" * 5000 + b"]}", "can't be read: Exceeds the limit"),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_READABLE)
+def test_json_that_cannot_be_read_is_named(folder, kind):
+    content, message = NOT_READABLE[kind]
+    file = folder / "annotations" / "instances_val.json"
+    file.write_bytes(content)
+    with pytest.raises(BadDataError, match=f"{file}: {message}"):
+        open_coco(str(folder), "val", "skip")
+
+
+def test_runs_may_be_written_with_points(folder):
+    runs = {"size": [30.0, 40.0], "counts": [float(run) for run in RUNS["counts"]]}
+    for outline in (runs, COMPRESSED | {"size": [30.0, 40.0]}):
+        write(folder, document(thing(segmentation=outline)))
+        assert np.array_equal(open_coco(str(folder), "val")[0].target.masks.numpy(), SQUARE[None].astype(bool))
+
+
 def test_a_split_is_found_without_its_year(folder):
     (folder / "annotations" / "instances_val.json").rename(folder / "annotations" / "instances_val2017.json")
     assert len(open_coco(str(folder), "val")) == 1
@@ -192,15 +310,28 @@ def test_a_data_set_can_be_sent_to_a_worker(folder):
 BAD_ANNOTATIONS = {
     "degenerate": (thing(5, bbox=(5, 5, 0, 9)), r"cat: bbox \[5, 5, 0, 9\] is degenerate"),
     "inverted": (thing(5, bbox=(5, 5, -2, 9)), r"cat: bbox \[5, 5, -2, 9\] is inverted"),
-    "outside": (thing(5, bbox=(30, 5, 10.1, 9)), r"cat: bbox .* is outside of the image of 40x30"),
-    "negative": (thing(5, bbox=(-1, 5, 10, 9)), r"cat: bbox .* is outside of the image of 40x30"),
+    "outside": (thing(5, bbox=(30, 5, 11.1, 9)), r"cat: bbox .* is outside of the image of 40x30"),
+    "negative": (thing(5, bbox=(-1.1, 5, 10, 9)), r"cat: bbox .* is outside of the image of 40x30"),
     "not a number": (thing(5, bbox=(float("nan"), 5, 10, 9)), "cat: bbox .* is not finite"),
     "infinite": (thing(5, bbox=(1, 5, 10, float("inf"))), "cat: bbox .* is not finite"),
     "text": (thing(5, bbox="1234"), "cat: bbox without four numbers"),
     "three": (thing(5, bbox=(1, 2, 3)), r"cat: bbox without four numbers: \[1, 2, 3\]"),
     "category": (thing(5, category_id=3), "category 3 is unknown"),
     "image": (thing(5, image_id=99), "image 99 is unknown"),
-    "area": (thing(5, area=float("nan")), "cat: area nan is no area"),
+    "beyond floats": (thing(5, bbox=(10**400, 5, 10, 9)), r"cat: bbox \[1000*\.\.\. \(\d+ characters\) is not finite"),
+    "yes": (thing(5, bbox=(True, 5, 10, 9)), r"cat: bbox without four numbers: \[True, 5, 10, 9\]"),
+    "number as text": (thing(5, bbox=("1", 5, 10, 9)), "cat: bbox without four numbers"),
+    "crowd": (thing(5, iscrowd="maybe"), "cat: iscrowd 'maybe' is neither yes nor no"),
+    "crowds": (thing(5, iscrowd=2), "cat: iscrowd 2 is neither yes nor no"),
+    "area beyond float32": (thing(5, area=1e300), r"cat: area 1e\+300 is no area in an image of 40x30"),
+    "area beyond floats": (thing(5, area=10**400), r"cat: area 1000*\.\.\. \(\d+ characters\) is no area"),
+    "area beyond the image": (thing(5, area=32 * 42 + 1), "cat: area 1345 is no area in an image of 40x30"),
+    "area as text": (thing(5, area="50"), "cat: area '50' is no area"),
+    "area as a boolean": (thing(5, area=True), "cat: area True is no area"),
+    "polygon of booleans": (thing(5, segmentation=[[True] * 6]), "cat: polygon without three or more x, y pairs"),
+    "polygon beyond floats": (thing(5, segmentation=[[10**400] * 6]), "cat: polygon far outside"),
+    "runs of halves": (thing(5, segmentation=RUNS | {"counts": [599.5, 600.5]}), "cat: runs that do not add up"),
+    "area": (thing(5, area=float("nan")), "cat: area nan is no area in an image of 40x30"),
     "two corners": (thing(5, segmentation=[[1, 2, 3, 4]]), "cat: polygon without three or more x, y pairs"),
     "far": (thing(5, segmentation=[[1, 2, 3, 4, 5, 1e12]]), "cat: polygon far outside"),
     "endless": (thing(5, segmentation=[[1, 2, 3, 4, 5, float("nan")]]), "cat: polygon far outside"),
@@ -228,7 +359,7 @@ def test_a_bad_annotation_is_reported_with_file_and_id_and_skipped_alone(folder,
 
 BAD_DOCUMENTS = {
     "annotation id": (document(thing(), thing(bbox=(0, 0, 1, 1))), r"annotations\[1\]: id 1 is there already"),
-    "no annotation id": (document(thing(), {"bbox": [0, 0, 1, 1]}), r"annotations\[1\] has no id"),
+    "no annotation id": (document(thing(), {"bbox": [0, 0, 1, 1]}), r"annotations\[1\] has no id that"),
     "image id": (document(thing(), images=[image(), image()]), r"images\[1\]: id 7 is there already"),
     "image size": (document(thing(), images=[image(), image(8, height=0)]), "image 8: needs file_name, height and"),
     "category id": (document(thing(), categories=[*CATEGORIES, CATEGORIES[0]]), r"categories\[3\]: id 18 is there"),
@@ -255,6 +386,9 @@ BAD_POSES = {
     "short": (thing(keypoints=[1, 2]), "annotation 1: keypoints want x, y and 0, 1 or 2 per joint"),
     "visibility": (thing(keypoints=[3, 4, 5, 0, 0, 0]), "annotation 1: keypoints want"),
     "not finite": (thing(keypoints=[float("nan"), 4, 2, 0, 0, 0]), "annotation 1: keypoints want"),
+    "beyond float32": (thing(keypoints=[1e300, 4, 2, 0, 0, 0]), "annotation 1: keypoints want"),
+    "beyond floats": (thing(keypoints=[10**400, 4, 2, 0, 0, 0]), "annotation 1: keypoints want"),
+    "booleans": (thing(keypoints=[3, 4, True, 0, 0, 0]), "annotation 1: keypoints want"),
     "unknown": (thing(6, keypoints=[3, 4, 2, 0, 0, 0]), "annotation 6: instances_val.json has no such annotation"),
 }
 
@@ -294,7 +428,7 @@ def test_what_is_no_coco_and_no_split_is_refused(folder, tmp_path):
         open_coco(str(tmp_path / "val"), "val")
     with pytest.raises(ValueError, match="has no split 'test'; it has: val"):
         open_coco(str(folder), "test")
-    with pytest.raises(ValueError, match="on_bad_data: want fail or skip, got 'ignore'"):
+    with pytest.raises(ValueError, match="on_bad_data: want one of fail, skip, clip, got 'ignore'"):
         open_coco(str(folder), "val", on_bad_data="ignore")
     for content, key in (([], "images"), ({"images": []}, "annotations")):
         write(folder, content)

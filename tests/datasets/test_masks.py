@@ -137,12 +137,12 @@ def tear_labels(folder):
 
 def colour_labels(folder):
     add(folder, "val", "bad", [[0, 0, 0, 0]] * 3, mode="RGB")
-    return r"valannot/bad\.png: is RGB: labels want one 8-bit channel"
+    return r"valannot/bad\.png: can't be read: RGB: labels want one channel"
 
 
 def change_size(folder):
     add(folder, "val", "bad", [[0, 0, 0, 0]] * 3, size=(4, 3))
-    return r"valannot/bad\.png: has 4x3 pixels; the image has 3x4"
+    return r"valannot/bad\.png: says 4x3 pixels; .*val/bad\.png has 3x4"
 
 
 def invent_a_label(folder):
@@ -181,7 +181,7 @@ def test_what_is_no_such_folder_and_no_split_is_refused(folder):
         open_masks(str(folder / "val"), "val")
     with pytest.raises(ValueError, match="it has: none"):
         open_masks(str(folder / "absent"), "val")
-    with pytest.raises(ValueError, match="on_bad_data: want fail or skip, got 'ignore'"):
+    with pytest.raises(ValueError, match="on_bad_data: want one of fail, skip, clip, got 'ignore'"):
         open_masks(str(folder), "val", on_bad_data="ignore")
     name_labels(folder, *map(str, range(256)))
     with pytest.raises(ValueError, match=r"classes\.txt names 256 labels"):

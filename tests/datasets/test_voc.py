@@ -1,6 +1,5 @@
 """The Pascal VOC adapter, on small folders made here and on the blood cells of BCCD."""
 
-import math
 import os
 import pickle
 from pathlib import Path
@@ -8,11 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
-from roibench.datasets.bad_data import BadData, BadDataError, box_problem
+from roibench.datasets.bad_data import BadDataError
 from roibench.datasets.voc import open_voc
 from roibench.registry import installed
 
@@ -112,8 +109,8 @@ def test_a_data_set_can_be_sent_to_a_worker(folder):
 BAD_OBJECTS = {
     "degenerate": (thing(box=(5, 5, 5, 9)), r"cat: box \(5.0, 5.0, 5.0, 9.0\) is degenerate"),
     "inverted": (thing(box=(20, 5, 5, 9)), r"cat: box \(20.0, 5.0, 5.0, 9.0\) is inverted"),
-    "outside": (thing(box=(30, 5, 41, 9)), r"cat: box .* is outside of the image of 40x30"),
-    "counted from 0": (thing(box=(0, 5, 10, 9)), r"cat: box .* is outside of the image of 40x30"),
+    "outside": (thing(box=(30, 5, 41.1, 9)), r"cat: box .* is outside of the image of 40x30"),
+    "negative": (thing(box=(-0.1, 5, 10, 9)), r"cat: box .* is outside of the image of 40x30"),
     "not a number": (thing(box=("nan", 5, 10, 9)), r"cat: box .* is not finite"),
     "infinite": (thing(box=(1, 5, "inf", 9)), r"cat: box .* is not finite"),
     "text": (thing(box=("left", 5, 10, 9)), r"cat: box without four numbers: xmin=left, ymin=5, xmax=10, ymax=9"),
@@ -163,7 +160,7 @@ def garble_image(folder):
 
 def change_size(folder):
     Image.new("RGB", (41, 30)).save(folder / "JPEGImages" / "bad.jpg")
-    return r"Annotations/bad.xml: says that the image has 40x30 pixels; it has 41x30"
+    return r"Annotations/bad.xml: says 40x30 pixels; .*/JPEGImages/bad.jpg has 41x30"
 
 
 @pytest.mark.parametrize("harm", [break_xml, empty_xml, remove_xml, remove_image, garble_image, change_size])
@@ -202,41 +199,18 @@ def test_other_splits_count_for_classes_alone(folder):
         open_voc(str(folder), "test")
 
 
-def test_an_image_that_breaks_off_is_reported_when_it_is_decoded(folder):
-    file = folder / "JPEGImages" / "one.jpg"
-    file.write_bytes(file.read_bytes()[:-300])
-    data = open_voc(str(folder), "test")
-    with pytest.raises(BadDataError, match=r"one\.jpg: can't be decoded"):
-        data[0]
-
-
 def test_what_is_no_voc_folder_and_no_split_is_refused(folder, tmp_path):
-    with pytest.raises(ValueError, match="is no Pascal VOC folder: it has no ImageSets/Main"):
+    with pytest.raises(ValueError, match="is no Pascal VOC folder: it has neither ImageSets/Main nor XML"):
         open_voc(str(tmp_path / "JPEGImages"), "test")
     with pytest.raises(ValueError, match="has no split 'val'; it has: test, train"):
         open_voc(str(folder), "val")
-    with pytest.raises(ValueError, match="on_bad_data: want fail or skip, got 'ignore'"):
+    with pytest.raises(ValueError, match="on_bad_data: want one of fail, skip, clip, got 'ignore'"):
         open_voc(str(folder), "test", on_bad_data="ignore")
 
 
 def test_per_class_split_files_and_repeated_names_do_no_harm(folder):
     (folder / "ImageSets" / "Main" / "cat_test.txt").write_text("one  1\none  1\n\n")
     assert len(open_voc(str(folder), "cat_test")) == 1
-
-
-coordinates = st.floats(allow_nan=True, allow_infinity=True) | st.integers(-3, 12).map(float)
-
-
-@given(box=st.tuples(*[coordinates] * 4))
-def test_a_box_without_a_problem_is_finite_has_an_area_and_lies_in_the_image(box):
-    x1, y1, x2, y2 = box
-    sound = all(map(math.isfinite, box)) and 0 <= x1 < x2 <= 10 and 0 <= y1 < y2 <= 8
-    assert (box_problem(box, 10, 8) is None) == sound
-
-
-def test_settling_without_problems_is_silent(recwarn):
-    assert BadData("fail").settle() == ()
-    assert not recwarn
 
 
 @pytest.fixture(scope="module")
