@@ -1,4 +1,4 @@
-"""Boxes at the border and beyond: one tolerance for every adapter, on all four sides; clipping where it is asked for."""
+"""Boxes at the border and beyond: one tolerance for every adapter, on all four sides; clipping where asked for."""
 
 import json
 import math

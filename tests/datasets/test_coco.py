@@ -221,7 +221,6 @@ def test_a_width_that_is_none_is_reported(folder, width):
 CROWDS = {
     0: False,
     1: True,
-    False: False,
     "0": False,
     "1": True,
     "false": False,

@@ -8,7 +8,7 @@ Public sets differ from that. What opens, of a folder PATH:
 - Where there are none either, or they are called Annotations or annotations, all XML files, in there or in PATH, are
   one split: it opens as `val` (what a model is scored on), `test` or `all`, never as `train`.
 
-An image lies in PATH/JPEGImages, PATH/images or beside its XML file, under the XML file's name; else under the
+An image lies in PATH/JPEGImages, PATH/images, beside its XML file or in PATH, under the XML file's name; else under the
 <filename> that this gives, in the same folders or in PATH/<folder>.
 
 VOC counts pixels from 1 and includes both ends, so a box becomes (xmin - 1, ymin - 1, xmax, ymax) in pixel corners. By
@@ -237,7 +237,7 @@ def _parse_xml(text: str) -> tuple[Element, dict[Element, int]]:
 def _locate(root: Path, name: str, annotation: _Annotation, indexes: dict[Path, Mapping[str, Path]]) -> Path:
     """Where an annotation's image lies; where it should, if it lies nowhere. indexes: images by stem, per folder."""
     inner, stem = Path(name).parent, Path(name).name
-    folders = [*(root / images / inner for images in _IMAGES), annotation.file.parent]
+    folders = [*(root / images / inner for images in _IMAGES), annotation.file.parent, root]
     for folder in folders:
         if folder not in indexes:
             files = images_in(folder) if folder.is_dir() else []
