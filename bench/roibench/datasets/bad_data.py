@@ -1,12 +1,11 @@
 """What to do about broken files and impossible boxes: refuse them all at once, or leave them out and say so."""
 
+import struct
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
-
-import numpy as np
 
 ON_BAD_DATA = ("fail", "skip", "clip")
 # Pixels. How far a coordinate may lie beyond the border and count as on it: files that count from 0 differ by one from
@@ -14,6 +13,7 @@ ON_BAD_DATA = ("fail", "skip", "clip")
 BORDER = 1.0
 
 Box = tuple[float, float, float, float]
+_FLOAT32 = struct.Struct("4f")
 
 
 class Problem(NamedTuple):
@@ -111,9 +111,11 @@ def fit_box(box: Box, size: tuple[int, int]) -> tuple[Box, float]:
 
 def _flat(box: Box) -> bool:
     """Whether a box has no area in float32, which is what a target holds."""
-    with np.errstate(over="ignore"):
-        x1, y1, x2, y2 = np.float32(box)
-    return bool(x1 == x2 or y1 == y2)
+    try:
+        x1, y1, x2, y2 = _FLOAT32.unpack(_FLOAT32.pack(*box))
+    except OverflowError:  # so large that it is outside
+        return False
+    return x1 == x2 or y1 == y2
 
 
 def _listing(problems: Sequence[Problem]) -> str:
