@@ -132,6 +132,18 @@ def test_an_interrupted_check_goes_on_where_it_stopped(folder, decoded, monkeypa
     assert len(decoded) == before + 1
 
 
+def test_an_interrupted_check_leaves_the_rest_undecoded(folder, decoded, monkeypatch):
+    def interrupted(file, verdict):
+        raise KeyboardInterrupt
+
+    for number in range(200):
+        paint(folder / f"{number}.png", number)
+    monkeypatch.setattr(checked_images, "_outcome", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        check(folder)
+    assert len(decoded) < 200
+
+
 def test_verdicts_of_one_split_stay_when_another_is_checked(folder, decoded):
     for name in "ac":
         check_images([folder / f"{name}.png"], BadData("fail"))

@@ -84,7 +84,7 @@ def packed(depth: int, colour: int, levels: list[int], *chunks: tuple[bytes, byt
 
 
 def check(file: Path):
-    """What opening a data set with this image finds: the image, or the problem in words."""
+    """What opening a dataset with this image finds: the image, or the problem in words."""
     bad = BadData("skip")
     images = check_images([file], bad)
     return images.get(file) or str(bad.problems[0])
@@ -96,7 +96,7 @@ def values(file: Path) -> np.ndarray:
     pixels = decode(file)
     assert pixels.dtype == torch.uint8 and pixels.is_contiguous()
     assert found.size == tuple(pixels.shape[1:])
-    assert torch.equal(read_image(file), pixels), "predict sees what a data set sees"
+    assert torch.equal(read_image(file), pixels), "predict sees what a dataset sees"
     return pixels.permute(1, 2, 0).numpy()
 
 

@@ -91,7 +91,7 @@ NAMES = ("scenes", "voc", "coco")
         (",", []),
     ],
 )
-def test_a_comma_separates_data_sets_but_not_a_path(text, want):
+def test_a_comma_separates_datasets_but_not_a_path(text, want):
     assert split_list(text, NAMES) == want
 
 
@@ -99,13 +99,13 @@ typed_paths = st.text("ab ,/._", max_size=12).map(lambda text: text.rstrip(" ,")
 
 
 @given(st.lists(st.sampled_from(NAMES) | st.builds("voc:/{}{}".format, typed_paths, st.sampled_from(["", "@x"]))))
-def test_a_list_of_data_sets_is_read_back(sources):
+def test_a_list_of_datasets_is_read_back(sources):
     assert split_list(",".join(sources), NAMES) == sources
 
 
 @dataclass(frozen=True)
 class Opened:
-    """Stands for a data set: says how it was opened, and holds what a test wants."""
+    """Stands for a dataset: tells how it was opened, and holds what a test wants."""
 
     called: tuple
     targets: tuple = (Target(boxes=torch.ones(1, 4)),)
@@ -205,8 +205,8 @@ def test_only_the_first_images_are_asked_and_no_more_than_needed():
 @pytest.mark.parametrize(
     ("targets", "words"),
     [
-        ((), "data set 'shapes': split 'val' has no images"),
-        ((Target(boxes=BOX[:0]),), "data set 'shapes': split 'val' has no object or label that counts"),
+        ((), "dataset 'shapes': split 'val' has no images"),
+        ((Target(boxes=BOX[:0]),), "dataset 'shapes': split 'val' has no object or label that counts"),
     ],
 )
 def test_a_split_in_which_nothing_counts_is_refused(registry, monkeypatch, targets, words):

@@ -1,4 +1,4 @@
-"""Whether a data set has anything to score: asked before measuring, which would end in undefined values."""
+"""Whether a dataset has anything to score: asked before measuring, which would end in undefined values."""
 
 from collections.abc import Collection
 
@@ -12,7 +12,7 @@ _VOID = 255  # in Target.semantic_map
 
 
 def any_counts(data: Dataset, fields: Collection[str], images: int | None = None) -> bool:
-    """Whether any of the first images (None: all) has truth in all these fields of Target that can be scored.
+    """Whether any of the first images (None: all) has ground truth in all these fields of Target that can be scored.
 
     Looks no further than it must: mostly at one image.
     """

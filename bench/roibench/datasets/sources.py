@@ -39,8 +39,8 @@ class Source:
 
 
 def split_list(text: str, names: Collection[str]) -> list[str]:
-    """Data sets as typed in one list. A comma separates them; within a path it is the path's own, unless what follows
-    begins as a data set does: with one of the names (of what is registered) alone or before : or @, or with any word of
+    """Datasets as typed in one list. A comma separates them; within a path it is the path's own, unless what follows
+    begins as a dataset does: with one of the names (of what is registered) alone or before : or @, or with any word of
     two or more letters before a colon.
     """
     sources: list[str] = []
@@ -71,10 +71,10 @@ def open_dataset(text: str, registry: Registry, split: str | None = None, on_bad
     options = {"on_bad_data": on_bad_data} if spec.takes_path else {}
     data = resolve(spec.open)(source.path, source.split or split or spec.eval_split, **options)
     if not len(data):
-        raise ValueError(f"data set {text!r}: split {data.info.split!r} has no images{_left_out(data)}")
+        raise ValueError(f"dataset {text!r}: split {data.info.split!r} has no images{_left_out(data)}")
     if data.info.fields and not any(any_counts(data, [field]) for field in sorted(data.info.fields)):
         what = "has no object or label that counts (crowds, ignored objects and void pixels don't)"
-        raise ValueError(f"data set {text!r}: split {data.info.split!r} {what}{_left_out(data)}")
+        raise ValueError(f"dataset {text!r}: split {data.info.split!r} {what}{_left_out(data)}")
     return data
 
 

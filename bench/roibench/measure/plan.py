@@ -111,7 +111,7 @@ def _weights(model: ModelSpec, source: str, data: Dataset, options: Options, reg
     for task in tasks:
         if not any_counts(data, RULES[task].target_fields, options.images):
             where = f" in its first {options.images} images" if options.images else ""
-            what = f"data set {source!r} has nothing that counts for {task.value}{where}"
+            what = f"dataset {source!r} has nothing that counts for {task.value}{where}"
             raise PlanError(f"model {model.name!r}: {what}")
     path = find_weights(model, source, options.weights, registry)
     if path is None:  # with nothing to load, building is what shows whether the model takes this data set
