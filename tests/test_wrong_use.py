@@ -51,7 +51,7 @@ RUN = [
     (("--images", "few"), "--images 'few': want a whole number"),
     (("--rounds", "0"), "--rounds 0: want 1 or more"),
     (("--cell-timeout", "nan"), "--cell-timeout nan: want a number of seconds above 0"),
-    (("--on-bad-data", "ignore"), "--on-bad-data 'ignore': want fail or skip"),
+    (("--on-bad-data", "ignore"), "--on-bad-data 'ignore': want one of fail, skip, clip"),
     (("--out", "file"), "can't write file"),
     (("--out", "/proc/nowhere"), "can't write /proc/nowhere"),
     (("--model", "faster_rcnn"), "no weights for data set 'squares'"),
@@ -75,14 +75,14 @@ TRAIN = [
     (("faster_rcnn", "--epochs", "0"), "--epochs 0: want 1 or more"),
     (("faster_rcnn", "--threads", "0"), "--threads 0: want 1 or more"),
     (("faster_rcnn", "--workers", "-1"), "--workers -1: want 0 or more"),
-    (("faster_rcnn", "--dataset", "voc:x", "--on-bad-data", "ignore"), "want fail or skip"),
+    (("faster_rcnn", "--dataset", "voc:x", "--on-bad-data", "ignore"), "want one of fail, skip, clip"),
     (("faster_rcnn", "--dataset", "squares", "--out", "file"), "can't write file"),
     (("faster_rcnn", "--dataset", "squares", "--out", "folder"), "is no checkpoint of a training"),
 ]
 
 PREDICT = [
     (("fastr_rcnn", "photo.png"), "did you mean 'faster_rcnn'"),
-    (("faster_rcnn", "no-such.png"), "image no-such.png: no such file"),
+    (("faster_rcnn", "no-such.png"), "image no-such.png: missing"),
     (("faster_rcnn", "file"), "image file: can't be read"),
     (("faster_rcnn", "half.png"), "image half.png: can't be read"),
     (("faster_rcnn", "folder"), "image folder: can't be read"),

@@ -28,7 +28,7 @@ DatasetOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1")]
 WeightsOption = Annotated[Path | None, typer.Option("--weights", help="a file that `roibench train` wrote")]
-BadDataOption = Annotated[str, typer.Option("--on-bad-data", help="fail, listing all of it, or skip")]
+BadDataOption = Annotated[str, typer.Option("--on-bad-data", help="fail, listing all of it; skip; clip")]
 
 
 @app.callback()

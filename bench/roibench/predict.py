@@ -7,11 +7,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from roibench.assemble import find_weights, ready_model, usable_device
+from roibench.datasets.bad_data import BadDataError
+from roibench.datasets.images import decode
 from roibench.datasets.sources import open_dataset
 from roibench.files import hold, write_atomically
 from roibench.registry import UnknownNameError, installed, unknown
@@ -24,17 +25,11 @@ from roibench.weights import read_header
 
 
 def read_image(path: Path) -> torch.Tensor:
-    """A file as uint8 RGB [3, H, W], turned as its EXIF says. Raises ValueError, naming it, for no readable image."""
-    from PIL import ImageOps
-
+    """A file as uint8 RGB [3, H, W], upright. Raises ValueError, naming it, for no readable image."""
     try:
-        with Image.open(path) as image:
-            pixels = np.array(ImageOps.exif_transpose(image).convert("RGB"))
-    except FileNotFoundError as error:
-        raise ValueError(f"image {path}: no such file") from error
-    except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"image {path}: can't be read ({error})") from error
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+        return decode(path)
+    except BadDataError as error:
+        raise ValueError(f"image {error.problems[0]}") from error
 
 
 def predict_files(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from roibench.measure.plan import Options
     from roibench.measure.record import CellSpec, Record
     from roibench.measure.run import Run
+    from roibench.registry import Registry
 
 RUN: "pytest.StashKey[Run]" = pytest.StashKey()
 DUELS: "pytest.StashKey[dict[tuple[str, str, int | str], Duel]]" = pytest.StashKey()
@@ -43,7 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--rounds", default="3", help="timed passes over the images (default: 3)")
     group.addoption("--threads", default="", help="CPU threads (default: one per core)")
     group.addoption("--weights", type=Path, help="a file that `roibench train` wrote (default: the shipped ones)")
-    group.addoption("--on-bad-data", default="fail", help="fail or skip (default: fail, listing all)")
+    group.addoption("--on-bad-data", default="fail", help="fail, skip or clip (default: fail, listing all)")
     group.addoption("--cell-timeout", default="900", help="seconds after which a cell is given up (default: 900)")
     group.addoption("--out", type=Path, default=Path("results/runs"), help="where runs go (default: results/runs)")
 
@@ -57,7 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     registry = installed()
     try:
-        plan = make_plan(_options(config), registry)
+        plan = make_plan(_options(config, registry), registry)
         config.stash[RUN] = Run(plan, config.getoption("out"), debug=config.option.fulltrace)
     except (ValueError, LookupError, OSError) as error:
         if config.option.fulltrace:
@@ -172,7 +173,8 @@ def _print(terminalreporter: pytest.TerminalReporter, title: str, content: "Rend
     terminalreporter.write(capture.get())
 
 
-def _options(config: pytest.Config) -> "Options":
+def _options(config: pytest.Config, registry: "Registry") -> "Options":
+    from roibench.datasets.sources import split_list
     from roibench.measure.plan import Options
 
     def words(name: str) -> list[str]:
@@ -195,7 +197,7 @@ def _options(config: pytest.Config) -> "Options":
 
     return Options(
         models=words("model"),
-        datasets=words("dataset"),
+        datasets=split_list(config.getoption("dataset"), registry.datasets),
         devices=words("device"),
         precisions=words("precision"),
         batch_sizes=numbers("batch_size"),

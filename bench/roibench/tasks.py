@@ -194,7 +194,7 @@ class DatasetSpec:
     """A data set, or a kind of data set that is opened at a path.
 
     open: "module:function", called as open(None, split) -> Dataset; where takes_path, as open(path, split,
-    on_bad_data="fail" or "skip").
+    on_bad_data="fail", "skip" or "clip").
     eval_split: the split that a model is scored on unless the caller names one (`scenes@train`).
     """
 

@@ -1,66 +1,23 @@
-"""The COCO adapter, on small folders made here, on COCO's own evaluation fixtures and on free photographs of COCO."""
+"""The COCO adapter, on small folders made here and on free photographs of COCO."""
 
 import json
-import os
 import pickle
-from itertools import groupby
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
+from coco_files import COMPRESSED, JOINTS, POLYGON, RUNS, SQUARE, document, image, one_image, real, thing, write
 from PIL import Image
-from pycocotools import mask as rle
-from pycocotools.coco import COCO
 
-from roibench.datasets.bad_data import BadData, BadDataError
-from roibench.datasets.coco import open_coco, target
-from roibench.datasets.coco_json import _decompress, read_annotations
+from roibench.datasets.bad_data import BadDataError
+from roibench.datasets.coco import open_coco
+from roibench.datasets.sources import open_dataset
 from roibench.registry import installed
-
-SQUARE = np.zeros((30, 40), np.uint8)
-SQUARE[4:9, 3:13] = 1
-POLYGON = [[3, 4, 13, 4, 13, 9, 3, 9]]
-RUNS = {"size": [30, 40], "counts": [94] + [5, 25] * 9 + [5, 1200 - 94 - 30 * 9 - 5]}
-COMPRESSED = {"size": [30, 40], "counts": rle.encode(np.asfortranarray(SQUARE))["counts"].decode()}
-CATEGORIES = [{"id": 18, "name": "dog"}, {"id": 2, "name": "ant"}, {"id": 17, "name": "cat"}]
-
-
-def thing(id=1, image_id=7, category_id=17, bbox=(3, 4, 10, 5), **more) -> dict:
-    return {"id": id, "image_id": image_id, "category_id": category_id, "bbox": list(bbox), "iscrowd": 0} | more
-
-
-def image(id=7, file_name="one.jpg", width=40, height=30) -> dict:
-    return {"id": id, "file_name": file_name, "width": width, "height": height}
-
-
-def document(*annotations, images=None, categories=None) -> dict:
-    return {
-        "images": [image()] if images is None else images,
-        "annotations": list(annotations),
-        "categories": CATEGORIES if categories is None else categories,
-    }
-
-
-def write(folder: Path, content: dict, name="instances_val") -> Path:
-    file = folder / "annotations" / f"{name}.json"
-    file.write_text(json.dumps(content))
-    return file
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """One image of 40x30 in val, with a cat and a crowd of dogs."""
-    for name in ("annotations", "val"):
-        (tmp_path / name).mkdir()
-    pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "val" / "one.jpg")
-    dogs = thing(2, category_id=18, bbox=(0, 0, 40, 30.01), iscrowd=1, area=600, segmentation=RUNS)
-    write(tmp_path, document(thing(area=48.5, segmentation=POLYGON), dogs))
-    return tmp_path
+    return one_image(tmp_path)
 
 
 def test_a_folder_is_read(folder):
@@ -89,19 +46,6 @@ def test_every_way_to_write_an_outline_gives_the_same_mask(folder, outline):
     assert np.array_equal(masks.numpy(), SQUARE[None].astype(bool))
 
 
-@given(mask=arrays(np.uint8, (9, 300), elements=st.integers(0, 1)))
-def test_compressed_runs_are_understood_as_their_library_does(mask):
-    compressed = rle.encode(np.asfortranarray(mask))["counts"].decode()
-    assert _decompress(compressed) == plain_runs(mask)
-
-
-def plain_runs(mask: np.ndarray) -> list[int]:
-    """Lengths of runs down the columns, of zeros first."""
-    pixels = mask.flatten(order="F").tolist()
-    runs = [len(tuple(same)) for _, same in groupby(pixels)]
-    return [0, *runs] if pixels[0] else runs
-
-
 def test_an_image_without_objects_has_empty_fields(folder):
     (folder / "images").mkdir()
     Image.new("L", (20, 10), 77).save(folder / "images" / "none.png")
@@ -120,9 +64,6 @@ def test_masks_are_filled_only_if_every_object_has_an_outline(folder):
     assert "masks" not in data.info.fields
     assert data[0].target.masks is None
     assert data[0].target.areas.tolist() == [50, 50], "the box's, where none is given"
-
-
-JOINTS = [{"id": 17, "name": "cat", "keypoints": ["nose", "tail"]}]
 
 
 def test_keypoints_come_from_the_file_beside(folder):
@@ -151,6 +92,24 @@ def test_a_single_file_finds_its_images_beside_it(folder):
     file = file.rename(folder / "val" / "truth.json")
     data = open_coco(str(file), "anything")
     assert (len(data), data.info.split) == (1, "anything")
+
+
+def test_a_single_file_may_be_told_where_its_images_lie(folder, tmp_path_factory):
+    file = folder / "annotations" / "instances_val.json"
+    far = tmp_path_factory.mktemp("far, away") / "photos@home"
+    far.mkdir()
+    (folder / "val" / "one.jpg").rename(far / "one.jpg")
+    data = open_dataset(f"coco:{file}:{far}@test", installed())
+    assert (len(data), data.info.split, data[0].input.id) == (1, "test", "7")
+    file.write_text(json.dumps(document(thing(), images=[image(file_name="val/one.jpg")])))
+    assert len(open_coco(f"{file}:{far}", "val")) == 1, "its last part"
+    with pytest.raises(ValueError, match=r"far, away0/none: no such folder, in coco:FILE.json:IMAGES"):
+        open_coco(f"{file}:{far.parent / 'none'}", "val")
+    with pytest.raises(ValueError, match=r"none\.json: no such file, in coco:FILE.json:IMAGES"):
+        open_coco(f"{folder}/none.json:{far}", "val")
+    with pytest.raises(BadDataError, match=r"photos@home/gone\.jpg: missing"):
+        write(folder, document(thing(), images=[image(file_name="gone.jpg")]))
+        open_coco(f"{file}:{far}", "val")
 
 
 def test_a_split_is_found_without_its_year(folder):
@@ -189,162 +148,17 @@ def test_a_data_set_can_be_sent_to_a_worker(folder):
     assert back.hash == data.hash
 
 
-BAD_ANNOTATIONS = {
-    "degenerate": (thing(5, bbox=(5, 5, 0, 9)), r"cat: bbox \[5, 5, 0, 9\] is degenerate"),
-    "inverted": (thing(5, bbox=(5, 5, -2, 9)), r"cat: bbox \[5, 5, -2, 9\] is inverted"),
-    "outside": (thing(5, bbox=(30, 5, 10.1, 9)), r"cat: bbox .* is outside of the image of 40x30"),
-    "negative": (thing(5, bbox=(-1, 5, 10, 9)), r"cat: bbox .* is outside of the image of 40x30"),
-    "not a number": (thing(5, bbox=(float("nan"), 5, 10, 9)), "cat: bbox .* is not finite"),
-    "infinite": (thing(5, bbox=(1, 5, 10, float("inf"))), "cat: bbox .* is not finite"),
-    "text": (thing(5, bbox="1234"), "cat: bbox without four numbers"),
-    "three": (thing(5, bbox=(1, 2, 3)), r"cat: bbox without four numbers: \[1, 2, 3\]"),
-    "category": (thing(5, category_id=3), "category 3 is unknown"),
-    "image": (thing(5, image_id=99), "image 99 is unknown"),
-    "area": (thing(5, area=float("nan")), "cat: area nan is no area"),
-    "two corners": (thing(5, segmentation=[[1, 2, 3, 4]]), "cat: polygon without three or more x, y pairs"),
-    "far": (thing(5, segmentation=[[1, 2, 3, 4, 5, 1e12]]), "cat: polygon far outside"),
-    "endless": (thing(5, segmentation=[[1, 2, 3, 4, 5, float("nan")]]), "cat: polygon far outside"),
-    "outline": (thing(5, segmentation="square"), "cat: segmentation that is neither polygons nor runs"),
-    "other size": (thing(5, segmentation=COMPRESSED | {"size": [40, 30]}), r"cat: runs of size \[40, 30\], in an"),
-    "short": (thing(5, segmentation={"size": [30, 40], "counts": "54"}), "cat: runs that do not add up to the 1200"),
-    "torn": (thing(5, segmentation={"size": [30, 40], "counts": "oooo"}), "cat: runs that do not add up to the 1200"),
-    "no runs": (thing(5, segmentation={"size": [30, 40], "counts": "54 "}), "cat: runs that do not add up to the 1200"),
-    "runs": (thing(5, segmentation=RUNS | {"counts": [7, 9]}), "cat: runs that do not add up to the 1200 pixels"),
-}
-
-
-@pytest.mark.parametrize("kind", BAD_ANNOTATIONS)
-def test_a_bad_annotation_is_reported_with_file_and_id_and_skipped_alone(folder, kind):
-    bad, message = BAD_ANNOTATIONS[kind]
-    file = write(folder, document(thing(3, category_id=18), bad, thing(4, category_id=2)))
-    message = rf"{file}: annotation 5: {message}"
-    with pytest.raises(BadDataError, match=rf"1 problem in the data .*\n  {message}"):
-        open_coco(str(folder), "val")
-    with pytest.warns(UserWarning, match=rf"left out because of bad data:\n  {message}"):
-        data = open_coco(str(folder), "val", on_bad_data="skip")
-    assert [data.info.classes[label] for label in data[0].target.labels.tolist()] == ["dog", "ant"]
-    assert [problem.file for problem in data.problems] == [file]
-
-
-BAD_DOCUMENTS = {
-    "annotation id": (document(thing(), thing(bbox=(0, 0, 1, 1))), r"annotations\[1\]: id 1 is there already"),
-    "no annotation id": (document(thing(), {"bbox": [0, 0, 1, 1]}), r"annotations\[1\] has no id"),
-    "image id": (document(thing(), images=[image(), image()]), r"images\[1\]: id 7 is there already"),
-    "image size": (document(thing(), images=[image(), image(8, height=0)]), "image 8: needs file_name, height and"),
-    "category id": (document(thing(), categories=[*CATEGORIES, CATEGORIES[0]]), r"categories\[3\]: id 18 is there"),
-    "missing": (document(thing(), images=[image(), image(8, "gone.jpg")]), "val/gone.jpg: missing"),
-    "garbled": (document(thing(), images=[image(), image(8, "text.jpg")]), "val/text.jpg: can't be read: cannot"),
-    "other size": (document(thing(), images=[image(), image(8, width=41)]), "image 8: says 41x30 pixels; .* has 40x30"),
-}
-
-
-@pytest.mark.parametrize("kind", BAD_DOCUMENTS)
-def test_a_bad_entry_is_reported_and_the_rest_stays(folder, kind):
-    content, message = BAD_DOCUMENTS[kind]
-    (folder / "val" / "text.jpg").write_text("no image")
-    write(folder, content)
-    with pytest.raises(BadDataError, match=message):
-        open_coco(str(folder), "val")
-    with pytest.warns(UserWarning, match=message):
-        data = open_coco(str(folder), "val", on_bad_data="skip")
-    (sample,) = data
-    assert (sample.target.boxes.tolist(), data.info.classes) == ([[3, 4, 13, 9]], ("ant", "cat", "dog"))
-
-
-BAD_POSES = {
-    "short": (thing(keypoints=[1, 2]), "annotation 1: keypoints want x, y and 0, 1 or 2 per joint"),
-    "visibility": (thing(keypoints=[3, 4, 5, 0, 0, 0]), "annotation 1: keypoints want"),
-    "not finite": (thing(keypoints=[float("nan"), 4, 2, 0, 0, 0]), "annotation 1: keypoints want"),
-    "unknown": (thing(6, keypoints=[3, 4, 2, 0, 0, 0]), "annotation 6: instances_val.json has no such annotation"),
-}
-
-
-@pytest.mark.parametrize("kind", BAD_POSES)
-def test_bad_keypoints_are_reported_and_left_out_without_their_object(folder, kind):
-    bad, message = BAD_POSES[kind]
-    write(folder, document(thing()))
-    file = write(folder, document(bad, categories=JOINTS), "person_keypoints_val")
-    with pytest.raises(BadDataError, match=f"{file}: {message}"):
-        open_coco(str(folder), "val")
-    with pytest.warns(UserWarning, match=message):
-        data = open_coco(str(folder), "val", on_bad_data="skip")
-    assert data[0].target.keypoints.tolist() == [[[0, 0, 0], [0, 0, 0]]]
-
-
-def test_categories_that_disagree_on_joints_have_none(folder):
-    categories = [*JOINTS, {"id": 18, "name": "dog", "keypoints": ["paw"]}]
-    write(folder, document(thing(keypoints=[3, 4, 2, 0, 0, 0]), categories=categories))
-    with pytest.raises(BadDataError, match="categories with different joints: all keypoints are left out"):
-        open_coco(str(folder), "val")
-    with pytest.warns(UserWarning, match="different joints"):
-        data = open_coco(str(folder), "val", on_bad_data="skip")
-    assert (data.info.joints, data[0].target.keypoints) == ((), None)
-
-
-@pytest.mark.parametrize("on_bad_data", ["fail", "skip"])
-def test_broken_json_names_its_line(folder, on_bad_data):
-    file = folder / "annotations" / "instances_val.json"
-    file.write_text('{"images": [],\n"annotations": [}')
-    with pytest.raises(BadDataError, match=r"instances_val\.json:2: broken JSON: Expecting value"):
-        open_coco(str(folder), "val", on_bad_data)
-
-
 def test_what_is_no_coco_and_no_split_is_refused(folder, tmp_path):
     with pytest.raises(ValueError, match="is no COCO folder: it has no annotations; nor is it a JSON file"):
         open_coco(str(tmp_path / "val"), "val")
     with pytest.raises(ValueError, match="has no split 'test'; it has: val"):
         open_coco(str(folder), "test")
-    with pytest.raises(ValueError, match="on_bad_data: want fail or skip, got 'ignore'"):
+    with pytest.raises(ValueError, match="on_bad_data: want one of fail, skip, clip, got 'ignore'"):
         open_coco(str(folder), "val", on_bad_data="ignore")
     for content, key in (([], "images"), ({"images": []}, "annotations")):
         write(folder, content)
         with pytest.raises(ValueError, match=f"is no COCO ground truth: it has no list '{key}'"):
             open_coco(str(folder), "val")
-
-
-def real(*parts: str) -> Path:
-    root = os.environ.get("ROIBENCH_DATA")
-    if not root or not (path := Path(root, *parts)).exists():
-        pytest.skip(f"ROIBENCH_DATA names no folder with {'/'.join(parts)} in it")
-    return path
-
-
-FIXTURES = ("eval_fixtures", "cocoapi_val2014_100", "tests")
-
-
-def read(*parts: str):
-    bad = BadData("fail")
-    annotations = read_annotations(real(*FIXTURES, *parts), bad)
-    assert bad.settle() == ()
-    return annotations
-
-
-def test_the_evaluation_fixture_is_read_as_its_own_library_reads_it():
-    annotations = read("dataset", "cocoapi", "instances_val2014_100.json")
-    assert (len(annotations.pictures), len(annotations.classes)) == (100, 80)
-    assert (annotations.classes[0], annotations.classes[-1]) == ("person", "toothbrush")
-    assert annotations.fields == {"boxes", "labels", "crowd", "areas", "masks"}
-    assert sum(thing.crowd for thing in annotations.things) == 9
-    library = COCO(real(*FIXTURES, "dataset", "cocoapi", "instances_val2014_100.json"))
-    for picture in annotations.pictures:
-        truth, entries = target(picture, annotations.fields, 0), library.imgToAnns[int(picture.id)]
-        for index, entry in enumerate(entries):
-            assert np.array_equal(truth.masks[index].numpy(), library.annToMask(entry))
-        names = [library.cats[entry["category_id"]]["name"] for entry in entries]
-        assert [annotations.classes[label] for label in truth.labels.tolist()] == names
-        assert torch.equal(truth.areas, torch.tensor([entry["area"] for entry in entries]))
-
-
-def test_the_keypoint_fixture_is_read():
-    annotations = read("keypoints_dataset", "gt_dataset.json")
-    truth = target(annotations.pictures[0], annotations.fields, len(annotations.joints))
-    assert truth.keypoints.shape == (14, 17, 3)
-    assert truth.keypoints[0, 0].tolist() == [269, 142, 2]
-    assert annotations.joints[0] == "nose"
-
-
-def test_ids_may_be_numbers_and_text():
-    assert len(tuple(read("dataset", "gt_ignore_test.json").things)) == 14
 
 
 @pytest.mark.parametrize(

@@ -90,8 +90,8 @@ def test_the_hash_covers_joints_and_pixels(folder):
     [
         ((np.nan, 5, 1), r"right hip at \(nan, 5.0\) is outside of the image of 40x30"),
         ((np.inf, 5, 1), r"right hip at \(inf, 5.0\) is outside of the image of 40x30"),
-        ((5, -0.5, 1), r"right hip at \(5.0, -0.5\) is outside of the image of 40x30"),
-        ((41, 5, 1), r"right hip at \(41.0, 5.0\) is outside of the image of 40x30"),
+        ((5, -1.5, 1), r"right hip at \(5.0, -1.5\) is outside of the image of 40x30"),
+        ((41.5, 5, 1), r"right hip at \(41.5, 5.0\) is outside of the image of 40x30"),
         ((5, 5, 2), "right hip has the flag 2.0, want 0 or 1"),
         ((5, 5, np.nan), "right hip has the flag nan, want 0 or 1"),
     ],
@@ -119,13 +119,13 @@ def test_bad_images_and_persons_without_a_box_are_reported_and_left_out(folder):
     with pytest.raises(BadDataError) as caught:
         open_lsp(str(folder), "all")
     said = [problem.what for problem in caught.value.problems]
-    assert said[:4] == [
+    assert said == [
+        "missing",
+        "can't be read: cannot identify image file",
         "im00001: 0 usable joints, which span no box",
         "im00002: 1 usable joints, which span no box",
         "im00003: 14 usable joints, which span no box",
-        "missing",
     ]
-    assert said[4].startswith("can't be read")
     with pytest.warns(UserWarning, match="im00004.jpg: missing"):
         assert len(open_lsp(str(folder), "all", "skip")) == 7
 

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +89,90 @@ def test_a_list_says_which_images_count(folder):
     assert [sample.input.id for sample in open_masks(str(folder), "val")] == ["two"]
 
 
+@pytest.mark.parametrize(("depth", "colour"), [(1, 0), (2, 0), (4, 0), (8, 0), (16, 0), (1, 3), (2, 3), (4, 3), (8, 3)])
+def test_labels_are_numbers_at_every_depth(folder, depth, colour):
+    """Grey (0) and palette (3), packed by hand: Pillow spreads grey of 2 and 4 bits over 0 to 255."""
+    levels = [0, 1, min(2**depth - 1, 9), 0]
+    row = int("".join(f"{level:0{depth}b}" for level in levels).ljust(8, "0"), 2).to_bytes(max(depth // 2, 1))
+    header = struct.pack(">IIBBBBB", 4, 3, depth, colour, 0, 0, 0)
+    palette = [(b"PLTE", bytes(range(3 * min(2**depth, 10))))] if colour == 3 else []
+    chunks = ((b"IHDR", header), *palette, (b"IDAT", zlib.compress((b"\0" + row) * 3)), (b"IEND", b""))
+    content = b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
+    (folder / "valannot" / "two.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    data = open_masks(str(folder), "val")
+    assert data.info.classes == tuple(map(str, range(max(levels[2], 2) + 1)))
+    assert data[1].target.semantic_map.tolist() == [[level + 1 for level in levels]] * 3
+
+
+def test_labels_are_turned_as_their_photograph_is(folder):
+    labels = np.array([[0, 1], [2, 0], [1, 1], [0, 0]], np.uint8)
+    exif = Image.Exif()
+    exif[0x112] = 6
+    Image.fromarray(labels).save(folder / "valannot" / "two.png", exif=exif)
+    Image.fromarray(labels).save(folder / "val" / "two.png", exif=exif)
+    sample = open_masks(str(folder), "val")[1]
+    assert sample.target.semantic_map.tolist() == (np.rot90(labels, -1) + 1).tolist()
+    assert np.array_equal(sample.input.image[0].numpy(), np.rot90(labels, -1))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_belongs_to_no_name(folder, encoding):
+    (folder / "classes.txt").write_text("background\nroad\ntree\n", encoding=encoding)
+    (folder / "val.txt").write_text("one\ntwo\n", encoding=encoding)
+    data = open_masks(str(folder), "val")
+    assert (data.info.classes, len(data)) == (("road", "tree"), 2)
+
+
+def test_a_gap_among_the_names_is_refused_and_one_after_them_is_none(folder):
+    name_labels(folder, "sky", "", "tree", "", "")
+    with pytest.raises(BadDataError, match=rf"{folder}/classes\.txt:2: is empty: the label of this line has no name"):
+        open_masks(str(folder), "val", "skip")
+    name_labels(folder, "sky", "road", "tree", "", "")
+    assert open_masks(str(folder), "val").info.classes == ("sky", "road", "tree")
+
+
+def test_names_in_another_encoding_are_refused_whatever_is_skipped(folder):
+    (folder / "classes.txt").write_bytes("himmel\nstraße\nbaum\n".encode("latin-1"))
+    with pytest.raises(BadDataError, match=rf"{folder}/classes\.txt:2: is not UTF-8: byte 0xdf"):
+        open_masks(str(folder), "val", "skip")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "my photo 1",
+        "my photo 1.png",
+        "/SegNet/CamVid/val/my photo 1.png /SegNet/CamVid/valannot/my photo 1.png",
+        "val/my photo 1.png\tvalannot/my photo 1.png",
+    ],
+)
+def test_a_line_of_a_list_is_a_name_a_path_or_two(folder, line):
+    add(folder, "val", "my photo 1", [[0, 0, 0, 0]] * 3)
+    add(folder, "val", "a.b", [[0, 0, 0, 0]] * 3)
+    (folder / "val.txt").write_text(f"{line}\na.b\n")
+    assert [sample.input.id for sample in open_masks(str(folder), "val")] == ["my photo 1", "a.b"]
+
+
+def test_a_line_in_another_encoding_is_skipped_alone(folder):
+    (folder / "val.txt").write_bytes("one\ngröße\ntwo\n".encode("latin-1"))
+    with pytest.raises(BadDataError, match=rf"{folder}/val\.txt:2: is not UTF-8: byte 0xf6"):
+        open_masks(str(folder), "val")
+    with pytest.warns(UserWarning, match=r"val\.txt:2"):
+        assert len(open_masks(str(folder), "val", "skip")) == 2
+
+
+def test_what_systems_leave_behind_is_no_split_and_no_image(folder):
+    for place in ("__MACOSX", "__MACOSXannot", "val/@eaDir"):
+        (folder / place).mkdir()
+    for place in ("val/._one.png", "valannot/._one.png", "val/Thumbs.db", "val/.DS_Store"):
+        (folder / place).write_bytes(b"\0\5\x16\7")
+    assert len(open_masks(str(folder), "val")) == 2
+    with pytest.raises(ValueError, match=r"it has: train, val$"):
+        open_masks(str(folder), "test")
+
+
 def test_the_fields_are_those_that_the_spec_declares(folder):
     assert open_masks(str(folder), "val").info.fields == set(installed().datasets["masks"].fields)
 
@@ -137,12 +223,28 @@ def tear_labels(folder):
 
 def colour_labels(folder):
     add(folder, "val", "bad", [[0, 0, 0, 0]] * 3, mode="RGB")
-    return r"valannot/bad\.png: is RGB: labels want one 8-bit channel"
+    return r"valannot/bad\.png: can't be read: RGB: labels want one channel"
+
+
+def deepen_labels(folder):
+    Image.fromarray(np.full((3, 3), 300, np.uint16)).save(folder / "valannot" / "bad.png")
+    return r"valannot/bad\.png: can't be read: label 300: a semantic map holds 0 to 255"
+
+
+def compress_labels(folder):
+    Image.new("L", (4, 3)).save(folder / "valannot" / "bad.png", "JPEG")
+    return r"valannot/bad\.png: can't be read: JPEG, whatever it is called: labels want a PNG"
+
+
+def tear_image(folder):
+    file = folder / "val" / "bad.png"
+    file.write_bytes(file.read_bytes()[:60])
+    return r"val/bad\.png: can't be read: "
 
 
 def change_size(folder):
     add(folder, "val", "bad", [[0, 0, 0, 0]] * 3, size=(4, 3))
-    return r"valannot/bad\.png: has 4x3 pixels; the image has 3x4"
+    return r"valannot/bad\.png: says 4x3 pixels; .*val/bad\.png has 3x4"
 
 
 def invent_a_label(folder):
@@ -158,6 +260,9 @@ HARMS = (
     garble_labels,
     tear_labels,
     colour_labels,
+    deepen_labels,
+    compress_labels,
+    tear_image,
     change_size,
     invent_a_label,
 )
@@ -181,7 +286,7 @@ def test_what_is_no_such_folder_and_no_split_is_refused(folder):
         open_masks(str(folder / "val"), "val")
     with pytest.raises(ValueError, match="it has: none"):
         open_masks(str(folder / "absent"), "val")
-    with pytest.raises(ValueError, match="on_bad_data: want fail or skip, got 'ignore'"):
+    with pytest.raises(ValueError, match="on_bad_data: want one of fail, skip, clip, got 'ignore'"):
         open_masks(str(folder), "val", on_bad_data="ignore")
     name_labels(folder, *map(str, range(256)))
     with pytest.raises(ValueError, match=r"classes\.txt names 256 labels"):

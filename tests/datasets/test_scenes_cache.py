@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from roibench.datasets import scenes as package
-from roibench.datasets.scenes import Scenes, cache
+from roibench.datasets.cache import cache_root
+from roibench.datasets.scenes import Scenes
 from roibench.datasets.scenes.compose import render
 
 
@@ -122,10 +123,10 @@ def test_workers_may_share_a_cache(scenes, tmp_path):
 
 def test_the_root_is_the_variable_or_the_user_s_cache_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("ROIBENCH_CACHE", "/somewhere")
-    assert str(cache.cache_root()) == "/somewhere"
+    assert str(cache_root()) == "/somewhere"
     monkeypatch.delenv("ROIBENCH_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache.cache_root() == tmp_path / "roibench"
+    assert cache_root() == tmp_path / "roibench"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache.cache_root() == tmp_path / ".cache" / "roibench"
+    assert cache_root() == tmp_path / ".cache" / "roibench"

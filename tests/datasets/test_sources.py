@@ -1,12 +1,17 @@
 """What a person types for a data set."""
 
+from dataclasses import dataclass, field
+
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roibench.datasets.sources import Source, open_dataset
+from roibench.datasets.ground_truth import any_counts
+from roibench.datasets.sources import Source, open_dataset, split_list
 from roibench.registry import Registry, UnknownNameError
-from roibench.tasks import DatasetSpec
+from roibench.structures import Input, Sample, Target
+from roibench.tasks import DatasetInfo, DatasetSpec
 
 names = st.from_regex(r"[a-z][a-z0-9_]*", fullmatch=True)
 splits = st.none() | st.from_regex(r"\w+", fullmatch=True)
@@ -55,9 +60,69 @@ def test_nonsense_is_refused(text):
         Source.parse(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("scenes@train", "scenes@train"),
+        ("voc:/data/a/b@test", "voc:b@test"),
+        ("coco:/data/truth.json:/data/images@val", "coco:truth.json:images@val"),
+    ],
+)
+def test_a_label_has_no_folders_of_the_machine_in_it(text, label):
+    assert Source.parse(text).label == label
+
+
+NAMES = ("scenes", "voc", "coco")
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("scenes", ["scenes"]),
+        ("scenes, voc:a ,coco:b@test", ["scenes", "voc:a", "coco:b@test"]),
+        ("voc:/data/cats, dogs/2026,scenes@train", ["voc:/data/cats, dogs/2026", "scenes@train"]),
+        ("coco:/a,b/x.json:/a,b/images,voc:c,d@test", ["coco:/a,b/x.json:/a,b/images", "voc:c,d@test"]),
+        ("voc:C:\\a,b", ["voc:C:\\a,b"]),
+        ("voc:a,voc", ["voc:a", "voc"]),
+        ("scenes,vcc", ["scenes", "vcc"]),
+        ("voc:a,vcc:b", ["voc:a", "vcc:b"]),
+        ("scenes,,", ["scenes"]),
+        ("voc:a,", ["voc:a"]),
+        (",", []),
+    ],
+)
+def test_a_comma_separates_datasets_but_not_a_path(text, want):
+    assert split_list(text, NAMES) == want
+
+
+typed_paths = st.text("ab ,/._", max_size=12).map(lambda text: text.rstrip(" ,"))
+
+
+@given(st.lists(st.sampled_from(NAMES) | st.builds("voc:/{}{}".format, typed_paths, st.sampled_from(["", "@x"]))))
+def test_a_list_of_datasets_is_read_back(sources):
+    assert split_list(",".join(sources), NAMES) == sources
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Stands for a dataset: tells how it was opened, and holds what a test wants."""
+
+    called: tuple
+    targets: tuple = (Target(boxes=torch.ones(1, 4)),)
+    info: DatasetInfo = field(default=DatasetInfo("opened", "val", ("cat",), fields=frozenset({"boxes"})))
+    unbounded = False
+    hash = "0" * 64
+
+    def __len__(self):
+        return len(self.targets)
+
+    def __getitem__(self, index):
+        return Sample(Input("", None), self.targets[index])
+
+
 def opened(path, split, **options):
-    """Stands for a data set's open function: says how it was called."""
-    return path, split, options
+    """Stands for a data set's open function."""
+    return Opened((path, split, options))
 
 
 @pytest.fixture
@@ -87,11 +152,11 @@ def resolvable(monkeypatch):
     ],
 )
 def test_open_dataset_chooses_the_split_and_passes_on_what_the_kind_takes(registry, text, split, want):
-    assert open_dataset(text, registry, split, on_bad_data="skip") == want
+    assert open_dataset(text, registry, split, on_bad_data="skip").called == want
 
 
 def test_open_dataset_fails_on_bad_data_unless_told_otherwise(registry):
-    assert open_dataset("folder:x", registry)[2] == {"on_bad_data": "fail"}
+    assert open_dataset("folder:x", registry).called[2] == {"on_bad_data": "fail"}
 
 
 def test_open_dataset_refuses_what_nobody_registered_and_paths_in_the_wrong_place(registry):
@@ -101,3 +166,50 @@ def test_open_dataset_refuses_what_nobody_registered_and_paths_in_the_wrong_plac
         open_dataset("folder", registry)
     with pytest.raises(ValueError, match="data set 'shapes:x': want shapes"):
         open_dataset("shapes:x", registry)
+
+
+BOX, CLASS = torch.tensor([[0.0, 0, 4, 4]]), torch.tensor([0])
+YES, NO = torch.tensor([True]), torch.tensor([False])
+POSE, NO_POSE = torch.tensor([[[1.0, 1, 2]]]), torch.zeros(1, 1, 3)
+VOID = torch.full((2, 2), 255, dtype=torch.uint8)
+COUNTS = [
+    (Target(boxes=BOX, labels=CLASS), {"boxes", "labels"}, True),
+    (Target(boxes=BOX, labels=CLASS, crowd=NO, ignored=NO), {"boxes", "labels"}, True),
+    (Target(boxes=BOX[:0], labels=CLASS[:0]), {"boxes", "labels"}, False),
+    (Target(boxes=BOX, labels=CLASS, crowd=YES), {"boxes", "labels"}, False),
+    (Target(boxes=BOX, labels=CLASS, ignored=YES), {"boxes"}, False),
+    (Target(boxes=BOX, keypoints=POSE), {"boxes", "keypoints"}, True),
+    (Target(boxes=BOX, keypoints=NO_POSE), {"boxes", "keypoints"}, False),
+    (Target(boxes=BOX, keypoints=POSE, crowd=YES), {"keypoints"}, False),
+    (Target(boxes=BOX, captions=("a cat",)), {"boxes", "captions"}, True),
+    (Target(image_label=0), {"image_label"}, True),
+    (Target(), {"image_label"}, False),
+    (Target(semantic_map=VOID), {"semantic_map"}, False),
+    (Target(semantic_map=VOID - VOID), {"semantic_map"}, True),
+    (Target(), set(), True),
+]
+
+
+@pytest.mark.parametrize(("target", "fields", "want"), COUNTS)
+def test_what_counts_for_a_task(target, fields, want):
+    assert any_counts(Opened((), (target,)), fields) == want
+
+
+def test_only_the_first_images_are_asked_and_no_more_than_needed():
+    empty, full = Target(boxes=BOX[:0]), Target(boxes=BOX)
+    assert not any_counts(Opened((), (empty, full)), {"boxes"}, images=1)
+    assert any_counts(Opened((), (empty, full)), {"boxes"}, images=2)
+    assert any_counts(Opened((), (full, None)), {"boxes"}), "the second isn't looked at"
+
+
+@pytest.mark.parametrize(
+    ("targets", "words"),
+    [
+        ((), "dataset 'shapes': split 'val' has no images"),
+        ((Target(boxes=BOX[:0]),), "dataset 'shapes': split 'val' has no object or label that counts"),
+    ],
+)
+def test_a_split_in_which_nothing_counts_is_refused(registry, monkeypatch, targets, words):
+    monkeypatch.setattr("roibench.datasets.sources.resolve", lambda path: lambda *_: Opened((), targets))
+    with pytest.raises(ValueError, match=words):
+        open_dataset("shapes", registry)

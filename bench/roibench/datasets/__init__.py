@@ -29,7 +29,7 @@ def register_datasets(register):
             "voc",
             open="roibench.datasets.voc:open_voc",
             fields=("boxes", "labels", "ignored", "areas"),
-            description="Pascal VOC XML: voc:PATH, a folder with Annotations, JPEGImages and ImageSets/Main",
+            description="Pascal VOC XML: voc:PATH, Annotations, JPEGImages and perhaps ImageSets/Main",
             takes_path=True,
         )
     )
@@ -38,7 +38,7 @@ def register_datasets(register):
             "coco",
             open="roibench.datasets.coco:open_coco",
             fields=("boxes", "labels", "crowd", "areas", "masks", "keypoints", "captions"),
-            description="COCO JSON: coco:PATH, a folder with annotations/instances_SPLIT.json, or one such file",
+            description="COCO JSON: coco:PATH with annotations/instances_SPLIT.json, coco:FILE.json[:IMAGES]",
             takes_path=True,
         )
     )

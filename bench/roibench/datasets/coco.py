@@ -1,13 +1,15 @@
-"""COCO's JSON (cocodataset.org/#format-data): `coco:FOLDER@SPLIT`, or `coco:FILE.json`.
+"""COCO's JSON (cocodataset.org/#format-data): `coco:FOLDER@SPLIT`, `coco:FILE.json` or `coco:FILE.json:IMAGES`.
 
 In a folder, annotations/instances_SPLIT.json is read, else the one instances_SPLIT with a year at its end (val finds
 val2017), else person_keypoints_ likewise. An image's file_name is looked up in NAME/, images/NAME/, SPLIT/,
 images/SPLIT/, images/ and the folder itself, in this order, where SPLIT is as typed and NAME may have the year. A
-single file is all one split, whatever that is called; its images lie beside it or in images/ beside it.
+single file is all one split, whatever that is called; its images lie beside it, in images/ beside it, or in the folder
+IMAGES (there under their file_name, or its last part).
 
 roibench.datasets.coco_json says what becomes of an annotation.
 """
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,9 +19,10 @@ import torch
 from pycocotools import mask as rle
 
 from roibench.datasets.bad_data import BadData
+from roibench.datasets.checked_images import check_images
 from roibench.datasets.coco_json import Picture, read_annotations
 from roibench.datasets.image_files import ImageFiles
-from roibench.datasets.images import read_size, shared_size
+from roibench.datasets.images import shared_size
 from roibench.structures import Target
 from roibench.tasks import DatasetInfo
 
@@ -27,16 +30,26 @@ _KINDS = ("instances", "person_keypoints")
 
 
 def open_coco(path: str, split: str, on_bad_data: str = "fail") -> "Coco":
-    """Opens a split of a COCO folder, or a file. All annotations are read and every image's header is looked at.
+    """Opens a split of a COCO folder, or a file. All annotations are read, and every image is decoded once.
 
     on_bad_data: "fail" raises BadDataError, which lists all that is wrong; "skip" leaves out a bad annotation, or an
-    image that can't be read, and warns; a file that is no JSON always fails. Images are decoded when asked for.
+    image that can't be read, and warns; "clip" does, too, but cuts boxes to their images first. A file that is no JSON
+    always fails.
     """
     bad = BadData(on_bad_data)
-    file, keypoint_file, folders = _find(Path(path), split)
+    file, keypoint_file, folders = _find(path, split)
     annotations = read_annotations(file, bad, keypoint_file)
-    located = (_locate(picture, folders, file, bad) for picture in annotations.pictures)
-    annotations = annotations._replace(pictures=tuple(picture for picture in located if picture is not None))
+    places = [_locate(picture.file_name, folders) for picture in annotations.pictures]
+    images = check_images(places, bad)
+    pictures = []
+    for picture, place in zip(annotations.pictures, places, strict=True):
+        if (image := images.get(place)) is None:
+            continue
+        if problem := image.size_problem(picture.size):
+            bad.report(file, f"image {picture.id}: {problem}")
+        else:
+            pictures.append(picture._replace(image=image))
+    annotations = annotations._replace(pictures=tuple(pictures))
     problems = bad.settle()
     fields = annotations.fields
     words = {word for thing in annotations.things for word in (thing.caption or "").split()}
@@ -92,10 +105,18 @@ def _masks(picture: Picture) -> torch.Tensor:
     return torch.from_numpy(masks)
 
 
-def _find(path: Path, split: str) -> tuple[Path, Path | None, tuple[Path, ...]]:
+def _find(text: str, split: str) -> tuple[Path, Path | None, tuple[Path, ...]]:
     """The annotation file, its keypoint file if there is one, and the folders where images may lie."""
+    path = Path(text)
     if path.is_file():
         return path, None, (path.parent, path.parent / "images")
+    if not path.exists() and (parts := re.fullmatch(r"(.+\.json):(.+)", text, re.IGNORECASE)):
+        path, folder = map(Path, parts.groups())
+        if not path.is_file():
+            raise ValueError(f"{path}: no such file, in coco:FILE.json:IMAGES")
+        if not folder.is_dir():
+            raise ValueError(f"{folder}: no such folder, in coco:FILE.json:IMAGES")
+        return path, None, (folder,)
     folder = path / "annotations"
     if not folder.is_dir():
         raise ValueError(f"{path} is no COCO folder: it has no annotations; nor is it a JSON file")
@@ -118,13 +139,9 @@ def _find(path: Path, split: str) -> tuple[Path, Path | None, tuple[Path, ...]]:
     raise ValueError(f"{path} has no split {split!r}; it has: {', '.join(sorted(known)) or 'none'}")
 
 
-def _locate(picture: Picture, folders: tuple[Path, ...], annotations: Path, bad: BadData) -> Picture | None:
-    """The picture with its file; None if there is no such image."""
-    places = [folder / picture.file_name for folder in folders]
-    file = next((place for place in places if place.is_file()), places[0])
-    size = read_size(file, bad)
-    if size is not None and size != picture.size:
-        said, found = (f"{width}x{height}" for height, width in (picture.size, size))
-        bad.report(annotations, f"image {picture.id}: says {said} pixels; {file} has {found}")
-        return None
-    return None if size is None else picture._replace(file=file)
+def _locate(file_name: str, folders: tuple[Path, ...]) -> Path:
+    """Where an image lies; where it should, if it lies nowhere."""
+    places = [folder / file_name for folder in folders]
+    if len(folders) == 1:  # of coco:FILE.json:IMAGES
+        places.append(folders[0] / Path(file_name).name)
+    return next((place for place in places if os.path.isfile(place)), places[0])  # noqa: PTH113 - false for any name

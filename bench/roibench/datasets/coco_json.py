@@ -1,28 +1,32 @@
 """What a COCO JSON file says, checked entry by entry, without looking at its images.
 
 Boxes are COCO's x, y, width, height, in pixel corners counted from 0, as xyxy. Labels count the categories by ascending
-id. Areas are the annotation's (of the outline); where it has none, the box's. Masks are filled if every object has an
-outline: polygons, or runs (RLE), plain or compressed. Keypoints come from the file itself or from a person_keypoints_
-file, matched by annotation id, with x and y as written; an object without them has visibility 0 throughout. Captions
-are filled if every annotation has a "caption" of its own; COCO's captions_ files describe whole images, which Target
-has no place for, and are not read.
+id; an id is the same as 1, 1.0 and "1". Areas are the annotation's (of the outline); where it has none, the box's.
+Masks are filled if every object has an outline: polygons, or runs (RLE), plain or compressed. Keypoints come from the
+file itself or from a person_keypoints_ file, matched by annotation id, with x and y as written; an object without them
+has visibility 0 throughout. Captions are filled if every annotation has a "caption" of its own; COCO's captions_ files
+describe whole images, which Target has no place for, and are not read.
 """
 
 import json
-import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from roibench.datasets.bad_data import BadData, BadDataError, Problem, box_problem
+import numpy as np
 
-_ROUNDING = 0.02  # pixels: COCO writes x and width with two decimals, so that their sum may miss the border by this
+from roibench.datasets.bad_data import BORDER, BadData, BadDataError, Box, Problem
+from roibench.datasets.checked_images import CheckedImage
+from roibench.datasets.values import brief, flag, identity, number, whole
+
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 class Thing(NamedTuple):
     """An annotation. box: xyxy. label: into the classes. segmentation: as written. keypoints: x, y, visibility, ..."""
 
-    box: tuple[float, float, float, float]
+    box: Box
     label: int
     crowd: bool
     area: float
@@ -32,13 +36,13 @@ class Thing(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """An image with its things. size: (height, width). file: None until it has been found."""
+    """An image with its things. size: (height, width). image: None until it has been found."""
 
     id: str
     file_name: str
     size: tuple[int, int]
     things: tuple[Thing, ...]
-    file: Path | None = None
+    image: CheckedImage | None = None
 
 
 class Annotations(NamedTuple):
@@ -64,88 +68,110 @@ class Annotations(NamedTuple):
 def read_annotations(file: Path, bad: BadData, keypoint_file: Path | None = None) -> Annotations:
     """The sound annotations of a file; images needn't exist. Ids may be numbers or text, in any mixture."""
     document = _load(file, ("images", "annotations", "categories"))
-    # By length first: numbers sort by value, and a text among them does no harm.
-    categories = sorted(_unique(document, "categories", file, bad), key=lambda category: (len(category[0]), category))
+    categories = sorted(_unique(document, "categories", file, bad), key=lambda category: _order(category[0]))
     names = tuple(str(entry.get("name", f"category {id}")) for id, entry in categories)
     labels = {id: label for label, (id, _) in enumerate(categories)}
     joints, poses = _keypoints(document, file, bad)
-    sizes, file_names = {}, {}
+    sizes, file_names, named = {}, {}, set()
     for id, entry in _unique(document, "images", file, bad):
-        size = entry.get("height"), entry.get("width")
-        if all(isinstance(side, int) and side > 0 for side in size) and isinstance(entry.get("file_name"), str):
-            sizes[id], file_names[id] = size, entry["file_name"]
+        named.add(id)
+        size, name = (whole(entry.get("height")), whole(entry.get("width"))), entry.get("file_name")
+        if all(side is not None and side > 0 for side in size) and isinstance(name, str) and "\0" not in name:
+            sizes[id], file_names[id] = size, name
         else:
             bad.report(file, f"image {id}: needs file_name, height and width")
-    named = {str(entry.get("id")) for entry in document["images"] if isinstance(entry, dict)}
     entries = dict(_unique(document, "annotations", file, bad))
     if keypoint_file is not None and not joints:
         joints, poses = _keypoints(_load(keypoint_file, ("annotations", "categories")), keypoint_file, bad)
         for id in sorted(poses.keys() - entries.keys()):
             bad.report(keypoint_file, f"annotation {id}: {file.name} has no such annotation")
     things: dict[str, list[Thing]] = {id: [] for id in sizes}
+    reader = _Reader(file, bad, labels, names)
     for id, entry in entries.items():
-        image = str(entry.get("image_id"))
-        try:
-            if image not in named:
-                raise ValueError(f"image {image} is unknown")
-            if image in sizes:
-                things[image].append(_thing(entry, labels, names, sizes[image], poses.get(id)))
-        except ValueError as error:
-            bad.report(file, f"annotation {id}: {error}")
+        image = identity(entry.get("image_id"))
+        if image not in named:
+            bad.report(file, f"annotation {id}: image {brief(entry.get('image_id'))} is unknown")
+        elif image in sizes and (thing := reader.thing(id, entry, sizes[image], poses.get(id))) is not None:
+            things[image].append(thing)
     pictures = (Picture(id, file_names[id], sizes[id], tuple(things[id])) for id in sizes)
     return Annotations(names, joints, tuple(pictures))
 
 
-def _thing(
-    entry: dict[str, Any],
-    labels: dict[str, int],
-    names: tuple[str, ...],
-    size: tuple[int, int],
-    pose: tuple[float, ...] | None,
-) -> Thing:
-    """Raises ValueError with what is wrong."""
-    label = labels.get(str(entry.get("category_id")))
-    if label is None:
-        raise ValueError(f"category {entry.get('category_id')} is unknown")
-    box = _box(entry.get("bbox"), names[label], size)
-    area = entry.get("area", (box[2] - box[0]) * (box[3] - box[1]))
-    if not isinstance(area, int | float) or not 0 <= area < float("inf"):
-        raise ValueError(f"{names[label]}: area {area} is no area")
-    outline = entry.get("segmentation") or None
-    if outline is not None and (problem := _outline_problem(outline, size)):
-        raise ValueError(f"{names[label]}: {problem}")
-    caption = entry.get("caption")
-    return Thing(box, label, bool(entry.get("iscrowd")), area, outline, pose, None if caption is None else str(caption))
+@dataclass
+class _Reader:
+    """Reads annotations, one by one; a bad one is reported. labels: by category id. names: by label."""
+
+    file: Path
+    bad: BadData
+    labels: dict[str, int]
+    names: tuple[str, ...]
+
+    def thing(
+        self, id: str, entry: dict[str, Any], size: tuple[int, int], pose: tuple[float, ...] | None
+    ) -> Thing | None:
+        try:
+            label = self.labels.get(identity(entry.get("category_id")))
+            if label is None:
+                raise ValueError(f"category {brief(entry.get('category_id'))} is unknown")
+            name = self.names[label]
+            corners = _corners(entry.get("bbox"), name)
+            crowd = False if entry.get("iscrowd") is None else flag(entry["iscrowd"])
+            if crowd is None:
+                raise ValueError(f"{name}: iscrowd {brief(entry['iscrowd'])} is neither yes nor no")
+            outline = _outline(entry.get("segmentation") or None, name, size)
+            area = _area(entry.get("area"), name, size)
+        except ValueError as error:
+            self.bad.report(self.file, f"annotation {id}: {error}")
+            return None
+        what = f"annotation {id}: {name}: bbox {brief(entry['bbox'])}"
+        box = self.bad.fit_box(corners, size, self.file, what)
+        if box is None:
+            return None
+        if area is None:
+            area = (box[2] - box[0]) * (box[3] - box[1])
+        caption = entry.get("caption")
+        return Thing(box, label, crowd, area, outline, pose, None if caption is None else str(caption))
 
 
-def _box(bbox: object, name: str, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """xyxy of a sound bbox."""
+def _corners(bbox: object, name: str) -> Box:
+    """xyxy of a bbox, wherever it lies."""
     if not _numbers(bbox) or len(bbox) != 4:
-        raise ValueError(f"{name}: bbox without four numbers: {bbox}")
-    x, y, width, height = map(float, bbox)
-    x2, y2 = (
-        float(end) if end < start + length <= end + _ROUNDING else start + length
-        for start, length, end in ((x, width, size[1]), (y, height, size[0]))
-    )
-    if problem := box_problem((x, y, x2, y2), size[1], size[0]):
-        raise ValueError(f"{name}: bbox {bbox} is {problem}")
-    return x, y, x2, y2
+        raise ValueError(f"{name}: bbox without four numbers: {brief(bbox)}")
+    x, y, width, height = map(number, bbox)
+    return x, y, x + width, y + height
 
 
-def _outline_problem(outline: object, size: tuple[int, int]) -> str | None:
-    """What is wrong with a segmentation: polygons, or runs, plain or compressed."""
+def _area(area: object, name: str, size: tuple[int, int]) -> float | None:
+    """As written; None if there is none. More than the image has is no area."""
+    if area is None:
+        return None
+    found, largest = number(area), (size[0] + 2 * BORDER) * (size[1] + 2 * BORDER)
+    if found is None or not 0 <= found <= largest:
+        raise ValueError(f"{name}: area {brief(area)} is no area in an image of {size[1]}x{size[0]}")
+    return area
+
+
+def _outline(outline: object, name: str, size: tuple[int, int]) -> list | dict | None:
+    """A segmentation: polygons, or runs, plain or compressed."""
+    if outline is None:
+        return None
     if isinstance(outline, list):
         if not all(_numbers(polygon) and len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in outline):
-            return "polygon without three or more x, y pairs"
+            raise ValueError(f"{name}: polygon without three or more x, y pairs")
         reach = max(size)  # a polygon may stick out, but drawing one that goes to infinity takes as long
-        return None if all(-reach <= v <= 2 * reach for polygon in outline for v in polygon) else "polygon far outside"
+        if not all(-reach <= value <= 2 * reach for polygon in outline for value in polygon):
+            raise ValueError(f"{name}: polygon far outside")
+        return outline
     if not isinstance(outline, dict) or not isinstance(counts := outline.get("counts"), list | str):
-        return "segmentation that is neither polygons nor runs"
+        raise ValueError(f"{name}: segmentation that is neither polygons nor runs")
     if outline.get("size") != list(size):
-        return f"runs of size {outline.get('size')}, in an image of height and width {list(size)}"
-    runs = counts if isinstance(counts, list) else _decompress(counts)
-    sound = all(isinstance(run, int) and run >= 0 for run in runs) and sum(runs) == math.prod(size)
-    return None if sound else f"runs that do not add up to the {math.prod(size)} pixels"
+        given = brief(outline.get("size"))
+        raise ValueError(f"{name}: runs of size {given}, in an image of height and width {list(size)}")
+    runs = [whole(run) for run in counts] if isinstance(counts, list) else _decompress(counts)
+    pixels = size[0] * size[1]
+    if not all(run is not None and run >= 0 for run in runs) or sum(runs) != pixels:
+        raise ValueError(f"{name}: runs that do not add up to the {pixels} pixels")
+    return outline | {"size": list(size), "counts": runs if isinstance(counts, list) else counts}
 
 
 def _decompress(counts: str) -> list[int]:
@@ -172,7 +198,7 @@ def _keypoints(document: dict, file: Path, bad: BadData) -> tuple[tuple[str, ...
     skeletons = {
         tuple(map(str, entry["keypoints"]))
         for entry in document["categories"]
-        if isinstance(entry, dict) and entry.get("keypoints")
+        if isinstance(entry, dict) and isinstance(entry.get("keypoints"), list) and entry["keypoints"]
     }
     if len(skeletons) != 1:
         if skeletons:
@@ -182,29 +208,38 @@ def _keypoints(document: dict, file: Path, bad: BadData) -> tuple[tuple[str, ...
     poses = {}
     for entry in document["annotations"]:
         if isinstance(entry, dict) and (pose := entry.get("keypoints")):
+            values = [number(value) for value in pose] if _numbers(pose) else []
             if (
-                not _numbers(pose)
-                or not all(map(math.isfinite, pose))
-                or len(pose) != 3 * len(joints)
-                or not set(pose[2::3]) <= {0, 1, 2}
+                len(values) != 3 * len(joints)
+                or not all(abs(value) <= _LARGEST for value in values)  # false for NaN, too
+                or not set(values[2::3]) <= {0, 1, 2}
             ):
-                bad.report(file, f"annotation {entry.get('id')}: keypoints want x, y and 0, 1 or 2 per joint: {pose}")
+                what = f"annotation {brief(entry.get('id'))}: keypoints want x, y and 0, 1 or 2 per joint"
+                bad.report(file, f"{what}: {brief(pose)}")
             else:
-                poses.setdefault(str(entry.get("id")), tuple(map(float, pose)))
+                poses.setdefault(identity(entry.get("id")), tuple(values))
+    poses.pop(None, None)  # of an annotation without an id, which is reported as such
     return joints, poses
 
 
 def _numbers(values: object) -> bool:
-    return isinstance(values, list) and all(isinstance(value, int | float) for value in values)
+    return isinstance(values, list) and all(number(value) is not None for value in values)
+
+
+def _order(id: str) -> tuple[bool, int, str]:
+    """Sorts numbers by value, before any other ids."""
+    value = whole(id)
+    return (True, len(id), id) if value is None else (False, value, "")
 
 
 def _unique(document: dict, key: str, file: Path, bad: BadData) -> Iterator[tuple[str, dict[str, Any]]]:
     """Id and entry of a list in the file; an id that was there before is reported, and the first one counts."""
     seen = set()
     for place, entry in enumerate(document[key]):
-        if not isinstance(entry, dict) or entry.get("id") is None:
-            bad.report(file, f"{key}[{place}] has no id")
-        elif (id := str(entry["id"])) in seen:
+        id = identity(entry.get("id")) if isinstance(entry, dict) else None
+        if id is None:
+            bad.report(file, f"{key}[{place}] has no id that is a whole number or text")
+        elif id in seen:
             bad.report(file, f"{key}[{place}]: id {id} is there already")
         else:
             seen.add(id)
@@ -216,7 +251,7 @@ def _load(file: Path, lists: tuple[str, ...]) -> dict[str, Any]:
         document = json.loads(file.read_bytes())
     except json.JSONDecodeError as error:
         raise BadDataError((Problem(file, error.lineno, f"broken JSON: {error.msg}"),)) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # also of a text that is no UTF-8, or nested without end
         raise BadDataError((Problem(file, None, f"can't be read: {error}"),)) from error
     for key in lists:
         if not isinstance(document, dict) or not isinstance(document.get(key), list):

@@ -1,17 +1,18 @@
 """Images in a folder per class, as torchvision's ImageFolder reads them: `folders:PATH@SPLIT`.
 
-PATH/SPLIT/CLASS/*.jpg (or .jpeg, .png). The classes are the folders' names in all splits together, sorted, so that a
-label means the same in each; an empty folder is a class, too. PATH/CLASS/*.jpg has no splits: all of it opens as `val`
-(what a model is scored on), `test` or `all`, never as `train`, lest a model be scored on what it has learnt from. Files
-of other kinds and hidden ones don't count.
+PATH/SPLIT/CLASS/*.jpg (or .png, .bmp, .webp, ...). The classes are the folders' names in all splits together, sorted,
+so that a label means the same in each; an empty folder is a class, too. PATH/CLASS/*.jpg has no splits: all of it opens
+as `val` (what a model is scored on), `test` or `all`, never as `train`, lest a model be scored on what it has learnt
+from. Files of other kinds, hidden ones and what systems leave behind (__MACOSX, @eaDir, ...) don't count.
 """
 
 from pathlib import Path
 from typing import NamedTuple
 
 from roibench.datasets.bad_data import BadData
+from roibench.datasets.checked_images import CheckedImage, check_images
 from roibench.datasets.image_files import ImageFiles
-from roibench.datasets.images import images_in, read_size, shared_size
+from roibench.datasets.images import folders_in, images_in, shared_size
 from roibench.structures import Target
 from roibench.tasks import DatasetInfo
 
@@ -19,36 +20,35 @@ UNDIVIDED = ("val", "test", "all")
 
 
 def open_folders(path: str, split: str, on_bad_data: str = "fail") -> "Folders":
-    """Opens a split, or a folder without splits. Every image's header is looked at.
+    """Opens a split, or a folder without splits. Every image is decoded once.
 
-    on_bad_data: "fail" raises BadDataError, which lists all that is wrong; "skip" leaves out an image that can't be
-    read or lies in no class, and warns. Images are decoded when asked for.
+    on_bad_data: "fail" raises BadDataError, which lists all that is wrong; "skip" or "clip" leaves out an image that
+    can't be read or lies in no class, and warns.
     """
     bad = BadData(on_bad_data)
     folder, classes = _find(Path(path), split)
     for stray in images_in(folder):
         bad.report(stray, "lies in no class's folder")
-    pictures = []
+    labels = {}
     for label, name in enumerate(classes):
         if not (folder / name).is_dir():
             continue  # a class of another split
-        for deeper in _subfolders(folder / name):
+        for deeper in folders_in(folder / name):
             bad.report(deeper, f"a folder within the class {name}: its images would be left out")
-        for file in images_in(folder / name):
-            if (size := read_size(file, bad)) is not None:
-                pictures.append(Picture(f"{name}/{file.name}", file, size, label))
+        labels |= dict.fromkeys(images_in(folder / name), label)
+    images = check_images(labels, bad)
+    pictures = [Picture(f"{classes[labels[file]]}/{file.name}", image, labels[file]) for file, image in images.items()]
     problems = bad.settle()
-    size, fields = shared_size(picture.size for picture in pictures), frozenset({"image_label"})
+    size, fields = shared_size(picture.image.size for picture in pictures), frozenset({"image_label"})
     info = DatasetInfo(f"folders:{path}", split, classes, image_size=size, fields=fields)
     return Folders(info, tuple(pictures), problems)
 
 
 class Picture(NamedTuple):
-    """An image file. id: CLASS/FILE, for a file's name alone may be in every class. size: (height, width)."""
+    """An image file. id: CLASS/FILE, for a file's name alone may be in every class."""
 
     id: str
-    file: Path
-    size: tuple[int, int]
+    image: CheckedImage
     label: int
 
 
@@ -64,10 +64,10 @@ class Folders(ImageFiles[Picture]):
 
 def _find(root: Path, split: str) -> tuple[Path, tuple[str, ...]]:
     """The folder that holds the split's class folders, and the classes of all splits."""
-    tops = _subfolders(root) if root.is_dir() else []
+    tops = folders_in(root) if root.is_dir() else []
     if not tops:
         raise ValueError(f"{root} holds no folders: want {root}/SPLIT/CLASS or {root}/CLASS")
-    splits = {top.name: {folder.name for folder in _subfolders(top)} for top in tops}
+    splits = {top.name: {folder.name for folder in folders_in(top)} for top in tops}
     if not any(splits.values()):
         if split not in UNDIVIDED:
             raise ValueError(f"{root} is not divided into splits: it opens as {', '.join(UNDIVIDED)}, not as {split!r}")
@@ -75,7 +75,3 @@ def _find(root: Path, split: str) -> tuple[Path, tuple[str, ...]]:
     if split not in splits:
         raise ValueError(f"{root} has no split {split!r}; it has: {', '.join(splits)}")
     return root / split, tuple(sorted(set().union(*splits.values())))
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(top for top in folder.iterdir() if top.is_dir() and not top.name.startswith("."))

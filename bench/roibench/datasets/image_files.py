@@ -5,10 +5,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from roibench.datasets.bad_data import Problem
+from roibench.datasets.checked_images import CheckedImage
 from roibench.datasets.images import decode
 from roibench.structures import Input, Sample, Target
 from roibench.tasks import DatasetInfo
@@ -18,7 +18,7 @@ class ImageFile(Protocol):
     """An image's name, unique in its data set, and its file; an adapter's own type adds what is known of it."""
 
     id: str
-    file: Path
+    image: CheckedImage
 
 
 Picture = TypeVar("Picture", bound=ImageFile)
@@ -49,13 +49,13 @@ class ImageFiles(ABC, Generic[Picture]):
 
     def __getitem__(self, index: int) -> Sample:
         picture = self.pictures[index]
-        return Sample(Input(picture.id, decode(picture.file)), self.target(picture))
+        return Sample(Input(picture.id, decode(picture.image.file)), self.target(picture))
 
     @cached_property
     def hash(self) -> str:
-        """Covers classes, facts and the image files; reads each file once, when first asked for."""
+        """Covers classes, facts and the image files, as they were when the split was opened."""
         digest = hashlib.sha256(repr(self.info.classes).encode())
         for picture in self.pictures:
             digest.update(repr(self.facts(picture)).encode())
-            digest.update(hashlib.sha256(picture.file.read_bytes()).digest())
+            digest.update(bytes.fromhex(picture.image.sha256))
         return digest.hexdigest()

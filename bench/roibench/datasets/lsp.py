@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from scipy.io import loadmat
 
-from roibench.datasets.bad_data import BadData, BadDataError, Problem, box_problem
+from roibench.datasets.bad_data import BORDER, BadData, BadDataError, Box, Problem, fit_box
+from roibench.datasets.checked_images import CheckedImage, check_images
 from roibench.datasets.image_files import ImageFiles
-from roibench.datasets.images import read_size, shared_size
+from roibench.datasets.images import shared_size
 from roibench.datasets.scenes.shapes import JOINTS
 from roibench.structures import Target
 from roibench.tasks import DatasetInfo
@@ -28,13 +29,12 @@ SPLITS = ("all", "train", "val")
 
 
 class Picture(NamedTuple):
-    """An image of one person. size: (height, width). joints: x, y, visibility of each. box: xyxy."""
+    """An image of one person. joints: x, y, visibility of each. box: xyxy."""
 
     id: str
-    file: Path
-    size: tuple[int, int]
+    image: CheckedImage
     joints: tuple[tuple[float, float, int], ...]
-    box: tuple[float, float, float, float]
+    box: Box
 
 
 class Lsp(ImageFiles[Picture]):
@@ -52,11 +52,11 @@ class Lsp(ImageFiles[Picture]):
 
 
 def open_lsp(path: str, split: str, on_bad_data: str = "fail") -> Lsp:
-    """Opens a split: all, train or val. Joints are read and every image's header is looked at.
+    """Opens a split: all, train or val. Joints are read, and every image is decoded once.
 
-    on_bad_data: "fail" raises BadDataError, which lists all that is wrong; "skip" leaves out a joint that is NaN or
-    outside of its image, or an image that can't be read or has too few joints for a box, and warns; a joints file that
-    can't be read always fails. Images are decoded when asked for.
+    on_bad_data: "fail" raises BadDataError, which lists all that is wrong; "skip" or "clip" leaves out a joint that is
+    NaN or outside of its image, or an image that can't be read or has too few joints for a box, and warns; a joints
+    file that can't be read always fails.
     """
     root, bad = Path(path), BadData(on_bad_data)
     if split not in SPLITS:
@@ -65,11 +65,13 @@ def open_lsp(path: str, split: str, on_bad_data: str = "fail") -> Lsp:
     joints = _read_joints(file)
     count = joints.shape[2]
     border = count - -(-count // 10)
-    images = {"all": range(count), "train": range(border), "val": range(border, count)}[split]
-    read = (_read_picture(root, index, joints[:, :, index], file, bad) for index in images)
+    chosen = {"all": range(count), "train": range(border), "val": range(border, count)}[split]
+    places = {index: root / "images" / f"im{index + 1:05d}.jpg" for index in chosen}
+    images = check_images(places.values(), bad)
+    read = (_picture(images[place], joints[:, :, k], file, bad) for k, place in places.items() if place in images)
     pictures = tuple(picture for picture in read if picture is not None)
     problems = bad.settle()
-    size = shared_size(picture.size for picture in pictures)
+    size = shared_size(picture.image.size for picture in pictures)
     info = DatasetInfo(f"lsp:{path}", split, ("person",), JOINTS, image_size=size, fields=FIELDS)
     return Lsp(info, pictures, problems)
 
@@ -99,27 +101,26 @@ def _read_joints(file: Path) -> np.ndarray:
     return joints.astype(np.float64)
 
 
-def _read_picture(root: Path, index: int, rows: np.ndarray, joints_file: Path, bad: BadData) -> Picture | None:
-    """An image with those joints that are sound; None, and a report, if it can't be used. rows: [14, 3]."""
-    name = f"im{index + 1:05d}"
-    file = root / "images" / f"{name}.jpg"
-    size = read_size(file, bad)
-    if size is None:
-        return None
-    height, width = size
+def _picture(image: CheckedImage, rows: np.ndarray, joints_file: Path, bad: BadData) -> Picture | None:
+    """An image with those joints that are sound; None, and a report, if they span no box. rows: [14, 3]."""
+    name = image.file.stem
+    height, width = image.size
     joints = []
     for joint, (x, y, flag) in zip(JOINTS, rows.tolist(), strict=True):
         problem = None
         if flag not in (0, 1):
             problem = f"has the flag {flag}, want 0 or 1"
-        elif flag == 1 and not (0 <= x <= width and 0 <= y <= height):  # NaN isn't, either
+        elif flag == 1 and not (-BORDER <= x <= width + BORDER and -BORDER <= y <= height + BORDER):  # nor is NaN
             problem = f"at ({x:.1f}, {y:.1f}) is outside of the image of {width}x{height}"
         if problem:
             bad.report(joints_file, f"{name}: {joint} {problem}")
-        joints.append((x, y, 2) if flag == 1 and not problem else (0.0, 0.0, 0))
+        marked = flag == 1 and not problem
+        joints.append((min(max(x, 0.0), width), min(max(y, 0.0), height), 2) if marked else (0.0, 0.0, 0))
     marked = np.array([joint[:2] for joint in joints if joint[2]]).reshape(-1, 2)
     box = (*marked.min(axis=0, initial=np.inf).tolist(), *marked.max(axis=0, initial=-np.inf).tolist())
-    if len(marked) < 2 or box_problem(box, width, height):
+    try:
+        box, _ = fit_box(box, image.size)
+    except ValueError:
         bad.report(joints_file, f"{name}: {len(marked)} usable joints, which span no box")
         return None
-    return Picture(name, file, size, tuple(joints), box)
+    return Picture(name, image, tuple(joints), box)

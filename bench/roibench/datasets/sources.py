@@ -1,10 +1,12 @@
 """What a person types for a data set: `scenes`, `scenes@train`, `voc:PATH`, `voc:PATH@test`."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Self
 
+from roibench.datasets.ground_truth import any_counts
 from roibench.registry import Registry, UnknownNameError, resolve, unknown
 from roibench.tasks import Dataset
 
@@ -28,18 +30,36 @@ class Source:
     @property
     def label(self) -> str:
         """As typed, without the folders above what was opened: those belong to the machine."""
-        return str(replace(self, path=self.path and PurePath(self.path).name))
+        parts = re.split(r"(?<=\.json):", self.path or "")  # coco:FILE.json:IMAGES
+        return str(replace(self, path=":".join(PurePath(part).name for part in parts)))
 
     def __str__(self) -> str:
         path = f":{self.path}" if self.path else ""
         return self.name + path + (f"@{self.split}" if self.split else "")
 
 
+def split_list(text: str, names: Collection[str]) -> list[str]:
+    """Datasets as typed in one list. A comma separates them; within a path it is the path's own, unless what follows
+    begins as a dataset does: with one of the names (of what is registered) alone or before : or @, or with any word of
+    two or more letters before a colon.
+    """
+    sources: list[str] = []
+    for piece in text.split(","):
+        begins = re.match(r"\s*([a-z]\w+)(:|@|\s*$)", piece)
+        another = begins is not None and (begins[1] in names or begins[2] == ":")
+        if sources and ":" in sources[-1] and not another:
+            sources[-1] += f",{piece}"
+        else:
+            sources.append(piece)
+    stripped = (source.strip().rstrip(",") for source in sources)
+    return [source for source in stripped if source]
+
+
 def open_dataset(text: str, registry: Registry, split: str | None = None, on_bad_data: str = "fail") -> Dataset:
     """Opens what `text` names; a split in the text wins over `split`, which wins over the kind's eval_split.
 
-    on_bad_data: "fail" or "skip", for kinds that are read from a path. Raises UnknownNameError for a name that nothing
-    registered and ValueError for a missing or superfluous path.
+    on_bad_data: "fail", "skip" or "clip", for kinds that are read from a path. Raises UnknownNameError for a name that
+    nothing registered, and ValueError for a missing or superfluous path and for a split in which nothing counts.
     """
     source = Source.parse(text)
     spec = registry.datasets.get(source.name)
@@ -49,4 +69,15 @@ def open_dataset(text: str, registry: Registry, split: str | None = None, on_bad
         want = f"{spec.name}:PATH" if spec.takes_path else spec.name
         raise ValueError(f"data set {text!r}: want {want}")
     options = {"on_bad_data": on_bad_data} if spec.takes_path else {}
-    return resolve(spec.open)(source.path, source.split or split or spec.eval_split, **options)
+    data = resolve(spec.open)(source.path, source.split or split or spec.eval_split, **options)
+    if not len(data):
+        raise ValueError(f"dataset {text!r}: split {data.info.split!r} has no images{_left_out(data)}")
+    if data.info.fields and not any(any_counts(data, [field]) for field in sorted(data.info.fields)):
+        what = "has no object or label that counts (crowds, ignored objects and void pixels don't)"
+        raise ValueError(f"dataset {text!r}: split {data.info.split!r} {what}{_left_out(data)}")
+    return data
+
+
+def _left_out(data: Dataset) -> str:
+    problems = getattr(data, "problems", ())
+    return f" (left out because of bad data: {len(problems)})" if problems else ""

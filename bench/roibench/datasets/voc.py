@@ -1,9 +1,24 @@
-"""Pascal VOC: a folder with Annotations/ID.xml, JPEGImages/ID.jpg and ImageSets/Main/SPLIT.txt.
+"""Pascal VOC: a folder with Annotations/ID.xml, JPEGImages/ID.jpg and ImageSets/Main/SPLIT.txt, or less of it.
+
+Public sets differ from that. What opens, of a folder PATH:
+
+- PATH/ImageSets/Main/SPLIT.txt lists a split's names, one per line; a name may have spaces, and VOC's per-class lists
+  have -1, 0 or 1 behind it. Their annotations lie in Annotations (or annotations).
+- Without ImageSets/Main, the folders in PATH that hold XML files are splits, of all their XML files.
+- Where there are none either, or they are called Annotations or annotations, all XML files, in there or in PATH, are
+  one split: it opens as `val` (what a model is scored on), `test` or `all`, never as `train`.
+
+An image lies in PATH/JPEGImages, PATH/images, beside its XML file or in PATH, under the XML file's name; else under the
+<filename> that this gives, in the same folders or in PATH/<folder>.
 
 VOC counts pixels from 1 and includes both ends, so a box becomes (xmin - 1, ymin - 1, xmax, ymax) in pixel corners. By
-that rule xmin = xmax would be one pixel wide; in published data it is a slip of the mouse, and counts as degenerate.
+that rule xmin = xmax would be one pixel wide; in published data it is a slip of the mouse, and counts as degenerate. A
+file that counts from 0 is off by one pixel, which is accepted at the border as anywhere.
 """
 
+import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree.ElementTree import Element, TreeBuilder
@@ -11,43 +26,54 @@ from xml.parsers import expat
 
 import torch
 
-from roibench.datasets.bad_data import BadData, Problem, box_problem
+from roibench.datasets.bad_data import BadData, Box, Problem
+from roibench.datasets.checked_images import CheckedImage, check_images
+from roibench.datasets.folders import UNDIVIDED
 from roibench.datasets.image_files import ImageFiles
-from roibench.datasets.images import read_size, shared_size
+from roibench.datasets.images import files_in, folders_in, images_in, shared_size
+from roibench.datasets.values import brief, decode_xml, flag, read_lines, whole
 from roibench.structures import Target
 from roibench.tasks import DatasetInfo
 
 FIELDS = frozenset({"boxes", "labels", "ignored", "areas"})
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
+_ANNOTATIONS = ("Annotations", "annotations")
+_IMAGES = ("JPEGImages", "images")
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
 def open_voc(path: str, split: str, on_bad_data: str = "fail") -> "Voc":
-    """Opens a split of a VOC folder. Every annotation of the split is read and every image's header looked at.
+    """Opens a split of a VOC folder. Every annotation of the split is read, and every image is decoded once.
 
     on_bad_data: "fail" raises BadDataError, which lists all that is wrong; "skip" leaves out a bad box, or an image
-    that can't be read or has no annotation, and warns. Images are decoded when asked for.
+    that can't be read or has no annotation, and warns; "clip" does, too, but cuts boxes to their images first.
     """
     root, bad = Path(path), BadData(on_bad_data)
-    names = _read_split(root, split)
-    annotations = _read_annotations(root, set(names), bad)
+    files, others = _find(root, split, bad)
+    annotations = _read_annotations(set(files.values()), others, bad)
     classes = tuple(sorted({name for annotation in annotations.values() for name in annotation.names}))
-    photographs = [
-        _read_photograph(root, name, annotations[name], classes, bad) for name in names if name in annotations
-    ]
-    photographs = tuple(photograph for photograph in photographs if photograph is not None)
+    wanted = [(name, annotations[file]) for name, file in files.items() if file in annotations]
+    indexes: dict[Path, Mapping[str, Path]] = {}
+    places = [_locate(root, name, annotation, indexes) for name, annotation in wanted]
+    images = check_images(places, bad)
+    photographs = []
+    for (name, annotation), place in zip(wanted, places, strict=True):
+        if (image := images.get(place)) is None:
+            continue
+        if annotation.size is not None and (problem := image.size_problem(annotation.size)):
+            bad.report(annotation.file, problem)
+        else:
+            photographs.append(_photograph(name, annotation, image, classes, bad))
     problems = bad.settle()
-    size = shared_size(photograph.size for photograph in photographs)
-    return Voc(DatasetInfo(f"voc:{path}", split, classes, image_size=size, fields=FIELDS), photographs, problems)
+    size = shared_size(photograph.image.size for photograph in photographs)
+    return Voc(DatasetInfo(f"voc:{path}", split, classes, image_size=size, fields=FIELDS), tuple(photographs), problems)
 
 
 class Photograph(NamedTuple):
-    """One image of N objects. size: (height, width). boxes: xyxy in pixel corners. labels: into DatasetInfo.classes."""
+    """One image of N objects. boxes: xyxy in pixel corners. labels: into DatasetInfo.classes."""
 
     id: str
-    file: Path
-    size: tuple[int, int]
-    boxes: tuple[tuple[float, float, float, float], ...]
+    image: CheckedImage
+    boxes: tuple[Box, ...]
     labels: tuple[int, ...]
     difficult: tuple[bool, ...]
 
@@ -73,64 +99,98 @@ class _Thing(NamedTuple):
     """An <object>: its class, its box as written, whether it is difficult, and the line where it starts."""
 
     name: str
-    corners: tuple[float, float, float, float]
+    corners: Box
     difficult: bool
     line: int
 
 
 class _Annotation(NamedTuple):
-    """An annotation file. size: (width, height) as written, or None. names: of all objects, also of unusable ones."""
+    """An annotation file. size: (height, width), numbers if they are some, or None. filename: the image's, and the
+    folder's, or nothing. names: of all objects, also of unusable ones.
+    """
 
     file: Path
-    size: tuple[int, int] | None
+    size: tuple[int | str | None, int | str | None] | None
+    filename: str
+    folder: str
     names: frozenset[str]
     things: tuple[_Thing, ...]
     problems: tuple[Problem, ...]
 
 
-def _read_split(root: Path, split: str) -> list[str]:
-    folder = root / "ImageSets" / "Main"
-    if not folder.is_dir():
-        raise ValueError(f"{root} is no Pascal VOC folder: it has no ImageSets/Main")
-    file = folder / f"{split}.txt"
-    if not file.is_file():
-        known = ", ".join(sorted(other.stem for other in folder.glob("*.txt"))) or "none"
-        raise ValueError(f"{root} has no split {split!r}; it has: {known}")
-    return _names(file)
+def _find(root: Path, split: str, bad: BadData) -> tuple[dict[str, Path], set[Path]]:
+    """The annotation files of the split by their images' names, and those of all other splits; some may be missing."""
+    if not root.is_dir():
+        raise ValueError(f"{root} is no Pascal VOC folder: no such folder")
+    lists = root / "ImageSets" / "Main"
+    if lists.is_dir():
+        return _listed(root, lists, split, bad)
+    splits = {folder.name: found for folder in folders_in(root) if (found := files_in(folder, {".xml"}))}
+    for name in _ANNOTATIONS:
+        if name in splits:
+            return _undivided(root, split, splits[name])
+    if beside := files_in(root, {".xml"}):
+        return _undivided(root, split, beside)
+    if not splits:
+        raise ValueError(f"{root} is no Pascal VOC folder: it has neither ImageSets/Main nor XML files")
+    if split not in splits:
+        raise ValueError(f"{root} has no split {split!r}; it has: {', '.join(sorted(splits))}")
+    wanted = {file.stem: file for file in splits.pop(split)}
+    return wanted, set().union(*splits.values())
 
 
-def _names(file: Path) -> list[str]:
-    """The image names of a split file; what follows a name on its line (VOC's per-class 1 and -1) is not needed."""
-    lines = file.read_text(encoding="utf-8").splitlines()
-    return list(dict.fromkeys(line.split()[0] for line in lines if line.strip()))
+def _undivided(root: Path, split: str, files: list[Path]) -> tuple[dict[str, Path], set[Path]]:
+    if split not in UNDIVIDED:
+        raise ValueError(f"{root} is not divided into splits: it opens as {', '.join(UNDIVIDED)}, not as {split!r}")
+    return {file.stem: file for file in files}, set()
 
 
-def _read_annotations(root: Path, wanted: set[str], bad: BadData) -> dict[str, _Annotation]:
-    """The annotations of all splits, for all of them count for the classes; only the wanted ones must exist.
+def _listed(root: Path, lists: Path, split: str, bad: BadData) -> tuple[dict[str, Path], set[Path]]:
+    files = {file.stem: file for file in files_in(lists, {".txt"})}
+    if split not in files:
+        raise ValueError(f"{root} has no split {split!r}; it has: {', '.join(files) or 'none'}")
+    folder = next((root / name for name in _ANNOTATIONS if (root / name).is_dir()), root / _ANNOTATIONS[0])
+    there = {file.stem for file in files_in(folder, {".xml"})} if folder.is_dir() else set()
+    found = {
+        listed: {name: folder / f"{name}.xml" for name in (_name(line, there) for _, line in read_lines(file, bad))}
+        for listed, file in files.items()
+    }
+    wanted = found.pop(split)
+    return wanted, {file for others in found.values() for file in others.values()} - set(wanted.values())
+
+
+def _name(line: str, there: set[str]) -> str:
+    """The name on a line of a list; what VOC's per-class lists have behind it (1, -1 or 0) is not needed."""
+    per_class = re.fullmatch(r"(.*\S)\s+(?:-1|0|1)", line)
+    return per_class[1] if per_class and line not in there else line
+
+
+def _read_annotations(wanted: set[Path], others: set[Path], bad: BadData) -> dict[Path, _Annotation]:
+    """The annotations of all splits, for all of them count for the classes; only those of this split must exist.
 
     One that can't be parsed is reported whichever split it is of: it may hold a class that nothing else does.
     """
     annotations = {}
-    everything = {name for file in (root / "ImageSets" / "Main").glob("*.txt") for name in _names(file)}
-    for name in sorted(everything):
-        file = root / "Annotations" / f"{name}.xml"
+    for file in sorted(wanted | others):
         try:
-            annotations[name] = _parse(file)
+            annotations[file] = _parse(file)
         except FileNotFoundError:
-            if name in wanted:
+            if file in wanted:
                 bad.report(file, "missing")
         except OSError as error:
             bad.report(file, f"can't be read: {error.strerror}")
         except expat.ExpatError as error:
             bad.report(file, f"broken XML: {expat.ErrorString(error.code)}", error.lineno)
+        except ValueError as error:
+            bad.report(file, f"can't be read: {error}")
         else:
-            if name in wanted:
-                bad.problems += annotations[name].problems
+            if file in wanted:
+                bad.problems += annotations[file].problems
     return annotations
 
 
 def _parse(file: Path) -> _Annotation:
-    root, lines = _parse_xml(file.read_bytes())
+    root, lines = _parse_xml(decode_xml(file.read_bytes()))
     names, things, problems = set(), [], []
     for element in root.findall("object"):
         line = lines[element]
@@ -146,16 +206,20 @@ def _parse(file: Path) -> _Annotation:
             written = ", ".join(f"{side}={text}" for side, text in zip(_SIDES, corners, strict=True))
             problems.append(Problem(file, line, f"{name}: box without four numbers: {written}"))
             continue
-        difficult = (element.findtext("difficult") or "0").strip() == "1"
+        difficult = flag(element.findtext("difficult") or "")
+        if difficult is None:
+            written = brief(element.findtext("difficult"))
+            problems.append(Problem(file, line, f"{name}: difficult {written} is neither yes nor no"))
+            continue
         things.append(_Thing(name, (x1, y1, x2, y2), difficult, line))
-    try:
-        size = int(root.findtext("size/width") or 0), int(root.findtext("size/height") or 0)
-    except ValueError:
-        size = (0, 0)
-    return _Annotation(file, size if all(size) else None, frozenset(names), tuple(things), tuple(problems))
+    written = [(root.findtext(f"size/{side}") or "0").strip() for side in ("height", "width")]
+    height, width = (text if whole(text) is None else whole(text) for text in written)
+    filename, folder = ((root.findtext(tag) or "").strip() for tag in ("filename", "folder"))
+    size = (height, width) if height and width else None
+    return _Annotation(file, size, filename, folder, frozenset(names), tuple(things), tuple(problems))
 
 
-def _parse_xml(data: bytes) -> tuple[Element, dict[Element, int]]:
+def _parse_xml(text: str) -> tuple[Element, dict[Element, int]]:
     """The document, and the line where each element starts, which ElementTree's own parser doesn't tell."""
     builder, parser = TreeBuilder(), expat.ParserCreate()
     lines: dict[Element, int] = {}
@@ -166,37 +230,41 @@ def _parse_xml(data: bytes) -> tuple[Element, dict[Element, int]]:
     parser.StartElementHandler = start
     parser.EndElementHandler = builder.end
     parser.CharacterDataHandler = builder.data
-    parser.Parse(data, True)
+    parser.Parse(text, True)
     return builder.close(), lines
 
 
-def _read_photograph(
-    root: Path, name: str, annotation: _Annotation, classes: tuple[str, ...], bad: BadData
-) -> Photograph | None:
-    """The image of an annotation with those boxes that are sound; None if there is no such image."""
-    folder = root / "JPEGImages"
-    places = [folder / (name + suffix) for suffix in _SUFFIXES]
-    file = next((place for place in places if place.is_file()), places[0])
-    size = read_size(file, bad)
-    if size is None:
-        return None
-    height, width = size
-    if annotation.size not in (None, (width, height)):
-        said = "x".join(map(str, annotation.size))
-        bad.report(annotation.file, f"says that the image has {said} pixels; it has {width}x{height}")
-        return None
+def _locate(root: Path, name: str, annotation: _Annotation, indexes: dict[Path, Mapping[str, Path]]) -> Path:
+    """Where an annotation's image lies; where it should, if it lies nowhere. indexes: images by stem, per folder."""
+    inner, stem = Path(name).parent, Path(name).name
+    folders = [*(root / images / inner for images in _IMAGES), annotation.file.parent, root]
+    for folder in folders:
+        if folder not in indexes:
+            files = images_in(folder) if folder.is_dir() else []
+            indexes[folder] = {file.stem: file for file in reversed(files)}
+        if stem in indexes[folder]:
+            return indexes[folder][stem]
+    filename = Path(annotation.filename.replace("\\", "/")).name
+    places = [folder / filename for folder in (*folders, root / annotation.folder)] if filename else []
+    expected = next((folder for folder in folders if folder.is_dir()), folders[0]) / f"{stem}.jpg"
+    return next((place for place in places if os.path.isfile(place)), expected)  # noqa: PTH113 - false for any name
+
+
+def _photograph(
+    name: str, annotation: _Annotation, image: CheckedImage, classes: tuple[str, ...], bad: BadData
+) -> Photograph:
+    """An image with those boxes of its annotation that are sound."""
     sound = []
     for thing in annotation.things:
         x1, y1, x2, y2 = thing.corners
-        problem = "degenerate" if x1 == x2 or y1 == y2 else box_problem((x1 - 1, y1 - 1, x2, y2), width, height)
-        if problem:
-            bad.report(annotation.file, f"{thing.name}: box {thing.corners} is {problem}", thing.line)
-        else:
-            sound.append((thing, (x1 - 1, y1 - 1, x2, y2)))
+        what = f"{thing.name}: box {thing.corners}"
+        if x1 == x2 or y1 == y2:
+            bad.report(annotation.file, f"{what} is degenerate", thing.line)
+        elif box := bad.fit_box((x1 - 1, y1 - 1, x2, y2), image.size, annotation.file, what, thing.line):
+            sound.append((thing, box))
     return Photograph(
         name,
-        file,
-        size,
+        image,
         tuple(box for _, box in sound),
         tuple(classes.index(thing.name) for thing, _ in sound),
         tuple(thing.difficult for thing, _ in sound),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from roibench.assemble import NoWeightsError, build_model, find_weights, usable_device
 from roibench.datasets.bad_data import ON_BAD_DATA
+from roibench.datasets.ground_truth import any_counts
 from roibench.datasets.sources import open_dataset
 from roibench.files import file_hash
 from roibench.measure.cell import scored_tasks
@@ -101,11 +102,17 @@ def make_plan(options: Options, registry: Registry) -> Plan:
 
 
 def _weights(model: ModelSpec, source: str, data: Dataset, options: Options, registry: Registry) -> Path | None:
-    if not scored_tasks(model, data):
+    tasks = scored_tasks(model, data)
+    if not tasks:
         wants = " or ".join(", ".join(RULES[task].target_fields) for task in model.tasks)
         raise PlanError(
             f"model {model.name!r} is scored on {wants}; data set {source!r} has {', '.join(sorted(data.info.fields))}"
         )
+    for task in tasks:
+        if not any_counts(data, RULES[task].target_fields, options.images):
+            where = f" in its first {options.images} images" if options.images else ""
+            what = f"dataset {source!r} has nothing that counts for {task.value}{where}"
+            raise PlanError(f"model {model.name!r}: {what}")
     path = find_weights(model, source, options.weights, registry)
     if path is None:  # with nothing to load, building is what shows whether the model takes this data set
         try:
@@ -146,7 +153,7 @@ def _check(options: Options) -> None:
     if not (math.isfinite(options.timeout_s) and options.timeout_s > 0):
         raise PlanError(f"--cell-timeout {options.timeout_s:g}: want a number of seconds above 0")
     if options.on_bad_data not in ON_BAD_DATA:
-        raise PlanError(f"--on-bad-data {options.on_bad_data!r}: want {' or '.join(ON_BAD_DATA)}")
+        raise PlanError(f"--on-bad-data {options.on_bad_data!r}: want one of {', '.join(ON_BAD_DATA)}")
     for device in options.devices:
         usable_device(device)
 

@@ -37,7 +37,7 @@ class CellSpec(_Data):
     rounds: int = Field(1, ge=1)
     weights: str | None = None
     weights_hash: str | None = None
-    on_bad_data: Literal["fail", "skip"] = "fail"
+    on_bad_data: Literal["fail", "skip", "clip"] = "fail"
     seed: int = 0
     budget_s: float = 120.0
     timeout_s: float = 900.0

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from roibench.datasets.cache import cache_root
 from roibench.datasets.scenes import cache
 from roibench.datasets.scenes.backgrounds import PHOTOGRAPHS
 from roibench.datasets.scenes.captions import VOCABULARY, describe
@@ -81,7 +82,7 @@ class Scenes:
         return scene
 
     def _folder(self) -> Path:
-        return cache.cache_root() / "scenes" / self.hash[:16]
+        return cache_root() / "scenes" / self.hash[:16]
 
 
 def _sample(name: str, scene: Scene) -> Sample:
