@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from roibench.console import write_any_text
+
 if TYPE_CHECKING:
     from roibench.measure.compare import Comparison
 
@@ -40,27 +42,27 @@ def options(context: typer.Context, debug: Annotated[bool, typer.Option("--debug
 @app.command("list")
 def list_() -> None:
     """List the registered models, data sets and metrics, and the plugins that failed."""
-    from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
+    from roibench.console import console, folding
     from roibench.registry import installed
 
     registry = installed()
-    console = Console()
-    models = Table("model", "family", "tasks", "weights for", "paper", title="Models", title_justify="left")
+    models = folding("model", "family", "tasks", "weights for", "paper", title="Models")
     for spec in registry.models.values():
         tasks = ", ".join(spec.tasks)
-        models.add_row(spec.name, spec.family, tasks, ", ".join(spec.weights) or "-", f"{spec.paper.year}")
-    datasets = Table("data set", "description", "targets", title="Data sets", title_justify="left")
+        models.add_row(spec.name, Text(spec.family), tasks, ", ".join(spec.weights) or "-", f"{spec.paper.year}")
+    datasets = folding("data set", "description", "targets", title="Data sets")
     for spec in registry.datasets.values():
-        datasets.add_row(spec.name, spec.description, ", ".join(spec.fields))
-    metrics = Table("metric", "task", title="Metrics", title_justify="left")
+        datasets.add_row(spec.name, Text(spec.description), ", ".join(spec.fields))
+    metrics = folding("metric", "task", title="Metrics")
     for spec in registry.metrics.values():
         metrics.add_row(spec.name, spec.task.value)
+    printer = console()
     for table in (models, datasets, metrics):
-        console.print(table)
+        printer.print(table)
     for failure in registry.failures:
-        console.print(f"[red]plugin {failure.plugin!r} failed:[/red] {failure.error}")
+        printer.print(Text.assemble((f"plugin {failure.plugin!r} failed:", "red"), f" {failure.error}"), soft_wrap=True)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -161,12 +163,15 @@ def _train(model: str, dataset: str, folder: Path, **options: Any) -> Path:
         TimeRemainingColumn,
     )
 
+    from roibench.console import console
     from roibench.datasets.sources import Source
     from roibench.report.write import write_training_curve
     from roibench.train import LOG, train_model
 
     columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn())
-    bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    columns += (TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    printer = console()
+    bar = Progress(*columns, console=printer, disable=not printer.is_terminal)  # a log has a line per epoch
     job = bar.add_task("", total=None, epoch=1)
     with ExitStack() as shown:  # the bar appears once nothing is wrong with what was typed
 
@@ -188,11 +193,10 @@ def _train(model: str, dataset: str, folder: Path, **options: Any) -> Path:
 
 
 def _show(comparisons: "Sequence[Comparison]") -> None:
-    from rich.console import Console
-
+    from roibench.console import console
     from roibench.report.terminal import render_comparisons
 
-    Console().print(render_comparisons(comparisons))
+    console().print(render_comparisons(comparisons))
 
 
 @app.command()
@@ -223,12 +227,14 @@ def export(
     """Write a data set that has boxes in a format that other tools read."""
     from rich.progress import Progress
 
+    from roibench.console import console
     from roibench.datasets.export import export as write
     from roibench.datasets.sources import open_dataset
     from roibench.registry import installed
 
     data = open_dataset(dataset, installed(), on_bad_data=on_bad_data)
-    with Progress(transient=True) as bar:
+    printer = console()
+    with Progress(transient=True, console=printer, disable=not printer.is_terminal) as bar:
         job = bar.add_task("images")
         file = write(data, out, form, images, lambda done, count: bar.update(job, completed=done, total=count))
     typer.echo(f"wrote {file}")
@@ -242,28 +248,29 @@ def gallery(
 ) -> None:
     """Draw what the models of a run said of the same images, side by side."""
     from roibench.registry import installed
-    from roibench.report.gallery import write_gallery
+    from roibench.report.gallery import left_out, write_gallery
 
     words = [word.strip() for word in images.split(",")]
     if not all(word.isdecimal() for word in words):
         raise ValueError(f"--images {images!r}: want whole numbers, separated by commas")
     typer.echo(f"wrote {write_gallery(run, [int(word) for word in words], out or run / 'gallery.png', installed())}")
+    for cell in left_out(run):
+        typer.echo(f"left out, of another dataset or task: {cell}")
 
 
 @app.command()
 def doctor() -> None:
     """Say what was built, which SIMD level runs, whether CUDA works or why not, which data and weights are found."""
-    from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
+    from roibench.console import console, folding
     from roibench.doctor import examine
 
-    table = Table(show_header=False, box=None)
-    table.add_column("what", no_wrap=True)
-    table.add_column("state", overflow="fold")
+    table = folding("what", "state")
+    table.show_header, table.box = False, None
     for what, state in examine():
-        table.add_row(f"[bold]{what}[/bold]", state)
-    Console().print(table)
+        table.add_row(Text(what, style="bold"), Text(state))
+    console().print(table)
 
 
 @app.command()
@@ -282,6 +289,7 @@ def main() -> None:
     """
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
+    write_any_text()
     try:
         app(["--debug", *arguments] if debug else arguments)
     except SystemExit as end:

@@ -70,7 +70,8 @@ def read_annotations(file: Path, bad: BadData, keypoint_file: Path | None = None
     labels = {id: label for label, (id, _) in enumerate(categories)}
     joints, poses = _keypoints(document, file, bad)
     sizes, file_names = {}, {}
-    for id, entry in _unique(document, "images", file, bad):
+    # By id, as pycocotools goes through them: of equal scores, COCO's AP takes the image with the lower id first.
+    for id, entry in sorted(_unique(document, "images", file, bad), key=lambda image: _rank(image[1]["id"])):
         size = entry.get("height"), entry.get("width")
         if all(isinstance(side, int) and side > 0 for side in size) and isinstance(entry.get("file_name"), str):
             sizes[id], file_names[id] = size, entry["file_name"]
@@ -94,6 +95,12 @@ def read_annotations(file: Path, bad: BadData, keypoint_file: Path | None = None
             bad.report(file, f"annotation {id}: {error}")
     pictures = (Picture(id, file_names[id], sizes[id], tuple(things[id])) for id in sizes)
     return Annotations(names, joints, tuple(pictures))
+
+
+def _rank(id: object) -> tuple[bool, float, str]:
+    """For sorting ids as numpy.unique does: numbers by value; text, which comes after them, as text."""
+    is_number = isinstance(id, int | float) and math.isfinite(id)
+    return (False, id, "") if is_number else (True, 0.0, str(id))
 
 
 def _thing(
