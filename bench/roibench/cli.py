@@ -44,23 +44,23 @@ def list_() -> None:
     """List the registered models, data sets and metrics, and the plugins that failed."""
     from rich.text import Text
 
-    from roibench.console import console, folding
+    from roibench.console import console, named
     from roibench.registry import installed
 
     registry = installed()
-    models = folding("model", "family", "tasks", "weights for", "paper", title="Models")
-    for spec in registry.models.values():
-        tasks = ", ".join(spec.tasks)
-        models.add_row(spec.name, Text(spec.family), tasks, ", ".join(spec.weights) or "-", f"{spec.paper.year}")
-    datasets = folding("data set", "description", "targets", title="Data sets")
-    for spec in registry.datasets.values():
-        datasets.add_row(spec.name, Text(spec.description), ", ".join(spec.fields))
-    metrics = folding("metric", "task", title="Metrics")
-    for spec in registry.metrics.values():
-        metrics.add_row(spec.name, spec.task.value)
+    models = [
+        (spec.name, spec.family, ", ".join(spec.tasks), ", ".join(spec.weights) or "-", f"{spec.paper.year}")
+        for spec in registry.models.values()
+    ]
+    datasets = [(spec.name, spec.description, ", ".join(spec.fields)) for spec in registry.datasets.values()]
+    metrics = [(spec.name, spec.task.value) for spec in registry.metrics.values()]
     printer = console()
-    for table in (models, datasets, metrics):
-        printer.print(table)
+    for table in (
+        named(("model", "family", "tasks", "weights for", "paper"), models, title="Models"),
+        named(("data set", "description", "targets"), datasets, title="Data sets"),
+        named(("metric", "task"), metrics, title="Metrics"),
+    ):
+        printer.print(table, crop=False)
     for failure in registry.failures:
         printer.print(Text.assemble((f"plugin {failure.plugin!r} failed:", "red"), f" {failure.error}"), soft_wrap=True)
 
@@ -196,7 +196,7 @@ def _show(comparisons: "Sequence[Comparison]") -> None:
     from roibench.console import console
     from roibench.report.terminal import render_comparisons
 
-    console().print(render_comparisons(comparisons))
+    console().print(render_comparisons(comparisons), crop=False)
 
 
 @app.command()
@@ -263,14 +263,14 @@ def doctor() -> None:
     """Say what was built, which SIMD level runs, whether CUDA works or why not, which data and weights are found."""
     from rich.text import Text
 
-    from roibench.console import console, folding
+    from roibench.console import console
     from roibench.doctor import examine
 
-    table = folding("what", "state")
-    table.show_header, table.box = False, None
-    for what, state in examine():
-        table.add_row(Text(what, style="bold"), Text(state))
-    console().print(table)
+    printer = console()
+    rows = examine()
+    width = max(len(what) for what, _ in rows)
+    for what, state in rows:
+        printer.print(Text.assemble((what.ljust(width), "bold"), f"  {state}"), soft_wrap=True)
 
 
 @app.command()

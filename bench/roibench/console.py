@@ -4,6 +4,7 @@ import codecs
 import io
 import sys
 import unicodedata
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,11 +25,22 @@ def console(terminal_width: int | None = None, markup: bool | None = None) -> "C
     return Console(width=terminal_width if sys.stdout.isatty() else _ENDLESS, force_terminal=markup)
 
 
-def folding(*columns: str, title: str | None = None) -> "Table":
-    """A table whose cells go on in a line below, where they are wider than there is space."""
-    from rich.table import Column, Table
+def named(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> "Table":
+    """A table whose first column holds names, which stay whole; other cells go on in the line below where they must.
 
-    return Table(*(Column(name, overflow="fold") for name in columns), title=title, title_justify="left")
+    To be printed with crop=False: where not even the names have space, the terminal breaks the lines.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        table.add_column(
+            column, overflow="fold", min_width=0 if index else max((len(row[0]) for row in rows), default=0)
+        )
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
 
 
 def write_any_text() -> None:

@@ -122,7 +122,8 @@ def _tell(config: pytest.Config, line: str) -> None:
     capture = config.pluginmanager.get_plugin("capturemanager")
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     with capture.global_and_fixture_disabled() if capture else nullcontext():
-        reporter.ensure_newline()
+        if reporter._tw.width_of_current_line:  # after a test's dot
+            reporter._tw.line()
         reporter.write_line(line)
         reporter.flush()
 
@@ -196,7 +197,7 @@ def _print(terminalreporter: pytest.TerminalReporter, title: str, content: "Rend
     terminalreporter.section(title)
     printer = console(max(100, terminalreporter._tw.fullwidth), markup=terminalreporter.hasmarkup)
     with printer.capture() as capture:
-        printer.print(content)
+        printer.print(content, crop=False)
     terminalreporter.write(capture.get())
 
 

@@ -41,6 +41,12 @@ class Failure:
     plugin: str
     error: str
 
+    @property
+    def line(self) -> str:
+        """One line that names the plugin."""
+        text = " ".join(self.error.split())
+        return text if text.startswith("plugin ") else f"plugin {self.plugin!r}: {text}"
+
 
 @dataclass
 class Registry:

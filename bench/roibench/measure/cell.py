@@ -114,8 +114,10 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, tell: Callabl
     watch.look()
     predictions = rounds[0].predictions
     tasks = scored_tasks(model_spec, data)
+    tell("checking what predict returned")
     frames = [Frame.of(one, data.info) for one in inputs]
     check_predictions(predictions, frames, {name for task in tasks for name in RULES[task].prediction_fields})
+    tell("timing")
     for _ in range(1, spec.rounds):
         rounds.append(time_predictions(model, batches, precision, rounds[0]))
         watch.look()

@@ -114,8 +114,7 @@ def make_plan(options: Options, registry: Registry) -> Plan:
                     timeout_s=options.timeout_s,
                 )
             )
-    failures = [f"plugin {failure.plugin!r}: {' '.join(failure.error.split())}" for failure in registry.failures]
-    return Plan(list(dict.fromkeys(cells)), skipped, failures)
+    return Plan(list(dict.fromkeys(cells)), skipped, [failure.line for failure in registry.failures])
 
 
 def _unscored(model: ModelSpec, source: str, data: Dataset) -> list[str]:

@@ -1,6 +1,6 @@
 """Records as rich tables, readable in a terminal of 100 columns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from rich import box
@@ -57,7 +57,7 @@ def _comparison(table: Table) -> list[RenderableType]:
     others = table.others[:1]
     grid = _grid(table.title)
     grid.add_column("", no_wrap=True)
-    grid.add_column("model", overflow="fold")
+    grid.add_column("model", overflow="fold", min_width=_longest(row.model for row in table.rows))
     for heading in (f"{table.primary} %", *others, *_MEASURED):
         grid.add_column(heading, justify="right", no_wrap=True)
     for row, after in zip(table.rows, (*table.rows[1:], None), strict=True):
@@ -85,7 +85,8 @@ def render_comparisons(comparisons: Sequence[Comparison]) -> RenderableType:
     for comparison in comparisons:
         title = f"{comparison.task.replace('_', ' ')} on {comparison.dataset}, {comparison.images:,} images"
         grid = _grid(title)
-        grid.add_column("model", overflow="fold")
+        names = (one.record.cell.model for one in comparison.contenders)
+        grid.add_column("model", overflow="fold", min_width=_longest(names))
         grid.add_column("weights", overflow="fold")
         grid.add_column(f"{comparison.primary} % [95 % CI]", justify="right", overflow="fold")
         grid.add_column("behind the best [95 % CI]", justify="right", overflow="fold")
@@ -103,9 +104,14 @@ def render_comparisons(comparisons: Sequence[Comparison]) -> RenderableType:
     return Group(*parts)
 
 
+def _longest(names: Iterable[str]) -> int:
+    """As wide a column must be that cuts none of them."""
+    return max(map(len, names), default=0)
+
+
 def _stages(ran: list[Cell]) -> RichTable:
     grid = _grid("where the time goes")
-    grid.add_column("model", overflow="fold")
+    grid.add_column("model", overflow="fold", min_width=_longest(cell.model for cell in ran))
     grid.add_column("p50 ms", justify="right", no_wrap=True)
     grid.add_column("share of its stages")
     for cell in ran:
@@ -117,7 +123,7 @@ def _stages(ran: list[Cell]) -> RichTable:
 def _remarks(title: str, colour: str, what: str, remarks: list[Remark]) -> RichTable:
     grid = _grid(title)
     grid.title_style = f"bold {colour}"
-    grid.add_column("cell", overflow="fold")
+    grid.add_column("cell", overflow="fold", min_width=_longest(remark.cell_id for remark in remarks))
     grid.add_column(what, overflow="fold")
     for remark in remarks:
         grid.add_row(remark.cell_id, Text(remark.text))
