@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -171,7 +171,7 @@ def _train(model: str, dataset: str, folder: Path, **options: Any) -> Path:
     columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn())
     columns += (TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
     printer = console()
-    bar = Progress(*columns, console=printer, disable=not printer.is_terminal)  # a log has a line per epoch
+    bar = Progress(*columns, console=printer)
     job = bar.add_task("", total=None, epoch=1)
     with ExitStack() as shown:  # the bar appears once nothing is wrong with what was typed
 
@@ -182,7 +182,8 @@ def _train(model: str, dataset: str, folder: Path, **options: Any) -> Path:
             bar.update(job, completed=epoch * steps + step, epoch=epoch + 1, description=total)
 
         def begin(recipe_epochs: int, steps: int) -> Callable[[int, int, int, dict[str, float]], None]:
-            shown.enter_context(bar)
+            if printer.is_terminal:  # a log has a line per epoch, and no bar
+                shown.enter_context(bar)
             bar.update(job, total=recipe_epochs * steps)
             return progress
 
@@ -233,8 +234,8 @@ def export(
     from roibench.registry import installed
 
     data = open_dataset(dataset, installed(), on_bad_data=on_bad_data)
-    printer = console()
-    with Progress(transient=True, console=printer, disable=not printer.is_terminal) as bar:
+    bar = Progress(transient=True, console=console())
+    with bar if bar.console.is_terminal else nullcontext():
         job = bar.add_task("images")
         file = write(data, out, form, images, lambda done, count: bar.update(job, completed=done, total=count))
     typer.echo(f"wrote {file}")
