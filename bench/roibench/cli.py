@@ -144,6 +144,8 @@ def compare(
     from roibench.registry import installed
 
     _show(compare_runs(runs, installed()))
+    for run in runs:
+        _show_failed(run)
 
 
 def train_folder(model: str, dataset: str) -> Path:
@@ -191,6 +193,15 @@ def _train(model: str, dataset: str, folder: Path, **options: Any) -> Path:
     curve = write_training_curve(folder / LOG, f"{model} on {Source.parse(dataset).label}")
     typer.echo(f"wrote {path} and {curve}")
     return path
+
+
+def _show_failed(run: Path) -> None:
+    """What a run has no predictions of."""
+    from roibench.measure.journal import read_records
+    from roibench.report.rows import failures
+
+    for failure in failures(read_records(run)):
+        typer.echo(f"left out, it failed: {failure.cell_id}: {failure.text}")
 
 
 def _show(comparisons: "Sequence[Comparison]") -> None:
@@ -257,6 +268,7 @@ def gallery(
     typer.echo(f"wrote {write_gallery(run, [int(word) for word in words], out or run / 'gallery.png', installed())}")
     for cell in left_out(run):
         typer.echo(f"left out, of another dataset or task: {cell}")
+    _show_failed(run)
 
 
 @app.command()
