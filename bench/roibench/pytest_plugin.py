@@ -121,6 +121,8 @@ def _tell(config: pytest.Config, line: str) -> None:
     """Prints a line now, also into a log, though pytest captures what tests print."""
     capture = config.pluginmanager.get_plugin("capturemanager")
     reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:
+        return
     with capture.global_and_fixture_disabled() if capture else nullcontext():
         if reporter._tw.width_of_current_line:  # after a test's dot
             reporter._tw.line()

@@ -46,7 +46,14 @@ OUTPUTS = {
 @hookimpl
 def register_datasets(register):
     register(DatasetSpec("squares", open="misbehaving:Squares", fields=("boxes", "labels"), description="12 squares"))
-    register(DatasetSpec("photos", open="misbehaving:Photos", fields=("image_label",), description="no boxes"))
+    register(
+        DatasetSpec(
+            "photos",
+            open="misbehaving:Photos",
+            fields=("image_label",),
+            description="12 squares of 40 \N{MULTIPLICATION SIGN} 48 pixels, without boxes",
+        )
+    )
 
 
 @hookimpl

@@ -49,7 +49,7 @@ def boxes(scored: Scored) -> Iterator[str]:
     inverted = (found[:, 2:] < found[:, :2]).any(1)
     outside = ~_inside(found, sizes)
     layouts = [name for name, corners in _LAYOUTS.items() if _fit(corners(found), sizes)]
-    # Any box with room to its right would do as corner and size: a hint only where the boxes as they are don't fit.
+    # Small boxes fit as corner and size, too: a hint only where the boxes don't fit as they are.
     hint = f"; as {' or '.join(layouts)} they fit: want x1, y1, x2, y2" if layouts and not _fit(found, sizes) else ""
     kinds = {
         "are inverted (x2 < x1 or y2 < y1)": inverted,
