@@ -94,6 +94,13 @@ def test_the_best_classes_of_an_image_are_described():
     assert found["classes"][0]["score"] == 0.5 and list(found) == ["classes"]
 
 
+def test_boxes_are_described_without_what_a_task_does_not_ask_for():
+    box = torch.tensor([[1.0, 2, 3, 4]])
+    assert describe(Prediction(boxes=box), ("a",), 0.5) == {"objects": [{"box": [1, 2, 3, 4]}]}
+    found = describe(Prediction(boxes=box.repeat(2, 1), scores=torch.tensor([0.9, 0.2])), ("a",), 0.5)
+    assert found == {"objects": [{"score": 0.9, "box": [1, 2, 3, 4]}]}
+
+
 def test_export_writes_a_split_that_coco_tools_read(tmp_path):
     result = runner.invoke(cli.app, ["export", "scenes@train", "--out", str(tmp_path), "--images", "2"])
     assert result.exit_code == 0

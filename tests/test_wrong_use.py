@@ -191,6 +191,24 @@ def test_what_was_predicted_before_a_broken_image_is_kept(typed, desk):
     assert json.loads(line)["image"] == "photo.png"
 
 
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("labels_beyond", "model 'labels_beyond': image white.png: labels[0] is 5; want 0 to 0"),
+        ("nan_scores", "model 'nan_scores': image white.png: scores[0] is nan"),
+        ("uneven", "1 boxes, 3 scores, 1 labels; want equally many"),
+        ("a_dict", "image white.png: predict returned a dict"),
+        ("too_few", "predict returned 0 predictions for 1 images"),
+        ("raises", "model 'raises': image white.png: ArithmeticError: no squares today"),
+    ],
+)
+def test_what_can_not_be_predicted_is_named(typed, desk, model, words):
+    white = Image.new("RGB", (48, 40))
+    white.paste((255, 255, 255), (8, 8, 24, 24))
+    white.save(desk / "white.png")
+    one_line(typed("predict", model, "white.png", "--dataset", "squares", "--out", "w"), 2, words)
+
+
 def test_a_model_that_learns_nothing_predicts_without_weights(third_party, desk, monkeypatch, capsys):
     white = Image.new("RGB", (48, 40))
     white.paste((255, 255, 255), (8, 8, 24, 24))

@@ -2,11 +2,13 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from roibench.console import write_any_text
 
 if TYPE_CHECKING:
     from roibench.measure.compare import Comparison
@@ -40,27 +42,27 @@ def options(context: typer.Context, debug: Annotated[bool, typer.Option("--debug
 @app.command("list")
 def list_() -> None:
     """List the registered models, data sets and metrics, and the plugins that failed."""
-    from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
+    from roibench.console import console, named
     from roibench.registry import installed
 
     registry = installed()
-    console = Console()
-    models = Table("model", "family", "tasks", "weights for", "paper", title="Models", title_justify="left")
-    for spec in registry.models.values():
-        tasks = ", ".join(spec.tasks)
-        models.add_row(spec.name, spec.family, tasks, ", ".join(spec.weights) or "-", f"{spec.paper.year}")
-    datasets = Table("data set", "description", "targets", title="Data sets", title_justify="left")
-    for spec in registry.datasets.values():
-        datasets.add_row(spec.name, spec.description, ", ".join(spec.fields))
-    metrics = Table("metric", "task", title="Metrics", title_justify="left")
-    for spec in registry.metrics.values():
-        metrics.add_row(spec.name, spec.task.value)
-    for table in (models, datasets, metrics):
-        console.print(table)
+    models = [
+        (spec.name, spec.family, ", ".join(spec.tasks), ", ".join(spec.weights) or "-", f"{spec.paper.year}")
+        for spec in registry.models.values()
+    ]
+    datasets = [(spec.name, spec.description, ", ".join(spec.fields)) for spec in registry.datasets.values()]
+    metrics = [(spec.name, spec.task.value) for spec in registry.metrics.values()]
+    printer = console()
+    for table in (
+        named(("model", "family", "tasks", "weights for", "paper"), models, title="Models"),
+        named(("data set", "description", "targets"), datasets, title="Data sets"),
+        named(("metric", "task"), metrics, title="Metrics"),
+    ):
+        printer.print(table, crop=False)
     for failure in registry.failures:
-        console.print(f"[red]plugin {failure.plugin!r} failed:[/red] {failure.error}")
+        printer.print(Text.assemble((f"plugin {failure.plugin!r} failed:", "red"), f" {failure.error}"), soft_wrap=True)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -142,6 +144,8 @@ def compare(
     from roibench.registry import installed
 
     _show(compare_runs(runs, installed()))
+    for run in runs:
+        _show_failed(run)
 
 
 def train_folder(model: str, dataset: str) -> Path:
@@ -161,12 +165,15 @@ def _train(model: str, dataset: str, folder: Path, **options: Any) -> Path:
         TimeRemainingColumn,
     )
 
+    from roibench.console import console
     from roibench.datasets.sources import Source
     from roibench.report.write import write_training_curve
     from roibench.train import LOG, train_model
 
     columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn())
-    bar = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    columns += (TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    printer = console()
+    bar = Progress(*columns, console=printer)
     job = bar.add_task("", total=None, epoch=1)
     with ExitStack() as shown:  # the bar appears once nothing is wrong with what was typed
 
@@ -177,7 +184,8 @@ def _train(model: str, dataset: str, folder: Path, **options: Any) -> Path:
             bar.update(job, completed=epoch * steps + step, epoch=epoch + 1, description=total)
 
         def begin(recipe_epochs: int, steps: int) -> Callable[[int, int, int, dict[str, float]], None]:
-            shown.enter_context(bar)
+            if printer.is_terminal:  # a log has a line per epoch, and no bar
+                shown.enter_context(bar)
             bar.update(job, total=recipe_epochs * steps)
             return progress
 
@@ -187,12 +195,20 @@ def _train(model: str, dataset: str, folder: Path, **options: Any) -> Path:
     return path
 
 
-def _show(comparisons: "Sequence[Comparison]") -> None:
-    from rich.console import Console
+def _show_failed(run: Path) -> None:
+    """What a run has no predictions of."""
+    from roibench.measure.journal import read_records
+    from roibench.report.rows import failures
 
+    for failure in failures(read_records(run)):
+        typer.echo(f"left out, it failed: {failure.cell_id}: {failure.text}")
+
+
+def _show(comparisons: "Sequence[Comparison]") -> None:
+    from roibench.console import console
     from roibench.report.terminal import render_comparisons
 
-    Console().print(render_comparisons(comparisons))
+    console().print(render_comparisons(comparisons), crop=False)
 
 
 @app.command()
@@ -223,12 +239,14 @@ def export(
     """Write a data set that has boxes in a format that other tools read."""
     from rich.progress import Progress
 
+    from roibench.console import console
     from roibench.datasets.export import export as write
     from roibench.datasets.sources import open_dataset
     from roibench.registry import installed
 
     data = open_dataset(dataset, installed(), on_bad_data=on_bad_data)
-    with Progress(transient=True) as bar:
+    bar = Progress(transient=True, console=console())
+    with bar if bar.console.is_terminal else nullcontext():
         job = bar.add_task("images")
         file = write(data, out, form, images, lambda done, count: bar.update(job, completed=done, total=count))
     typer.echo(f"wrote {file}")
@@ -242,28 +260,30 @@ def gallery(
 ) -> None:
     """Draw what the models of a run said of the same images, side by side."""
     from roibench.registry import installed
-    from roibench.report.gallery import write_gallery
+    from roibench.report.gallery import left_out, write_gallery
 
     words = [word.strip() for word in images.split(",")]
     if not all(word.isdecimal() for word in words):
         raise ValueError(f"--images {images!r}: want whole numbers, separated by commas")
     typer.echo(f"wrote {write_gallery(run, [int(word) for word in words], out or run / 'gallery.png', installed())}")
+    for cell in left_out(run):
+        typer.echo(f"left out, of another dataset or task: {cell}")
+    _show_failed(run)
 
 
 @app.command()
 def doctor() -> None:
     """Say what was built, which SIMD level runs, whether CUDA works or why not, which data and weights are found."""
-    from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
+    from roibench.console import console
     from roibench.doctor import examine
 
-    table = Table(show_header=False, box=None)
-    table.add_column("what", no_wrap=True)
-    table.add_column("state", overflow="fold")
-    for what, state in examine():
-        table.add_row(f"[bold]{what}[/bold]", state)
-    Console().print(table)
+    printer = console()
+    rows = examine()
+    width = max(len(what) for what, _ in rows)
+    for what, state in rows:
+        printer.print(Text.assemble((what.ljust(width), "bold"), f"  {state}"), soft_wrap=True)
 
 
 @app.command()
@@ -282,6 +302,7 @@ def main() -> None:
     """
     arguments = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
+    write_any_text()
     try:
         app(["--debug", *arguments] if debug else arguments)
     except SystemExit as end:

@@ -16,9 +16,10 @@ import torch
 import torch.nn.functional as F
 
 from roibench.assemble import build_model
+from roibench.measure.checks import Frame, check_count, check_predictions
 from roibench.model import Model, TrainableModel, listening
 from roibench.registry import installed, resolve
-from roibench.structures import Input, Prediction, Sample, Target
+from roibench.structures import Input, Sample, Target
 from roibench.tasks import RULES, DatasetInfo, ModelSpec, Task
 from roibench.train import Trainer
 from roibench.weights import shipped_weights
@@ -75,22 +76,12 @@ class ModelContract:
     def test_the_spec_can_travel_to_another_process(self, spec: ModelSpec) -> None:
         assert pickle.loads(pickle.dumps(dataclasses.replace(spec, config=dict(spec.config)))).name == spec.name
 
-    def test_one_prediction_per_input_with_its_tasks_fields(self, spec: ModelSpec, built: Model) -> None:
+    def test_predictions_are_what_the_harness_takes(self, spec: ModelSpec, built: Model) -> None:
         inputs = self.noise((128, 128), (96, 160))
         predictions = built.predict(inputs)
-        assert len(predictions) == len(inputs)
-        for prediction in predictions:
-            assert isinstance(prediction, Prediction)
-            for task in spec.tasks:
-                lacking = [name for name in RULES[task].prediction_fields if getattr(prediction, name) is None]
-                assert not lacking, f"task {task.value} needs {lacking}"
-
-    def test_predictions_are_on_the_host_and_ask_for_no_gradient(self, built: Model) -> None:
-        [prediction] = built.predict(self.noise((128, 128)))
-        for field in dataclasses.fields(prediction):
-            value = getattr(prediction, field.name)
-            if isinstance(value, torch.Tensor):
-                assert value.device.type == "cpu" and not value.requires_grad, field.name
+        needed = {name for task in spec.tasks for name in RULES[task].prediction_fields}
+        check_count(predictions, len(inputs))
+        check_predictions(predictions, [Frame.of(one, self.info) for one in inputs], needed)
 
     def test_boxes_lie_in_the_image_as_given(self, built: Model) -> None:
         for one, prediction in zip(inputs := self.noise((128, 128), (70, 200)), built.predict(inputs), strict=True):

@@ -29,7 +29,9 @@ def examine() -> list[tuple[str, str]]:
     ]
     for plugin in registry.modules:
         own = [name for (kind, name), origin in registry.origin.items() if origin == plugin]
-        rows.append((f"plugin {plugin}", ", ".join(own)))
+        source = registry.distributions.get(plugin)
+        where = "" if source is None else f"{source.name} {source.version}: "
+        rows.append((f"plugin {plugin}", where + ", ".join(own)))
     rows += [(f"plugin {failure.plugin}", f"FAILED: {failure.error}") for failure in registry.failures]
     for spec in registry.models.values():
         for dataset in spec.weights:

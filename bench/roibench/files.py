@@ -2,8 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -68,3 +69,35 @@ def file_hash(path: Path) -> str:
     """SHA-256 of a file's bytes, hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cached_hash(path: Path) -> str:
+    """file_hash, of a file that is asked about again and again: read anew only if its size or time has changed."""
+    status = path.stat()
+    return _hash_of(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _hash_of(path: Path, size: int, changed_ns: int) -> str:
+    return file_hash(path)
+
+
+def tree_hash(places: Iterable[Path]) -> str:
+    """SHA-256 of files, and of all in folders, their names included; but for what is hidden and Python's caches."""
+    digest = hashlib.sha256()
+    for place in places:
+        for path in sorted(_files(place)) if place.is_dir() else [place]:
+            digest.update(f"{path.relative_to(place.parent).as_posix()} {cached_hash(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if path.name.startswith(".") or path.name == "__pycache__" or path.suffix == ".pyc":
+            continue
+        if path.is_symlink() and folder.resolve().is_relative_to(path.resolve()):  # leads back to where it lies
+            continue
+        if path.is_dir():
+            yield from _files(path)
+        elif path.is_file():
+            yield path

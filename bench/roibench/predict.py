@@ -15,6 +15,8 @@ from roibench.datasets.bad_data import BadDataError
 from roibench.datasets.images import decode
 from roibench.datasets.sources import open_dataset
 from roibench.files import hold, write_atomically
+from roibench.measure.checks import Frame, PredictionError, check_count, check_predictions
+from roibench.model import Model
 from roibench.registry import UnknownNameError, installed, unknown
 from roibench.report.draw import draw
 from roibench.report.draw_map import shares
@@ -22,6 +24,10 @@ from roibench.report.draw_scores import best
 from roibench.structures import Input, Prediction
 from roibench.tasks import DatasetInfo
 from roibench.weights import read_header
+
+
+class PredictError(RuntimeError):
+    """A model failed on an image, or returned what can't be; the message names both."""
 
 
 def read_image(path: Path) -> torch.Tensor:
@@ -57,13 +63,14 @@ def predict_files(
     placed = usable_device(device)
     path = find_weights(spec, dataset, weights, registry)
     classes = open_dataset(dataset, registry).info.classes if path is None else read_header(path).classes
-    model = ready_model(spec, DatasetInfo(dataset, "", classes), path, placed)
+    info = DatasetInfo(dataset, "", classes)
+    model = ready_model(spec, info, path, placed)
     lock = hold(out)
     lines = []
     try:
         for file, drawing in zip(images, drawings, strict=True):
             image = read_image(file)
-            [prediction] = model.predict([Input(file.stem, image)])
+            prediction = _predicted(name, model, Input(str(file), image), info)
             _write_png(drawing, draw(image, prediction, classes, score_threshold))
             if prediction.semantic_map is not None:
                 _write_png(_map_file(drawing), Image.fromarray(prediction.semantic_map.numpy()))
@@ -76,6 +83,19 @@ def predict_files(
         lock.release()
 
 
+def _predicted(name: str, model: Model, one: Input, info: DatasetInfo) -> Prediction:
+    """What a model finds in one image. Raises PredictError, which names both, where that can't be shown."""
+    try:
+        predictions = model.predict([one])
+        check_count(predictions, 1)
+        check_predictions(predictions, [Frame.of(one, info)])
+    except PredictionError as error:
+        raise PredictError(f"model {name!r}: {error}") from error
+    except Exception as error:
+        raise PredictError(f"model {name!r}: image {one.id}: {type(error).__name__}: {error}") from error
+    return predictions[0]
+
+
 def describe(prediction: Prediction, classes: Sequence[str], score_threshold: float) -> dict[str, Any]:
     """A prediction as JSON holds it. objects: those that score at least the threshold, boxes as xyxy in pixels. pixels:
     the part of them that each class of the semantic map has, largest first. classes: the best of the whole image.
@@ -85,11 +105,12 @@ def describe(prediction: Prediction, classes: Sequence[str], score_threshold: fl
     if prediction.boxes is not None:
         found["objects"] = [
             {
-                "label": classes[int(prediction.labels[i])],
-                "score": round(float(prediction.scores[i]), 4),
+                **({} if prediction.labels is None else {"label": classes[int(prediction.labels[i])]}),
+                **({} if prediction.scores is None else {"score": round(float(prediction.scores[i]), 4)}),
                 "box": [round(value, 2) for value in prediction.boxes[i].tolist()],
             }
-            for i in (prediction.scores >= score_threshold).nonzero().flatten().tolist()
+            for i in range(len(prediction.boxes))
+            if prediction.scores is None or prediction.scores[i] >= score_threshold
         ]
     if prediction.semantic_map is not None:
         names = ("background", *classes)

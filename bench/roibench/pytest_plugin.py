@@ -5,11 +5,13 @@ benchmark is asked for.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from roibench.console import console, write_any_text
 from roibench.files import UnwritableError
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("benchmark_only", default=False):
         return
+    write_any_text()
     from roibench.measure.plan import make_plan
     from roibench.measure.run import Run
     from roibench.registry import installed
@@ -70,11 +73,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     run = config.stash.get(RUN, None)
     if run is None:
         return []
-    from roibench.registry import installed
-
     lines = [f"roibench: {len(run.plan.cells)} cells, {len(run.records)} already measured, run folder {run.folder}"]
-    lines += [f"roibench: plugin {failure.plugin!r} failed: {failure.error}" for failure in installed().failures]
-    return lines + [f"roibench: not run: {reason}" for reason in run.plan.skipped]
+    return lines + [f"roibench: {title.lower()}: {note}" for title, notes in run.notes.items() for note in notes]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -87,15 +87,48 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def record(cell: "CellSpec", request: pytest.FixtureRequest) -> "Record":
     """The cell's record. It must come before `benchmark` in a test's signature: it hands that fixture its clock."""
+    run = request.config.stash[RUN]
+    place = f"cell {run.plan.cells.index(cell) + 1} of {len(run.plan.cells)}, {cell.id}"
+    taken_over = cell.id in run.taken_over
+    if not taken_over:
+        _tell(request.config, f"{place}: started")
     try:
-        record = request.config.stash[RUN].record(cell)
+        record = run.record(cell)
     except UnwritableError as error:
         pytest.exit(f"{error}; what was finished is safe, and the same command goes on", returncode=1)
+    _tell(request.config, f"{place}: {'taken over, ' * taken_over}{outcome(record)}")
     if record.status == "failed":
         pytest.fail(f"{record.cell_id}: {record.error}", pytrace=False)
     durations = [milliseconds / 1000 for milliseconds in record.latency.samples]
     request.node.add_marker(pytest.mark.benchmark(group=cell.dataset, timer=Replay(durations)))
     return record
+
+
+def outcome(record: "Record") -> str:
+    """A record in a line: whether the cell ran, and what came out."""
+    from roibench.report.numbers import percent_interval, short
+    from roibench.report.rows import DOUBTFUL
+
+    if record.status == "failed":
+        return "failed"
+    scores = (
+        f"{score.primary} {percent_interval(score.values.get(score.primary))} %" for score in record.scores.values()
+    )
+    doubtful = f" {DOUBTFUL}" if any(score.warnings for score in record.scores.values()) else ""
+    return f"{', '.join(scores)}, {short(record.latency.p50.value)} ms{doubtful}"
+
+
+def _tell(config: pytest.Config, line: str) -> None:
+    """Prints a line now, also into a log, though pytest captures what tests print."""
+    capture = config.pluginmanager.get_plugin("capturemanager")
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:
+        return
+    with capture.global_and_fixture_disabled() if capture else nullcontext():
+        if reporter._tw.width_of_current_line:  # after a test's dot
+            reporter._tw.line()
+        reporter.write_line(line)
+        reporter.flush()
 
 
 class Replay:
@@ -158,18 +191,16 @@ def _report_models(terminalreporter: pytest.TerminalReporter, run: "Run") -> Non
     from roibench.report.terminal import render
     from roibench.report.write import write_report
 
-    _print(terminalreporter, "RoIBench", render(run.records))
-    for path in write_report(run.records, run.folder):
+    _print(terminalreporter, "RoIBench", render(run.records, run.notes))
+    for path in write_report(run.records, run.folder, run.notes):
         terminalreporter.write_line(f"wrote {path}")
 
 
 def _print(terminalreporter: pytest.TerminalReporter, title: str, content: "RenderableType") -> None:
-    from rich.console import Console
-
     terminalreporter.section(title)
-    console = Console(width=max(100, terminalreporter._tw.fullwidth), force_terminal=terminalreporter.hasmarkup)
-    with console.capture() as capture:
-        console.print(content)
+    printer = console(max(100, terminalreporter._tw.fullwidth), markup=terminalreporter.hasmarkup)
+    with printer.capture() as capture:
+        printer.print(content, crop=False)
     terminalreporter.write(capture.get())
 
 

@@ -8,10 +8,11 @@ import difflib
 import fnmatch
 import importlib
 import re
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from types import ModuleType
 from typing import Any
 
@@ -40,10 +41,18 @@ class Failure:
     plugin: str
     error: str
 
+    @property
+    def line(self) -> str:
+        """One line that names the plugin."""
+        text = " ".join(self.error.split())
+        return text if text.startswith("plugin ") else f"plugin {self.plugin!r}: {text}"
+
 
 @dataclass
 class Registry:
-    """What is registered, by name, and what failed. origin: (kind, name) -> plugin; modules: plugin -> module."""
+    """What is registered, by name, and what failed. origin: (kind, name) -> plugin; modules: plugin -> module;
+    distributions: plugin -> what it was installed from.
+    """
 
     models: dict[str, ModelSpec] = field(default_factory=dict)
     datasets: dict[str, DatasetSpec] = field(default_factory=dict)
@@ -51,6 +60,7 @@ class Registry:
     failures: list[Failure] = field(default_factory=list)
     origin: dict[tuple[str, str], str] = field(default_factory=dict)
     modules: dict[str, ModuleType] = field(default_factory=dict)
+    distributions: dict[str, Distribution] = field(default_factory=dict)
 
     def select_models(self, patterns: Iterable[str]) -> list[ModelSpec]:
         """Models whose names match any of the wildcard patterns, in order of registration.
@@ -109,15 +119,16 @@ def load(entries: Iterable[EntryPoint]) -> Registry:
     manager.add_hookspecs(hookspecs)
     for entry in sorted(entries, key=lambda entry: entry.name):
         try:
-            module = entry.load()
-            manager.register(module, entry.name)
+            manager.register(entry.load(), entry.name)
             manager.check_pending()
         except Exception as error:
             if manager.has_plugin(entry.name):
                 manager.unregister(name=entry.name)
             registry.failures.append(Failure(entry.name, f"{type(error).__name__}: {error}"))
             continue
-        registry.modules[entry.name] = module
+        registry.modules[entry.name] = sys.modules[entry.module]
+        if entry.dist is not None:
+            registry.distributions[entry.name] = entry.dist
         for hook, kind in _HOOKS:
             _ask(registry, manager, entry.name, hook, kind)
     _refuse_orphans(registry)

@@ -52,12 +52,13 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a model says of one image: the fields of its tasks, on the host, in pixels of the image as given.
+    """What a model predicts of one image: the fields of its tasks, on the host, in pixels of the image as given.
 
     boxes: float32 [K, 4]. scores: float32 [K], best first. labels: int64 [K]. masks: bool [K, H, W].
     keypoints: float32 [K, J, 3] as x, y, score. captions: one sentence per box. class_scores: float32 [C], of the whole
-    image. semantic_map: uint8 [H, W]. attribution: float32 [H, W], how much each pixel counted.
-    features: float32 [D]. generated: uint8 [3, H, W].
+    image. semantic_map: uint8 [H, W], 0 background, class index + 1. attribution: float32 [H, W], how much each pixel
+    counted. features: float32 [D]. generated: uint8 [3, H, W]. All of it is checked before it is scored
+    (roibench.measure.checks).
     """
 
     boxes: Tensor | None = None

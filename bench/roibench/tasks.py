@@ -221,7 +221,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Result:
-    """What a metric returns: named values, one number per image where the definition has one, and things to look at."""
+    """What a metric returns: named values, one number per image where the definition has one, and things to look at.
+
+    No other metric of the task may give a value the same name.
+    """
 
     values: Mapping[str, Estimate]
     per_image: Mapping[str, Tensor] = field(default_factory=dict)

@@ -1,5 +1,6 @@
 """Weights on disk: safetensors whose header says what they are weights of, and how they came to be."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from textwrap import shorten
@@ -113,10 +114,24 @@ def shipped_weights(spec: ModelSpec, dataset: str, registry: Registry) -> Path |
     file = spec.weights.get(dataset)
     if file is None:
         return None
-    module = registry.modules[registry.origin["ModelSpec", spec.name]]
-    return Path(module.__file__).parent / file
+    return plugin_folder(registry.origin["ModelSpec", spec.name], registry) / file
 
 
-def learned_parameters(state: Mapping[str, Tensor]) -> int:
-    """How many numbers a state holds, counters of batches seen left out."""
-    return sum(value.numel() for value in state.values() if torch.is_floating_point(value))
+def plugin_folder(plugin: str, registry: Registry) -> Path:
+    """Where the files lie that a plugin's models name."""
+    module = registry.modules[plugin]
+    return Path(module.__file__).parent if module.__file__ else Path(next(iter(module.__path__)))
+
+
+def state_hash(state: Mapping[str, Tensor]) -> str | None:
+    """SHA-256 of what a model holds, wherever it found that; None if it shows nothing."""
+    digest = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        digest.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest() if state else None
+
+
+def learned_parameters(state: Mapping[str, Tensor]) -> int | None:
+    """How many parameters a state holds, counters of batches seen left out; None if it shows none."""
+    return sum(value.numel() for value in state.values() if torch.is_floating_point(value)) or None

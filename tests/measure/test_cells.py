@@ -1,14 +1,21 @@
 """A cell goes through run_cell, in a process of its own, as in a real run."""
 
+import io
 import json
 import subprocess
 import sys
+from csv import DictReader
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
+import roibench.suites
+from roibench import cli
 from roibench.files import file_hash
 from roibench.measure.isolate import run_cell
 from roibench.measure.journal import Journal, read_lines, read_records
@@ -16,6 +23,8 @@ from roibench.measure.plan import Options, PlanError, make_plan
 from roibench.measure.predictions import load_predictions
 from roibench.measure.record import CellSpec, Record
 from roibench.measure.run import Run
+from roibench.registry import installed
+from roibench.tasks import Task
 
 
 def cell(model: str, **changes) -> CellSpec:
@@ -34,13 +43,18 @@ def test_a_cell_is_timed_and_scored_on_the_same_outputs(tmp_path):
     assert record.stages[0].name == "find"
     assert sum(stage.share for stage in record.stages) == pytest.approx(1.0)
     assert 0 < record.memory.before <= record.memory.peak
-    assert (record.score_threshold, record.max_detections) == (0.05, 100)
+    score = record.scores["detection"]
+    assert (score.score_threshold, score.max_detections, score.warnings) == (0.05, 100, ())
+    assert (
+        record.cost.flops is None and record.cost.parameters is None
+    )  # nothing that torch could count, or that it shows
     ids, predictions = load_predictions(tmp_path / record.predictions)
     assert file_hash(tmp_path / record.predictions) == record.predictions_sha256
     assert ids == [f"square-{i}" for i in range(12)]
     assert torch.equal(predictions[3].boxes, torch.tensor([[3.0, 8.0, 19.0, 24.0]]))
     files = {one.name: tmp_path / one.file for one in record.artefacts}
-    assert set(files) == {"detection: AP per class", "first/image", "sums"}
+    per_class = {"detection: coco_ap: AP per class", "detection: voc_ap: AP per class"}
+    assert set(files) == {*per_class, "first/image", "sums"}
     assert Image.open(files["first/image"]).size == (48, 40)
     assert np.load(files["sums"]).shape == (8,)
     assert all(file_hash(files[one.name]) == one.sha256 for one in record.artefacts)
@@ -68,9 +82,10 @@ def test_what_explains_a_model_is_asked_about_each_images_class_and_asks_it_agai
         ("raises", {}, "ArithmeticError: no squares today"),
         ("hangs", {"timeout_s": 8.0}, "gave no answer within 8 s"),
         ("dies", {}, "died of SIGSEGV while warming up"),
-        ("too_few", {}, "want one Prediction per Input"),
+        ("too_few", {}, "predict returned 0 predictions for 1 images; want one Prediction per Input"),
         ("undeclared_stage", {}, r"marks \['lose'\]"),
         ("works", {"dataset_hash": "1" * 64}, "has changed"),
+        ("works", {"plugins_hash": "1" * 64}, "a plugin, or one of its files, has changed since this run was planned"),
     ],
 )
 def test_a_cell_that_fails_is_one_failed_record(tmp_path, capfd, model, changes, words):
@@ -158,6 +173,54 @@ def test_a_wrong_wish_is_one_line_that_says_what_would_be_right(third_party, cha
         make_plan(Options(**wish), third_party)
 
 
+@pytest.mark.parametrize("models", [("faster_rcnn", "works"), ("*", "faster_rcnn"), ("works", "fcn")])
+def test_what_is_named_and_can_not_run_is_an_error_before_anything_runs(third_party, models):
+    with pytest.raises(PlanError, match=r"model '(faster_rcnn|fcn)' (has no weights|is scored on semantic_map)"):
+        make_plan(Options(models=models, datasets=("squares",)), third_party)
+
+
+def test_a_model_that_is_named_must_run_on_every_dataset(third_party):
+    with pytest.raises(PlanError, match="model 'works' is scored on boxes, labels; data set 'photos' has image_label"):
+        make_plan(Options(models=("works", "*imagenet*"), datasets=("squares", "photos")), third_party)
+
+
+def test_what_a_wildcard_matches_and_can_not_run_is_listed_with_its_reason(third_party):
+    plan = make_plan(Options(models=("w*", "f*"), datasets=("squares",)), third_party)
+    assert {cell.model for cell in plan.cells} == {"works", "finds_nothing", "float_labels"}
+    assert [line.split("'")[1] for line in plan.skipped] == [
+        "fcn",
+        "fcn_mobilenet",
+        "faster_rcnn",
+        "faster_rcnn_mobilenet",
+    ]
+    assert any("train some with" in line for line in plan.skipped)
+    with pytest.raises(PlanError, match=r"model 'fcn' .*; model 'fcn_mobilenet'"):
+        make_plan(Options(models=("fcn*",), datasets=("squares",)), third_party)
+
+
+def test_a_model_that_can_not_be_built_is_listed_or_an_error(third_party):
+    third_party.models["crooked"] = replace(third_party.models["works"], name="crooked", config={})
+    assert any(
+        line == "model 'crooked' can't be built for data set 'squares': KeyError: 'behaviour'"
+        for line in make_plan(Options(models=("*",), datasets=("squares",)), third_party).skipped
+    )
+    with pytest.raises(PlanError, match="KeyError: 'behaviour'"):
+        make_plan(Options(models=("crooked",), datasets=("squares",)), third_party)
+
+
+def test_a_task_that_is_not_scored_is_listed(third_party):
+    both = (Task.DETECTION, Task.CLASSIFICATION)
+    third_party.models["both"] = replace(third_party.models["works"], name="both", tasks=both)
+    plan = make_plan(Options(models=("both",), datasets=("squares",)), third_party)
+    assert len(plan.cells) == 1
+    assert plan.skipped == ["task classification of model 'both': dataset 'squares' has no image_label"]
+
+
+def test_plugins_that_failed_are_part_of_the_plan(third_party):
+    failures = make_plan(Options(models=("works",), datasets=("squares",)), third_party).failures
+    assert "plugin 'broken_import': RuntimeError: this plugin is broken" in failures and len(failures) == 5
+
+
 def test_shipped_weights_are_found_whatever_the_split(third_party):
     plan = make_plan(Options(models=("faster_rcnn",), datasets=("scenes", "scenes@train")), third_party)
     assert [cell.weights for cell in plan.cells] == [None, None]
@@ -165,20 +228,74 @@ def test_shipped_weights_are_found_whatever_the_split(third_party):
 
 
 @pytest.mark.usefixtures("third_party")
-def test_pytest_shows_exactly_the_childs_latencies(tmp_path):
-    """Both doors end in run_cell: here `roibench run`, which starts pytest with the plugin."""
-    command = [sys.executable, "-m", "roibench", "run", "--model", "works,raises", "--dataset", "squares"]
-    command += ["--rounds", "2", "--out", "runs", f"--benchmark-json={tmp_path}/benchmark.json"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+def test_what_was_found_is_shown_everywhere(tmp_path):
+    """Latencies exactly as the child took them, failures, doubts, and what wasn't run, in the terminal and in files.
+
+    Both doors end in run_cell: here `roibench run`, which starts pytest with the plugin.
+    """
+    command = [sys.executable, "-m", "roibench", "run", "--model", "works,raises,nan_scores,centre_*,fcn*"]
+    command += ["--dataset", "squares", "--rounds", "2", "--out", "runs", f"--benchmark-json={tmp_path}/benchmark.json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "no squares today" in done.stdout and "Traceback" not in done.stdout + done.stderr
     [folder] = (tmp_path / "runs").iterdir()
-    ok, failed = read_records(folder / "records.jsonl")
-    assert (ok.status, failed.status) == ("ok", "failed")
+    records = {record.cell.model: record for record in read_records(folder / "records.jsonl")}
+    states = {name: record.status for name, record in records.items()}
+    assert states == {"works": "ok", "raises": "failed", "nan_scores": "failed", "centre_and_size": "ok"}
     shown = json.loads((tmp_path / "benchmark.json").read_text())["benchmarks"]
-    assert len(shown) == 1
-    assert [second * 1000 for second in shown[0]["stats"]["data"]] == pytest.approx(ok.latency.samples, abs=1e-6)
-    assert (folder / "table.md").exists() and (folder / "table.csv").exists()
+    latencies = {one["extra_info"]["cell"]: one["stats"]["data"] for one in shown}
+    ok = records["works"]
+    assert [second * 1000 for second in latencies[ok.cell_id]] == pytest.approx(ok.latency.samples, abs=1e-6)
+    assert shown[0]["extra_info"]["detection: AP"] == ok.scores["detection"].values["AP"].value
+    [doubt, _] = records["centre_and_size"].scores["detection"].warnings
+    assert doubt.startswith("3 of 12 (25 %) boxes are inverted")
+    markdown, csv = ((folder / f"table.{kind}").read_text() for kind in ("md", "csv"))
+    for text in (done.stdout, markdown):
+        assert "centre_and_size (!)" in text and "works (!)" not in text and doubt in text
+        assert "image square-0: scores[0] is nan; want a finite number" in text
+        assert "plugin 'broken_import': RuntimeError: this plugin is broken" in text
+        assert "model 'fcn' is scored on semantic_map; data set 'squares' has boxes, labels" in text
+    assert {line["model"]: line["warnings"][:24] for line in DictReader(io.StringIO(csv))} == {
+        "works": "",
+        "centre_and_size": doubt[:24],
+    }
+    compared = CliRunner().invoke(cli.app, ["compare", str(folder)], catch_exceptions=False).output
+    assert "centre_and_size (!)" in compared and doubt in compared
+
+
+@pytest.mark.usefixtures("third_party")
+def test_pytest_heads_its_report_with_what_is_not_run_and_tells_what_was_taken_over(tmp_path, monkeypatch):
+    plan = make_plan(Options(models=("works", "fcn*"), datasets=("squares",), rounds=1), installed())
+    first = Run(plan, tmp_path / "runs")
+    first.record(plan.cells[0])
+    first.journal.close()
+    suite = Path(roibench.suites.__file__).parent / "bench_models.py"
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "roibench.pytest_plugin",
+        "-o",
+        "addopts=",
+        "-p",
+        "no:cacheprovider",
+    ]
+    command += [str(suite), "--benchmark-only", "--model", "works,fcn*", "--dataset", "squares", "--rounds", "1"]
+    for quiet in ((), ("-q",)):
+        done = subprocess.run(
+            [*command, "--out", "runs", *quiet], cwd=tmp_path, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        head, _, report = done.stdout.partition("= RoIBench =")
+        reason = "model 'fcn' is scored on semantic_map"
+        assert (f"roibench: not run: {reason}" in head) == (not quiet) and reason in report
+        if not quiet:
+            taken_over = f"1 of 1 cells, measured before this run was interrupted: {plan.cells[0].id}"
+            assert taken_over in head and taken_over in report
+            assert taken_over in (first.folder / "table.md").read_text()
+            assert f"cell 1 of 1, {plan.cells[0].id}: taken over, AP 100.0" in head
+            assert f"{plan.cells[0].id}: started" not in head
 
 
 @pytest.mark.usefixtures("third_party")

@@ -209,7 +209,7 @@ def small_disk(tmp_path) -> Iterator[Path]:
 
 
 def test_a_full_disk_ends_a_run_in_a_line_and_what_was_finished_is_safe(small_disk, roibench):
-    (small_disk / "filler").write_bytes(bytes((64 - 20) * 1024))  # leaves room for one cell: record and predictions
+    (small_disk / "filler").write_bytes(bytes((64 - 36) * 1024))  # leaves space for one cell: record and predictions
     arguments = ("run", "--dataset", "squares", "--model", "works", "--batch-size", "1,2,3", "--out", str(small_disk))
     running = roibench(*arguments)
     output, errors = running.communicate(timeout=PATIENCE_S)

@@ -2,7 +2,7 @@
 
 import torch
 
-from roibench.measure.predictions import cut, load_predictions, save_predictions
+from roibench.measure.predictions import cut, load_predictions, same_predictions, save_predictions
 from roibench.structures import Prediction
 from roibench.tasks import RULES, Task, TaskRules
 
@@ -27,6 +27,14 @@ def test_the_cut_keeps_the_best_at_or_above_the_threshold_in_every_field():
 def test_tasks_without_a_cut_leave_predictions_alone():
     prediction = Prediction(class_scores=torch.ones(3))
     assert cut(prediction, RULES[Task.CLASSIFICATION]) is prediction
+
+
+def test_whatever_a_later_round_gives_is_compared_without_an_error():
+    first = [Prediction(boxes=torch.ones(2, 4))]
+    others = (torch.ones(2, 4).numpy(), torch.ones(3, 4), torch.zeros(2, 4), None)
+    assert same_predictions(first, [Prediction(boxes=torch.ones(2, 4))])
+    assert not any(same_predictions(first, [Prediction(boxes=other)]) for other in others)
+    assert not same_predictions(first, [{"boxes": torch.ones(2, 4)}])
 
 
 def test_predictions_of_every_kind_and_size_come_back(tmp_path):

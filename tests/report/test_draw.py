@@ -43,6 +43,13 @@ def test_a_box_is_drawn_where_it_is():
     assert abs(xs.min() - 100) <= 2 and abs(xs.max() - 500) <= 2 and abs(ys.max() - 450) <= 2
 
 
+def test_boxes_without_a_label_or_a_score_are_drawn_too():
+    box = found((20, 40, 100, 90))
+    for bare in (dataclasses.replace(box, labels=None), dataclasses.replace(box, scores=None, labels=None)):
+        ys, xs = np.nonzero(coloured(draw(BLACK, bare, CLASSES)))
+        assert abs(xs.min() - 100) <= 2 and abs(xs.max() - 500) <= 2 and abs(ys.max() - 450) <= 2
+
+
 def test_detections_below_the_threshold_are_left_out():
     prediction = found((10, 10, 50, 50), (60, 60, 90, 90), scores=[0.9, 0.2], labels=[0, 1])
     picture = draw(BLACK, prediction, CLASSES, score_threshold=0.3)

@@ -1,16 +1,19 @@
 """Relevance drawn, and a run's predictions side by side."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from roibench.files import file_hash
+from roibench.measure.compare import compare_runs
 from roibench.measure.journal import Journal
 from roibench.measure.predictions import save_predictions
 from roibench.measure.record import Score
 from roibench.report.draw import draw
-from roibench.report.gallery import side_by_side, true_prediction, write_gallery
+from roibench.report.gallery import left_out, side_by_side, true_prediction, write_gallery
 from roibench.structures import Prediction, Target
 from roibench.tasks import RULES, Task
 
@@ -102,6 +105,40 @@ def test_predictions_that_have_changed_are_refused(run, third_party, tmp_path):
     (run / "predictions" / "points.npz").write_bytes(b"other")
     with pytest.raises(ValueError, match="others than its record says"):
         write_gallery(run, [0], tmp_path / "gallery.png", third_party)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"labels": torch.tensor([3])}, r"image square-2: labels\[0\] is 3; want 0 to 0"),
+        ({"scores": torch.tensor([torch.nan])}, r"image square-2: scores\[0\] is nan"),
+        ({"boxes": torch.zeros(2, 4)}, "image square-2: 2 boxes, 1 scores, 1 labels"),
+    ],
+)
+def test_what_an_earlier_version_recorded_unseen_is_named(tmp_path, record, third_party, changes, words):
+    """For compare, too."""
+    sound = Prediction(torch.tensor([[1.0, 8, 17, 24]]), torch.ones(1), torch.zeros(1, dtype=torch.int64))
+    predictions = [sound, sound, replace(sound, **changes), sound]
+    journal = Journal.open(tmp_path / "runs", "key")
+    path = journal.folder / "predictions" / "odd.npz"
+    save_predictions(path, [f"square-{i}" for i in range(4)], predictions)
+    kept = {"predictions": str(path.relative_to(journal.folder)), "predictions_sha256": file_hash(path)}
+    made = record("odd", dataset="squares", dataset_hash="0" * 64, images=4)
+    journal.add(made.model_copy(update=kept))
+    journal.close()
+    with pytest.raises(ValueError, match=f"^{made.cell_id}: {words}"):
+        write_gallery(journal.folder, [0, 2], tmp_path / "gallery.png", third_party)
+    with pytest.raises(ValueError, match=f"^{made.cell_id}: {words}"):
+        compare_runs([journal.folder], third_party)
+    write_gallery(journal.folder, [0, 3], tmp_path / "gallery.png", third_party)
+
+
+def test_cells_that_are_not_shown_are_named(run, record):
+    assert left_out(run) == []
+    journal = Journal(run)
+    other = record("elsewhere", dataset="photos", dataset_hash="1" * 64)
+    journal.add(other)
+    assert left_out(run) == [other.cell_id]
 
 
 def test_a_folder_without_records_is_named(third_party, tmp_path):

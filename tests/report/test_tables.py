@@ -4,7 +4,7 @@ import io
 import pytest
 from rich.console import Console
 
-from roibench.measure.record import Disturbance, Interval, Score
+from roibench.measure.record import Disturbance, Interval, Plugin, Score
 from roibench.report import csv, markdown, terminal
 from roibench.report.numbers import percent_interval, short, short_interval
 
@@ -66,6 +66,50 @@ def test_times_from_a_machine_that_was_not_quiet_are_marked(record):
     assert "| quiet |" not in doubts and "| still |" not in doubts
     assert "the machine was not quiet" in printed(records) and "hypervisor took 20%" in printed(records)
     assert "not quiet" not in printed(records[1:]) + markdown.render(records[1:])
+
+
+def test_doubtful_predictions_are_marked_in_every_table(record):
+    doubtful = record("doubtful").scores["detection"].model_copy(update={"warnings": ("3 boxes are odd", "no class")})
+    records = [record("doubtful", scores={"detection": doubtful}), record("sound")]
+    for text in (printed(records), markdown.render(records)):
+        assert "doubtful (!)" in text and "sound (!)" not in text
+        assert "check what these models return" in text and "3 boxes are odd; no class" in text
+    assert "check what" not in printed(records[1:]) + markdown.render(records[1:])
+    lines = stdlib_csv.DictReader(io.StringIO(csv.render(records)))
+    assert [line["warnings"] for line in lines] == ["3 boxes are odd; no class", ""]
+
+
+def test_what_is_not_known_is_a_dash_and_not_0(record):
+    known = record("unknown")
+    unknown = known.model_copy(update={"cost": known.cost.model_copy(update={"flops": None, "parameters": None})})
+    [row] = [line for line in markdown.render([unknown]).splitlines() if line.startswith("| unknown | single")]
+    assert row.split(" | ")[-3:-1] == ["-", "-"]
+    [row] = [line for line in printed([unknown]).splitlines() if "unknown" in line and "±" in line]
+    assert row.split()[-2:] == ["-", "-"]
+    [line] = stdlib_csv.DictReader(io.StringIO(csv.render([unknown])))
+    assert line["gflops"] == line["parameters_m"] == ""
+
+
+def test_what_is_to_be_told_of_a_run_stands_below_its_tables(record):
+    notes = {"Not run": ["model 'a': [no] weights", "model 'b': no weights"], "Taken over": ["1 of 2 cells"]}
+    console = Console(width=100, file=io.StringIO())
+    console.print(terminal.render([record("ran")], notes))
+    for text in (console.file.getvalue(), markdown.render([record("ran")], notes)):
+        assert "model 'a': [no] weights" in text and "model 'b': no weights" in text and "1 of 2 cells" in text
+        assert text.lower().index("not run") < text.lower().index("taken over")
+
+
+def test_others_plugins_stand_among_what_was_measured_with(record):
+    plugins = (
+        Plugin(name="two_stage", distribution="roibench", version="0.1.0", sha256="0" * 64),
+        Plugin(name="mine", distribution="my-models", version="2.1", sha256="1" * 64),
+        Plugin(name="mine_too", distribution="my-models", version="2.1", sha256="2" * 64),
+        Plugin(name="loose", distribution=None, version=None, sha256="3" * 64),
+    )
+    provenance = record("a").provenance.model_copy(update={"plugins": plugins})
+    assert markdown.render([record("a", provenance=provenance)]).endswith(
+        "SIMD level v4, my-models 2.1, loose (3333333333).\n"
+    )
 
 
 def test_each_task_has_its_table(record):

@@ -1,11 +1,12 @@
 """A plugin as a third party would install it: a tiny data set, one model that works, and some that don't."""
 
-import dataclasses
 import os
 import signal
 import time
+from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from roibench.hookspecs import hookimpl
 from roibench.model import Explainer, stage
@@ -15,15 +16,49 @@ from roibench.tasks import DatasetInfo, DatasetSpec, ModelSpec, Paper, Task
 PAPER = Paper("None", 2026, "https://example.org")
 
 
+def _centre_and_size(one: Prediction) -> Tensor:
+    return torch.cat([(one.boxes[:, :2] + one.boxes[:, 2:]) / 2, one.boxes[:, 2:] - one.boxes[:, :2]], 1)
+
+
+# What a model that is otherwise right does to its predictions, by its name: some can't be, the others are doubtful.
+OUTPUTS = {
+    "nan_scores": lambda one: replace(one, scores=one.scores * torch.nan),
+    "infinite_boxes": lambda one: replace(one, boxes=one.boxes * torch.inf),
+    "labels_beyond": lambda one: replace(one, labels=one.labels + 5),
+    "float_labels": lambda one: replace(one, labels=one.labels.float()),
+    "no_labels": lambda one: replace(one, labels=None),
+    "uneven": lambda one: replace(one, scores=one.scores.repeat(3)),
+    "half_scores": lambda one: replace(one, scores=one.scores.half()),
+    "elsewhere": lambda one: replace(one, boxes=one.boxes.to("meta")),
+    "an_array": lambda one: replace(one, boxes=one.boxes.numpy()),
+    "a_dict": lambda one: {"boxes": one.boxes, "scores": one.scores, "labels": one.labels},
+    "centre_and_size": lambda one: replace(one, boxes=_centre_and_size(one)),
+    "normalised": lambda one: replace(one, boxes=one.boxes / torch.tensor([48.0, 40.0, 48.0, 40.0])),
+    "outside": lambda one: replace(one, boxes=one.boxes + torch.tensor([0.0, 25.0, 0.0, 25.0])),
+    "inverted": lambda one: replace(one, boxes=one.boxes[:, [2, 1, 0, 3]]),
+    "unsorted": lambda one: replace(
+        one, boxes=one.boxes.repeat(2, 1), scores=torch.tensor([0.3, 0.9]), labels=one.labels.repeat(2)
+    ),
+    "finds_nothing": lambda one: replace(one, scores=one.scores * 0.01),
+}
+
+
 @hookimpl
 def register_datasets(register):
     register(DatasetSpec("squares", open="misbehaving:Squares", fields=("boxes", "labels"), description="12 squares"))
-    register(DatasetSpec("photos", open="misbehaving:Photos", fields=("image_label",), description="no boxes"))
+    register(
+        DatasetSpec(
+            "photos",
+            open="misbehaving:Photos",
+            fields=("image_label",),
+            description="12 squares of 40 \N{MULTIPLICATION SIGN} 48 pixels, without boxes",
+        )
+    )
 
 
 @hookimpl
 def register_models(register):
-    for name in ("works", "raises", "hangs", "dies", "too_few", "undeclared_stage"):
+    for name in ("works", "raises", "hangs", "dies", "too_few", "undeclared_stage", *OUTPUTS):
         register(
             ModelSpec(
                 name, "test", (Task.DETECTION,), build="misbehaving:build", paper=PAPER, config={"behaviour": name}
@@ -31,9 +66,9 @@ def register_models(register):
         )
     for name, explained in (("points", "works"), ("points_at_nothing", "nobody")):
         explainer = ModelSpec(name, "test", (Task.ATTRIBUTION,), build="misbehaving:Points", paper=PAPER)
-        register(dataclasses.replace(explainer, explains=explained))
+        register(replace(explainer, explains=explained))
     lonely = ModelSpec("begins_with_nothing", "test", (Task.DETECTION,), build="misbehaving:build", paper=PAPER)
-    register(dataclasses.replace(lonely, warm_start="nobody"))
+    register(replace(lonely, warm_start="nobody"))
     register(ModelSpec("Bad Name", "test", (Task.DETECTION,), build="misbehaving:build", paper=PAPER))
     register(ModelSpec("no_build", "test", (Task.DETECTION,), build="misbehaving", paper=PAPER))
 
@@ -91,6 +126,8 @@ class FindsWhite:
             os.kill(os.getpid(), signal.SIGSEGV)
         with stage("lose" if self.behaviour == "undeclared_stage" else "find"):
             found = [self._find(one.image) for one in inputs]
+        if self.behaviour in OUTPUTS:
+            return [OUTPUTS[self.behaviour](one) for one in found]
         return found[1:] if self.behaviour == "too_few" else found
 
     def _find(self, image: torch.Tensor) -> Prediction:

@@ -73,7 +73,8 @@ def read_annotations(file: Path, bad: BadData, keypoint_file: Path | None = None
     labels = {id: label for label, (id, _) in enumerate(categories)}
     joints, poses = _keypoints(document, file, bad)
     sizes, file_names, named = {}, {}, set()
-    for id, entry in _unique(document, "images", file, bad):
+    # By id, as pycocotools goes through them: of equal scores, COCO's AP takes the image with the lower id first.
+    for id, entry in sorted(_unique(document, "images", file, bad), key=lambda image: _order(image[0])):
         named.add(id)
         size, name = (whole(entry.get("height")), whole(entry.get("width"))), entry.get("file_name")
         if all(side is not None and side > 0 for side in size) and isinstance(name, str) and "\0" not in name:
@@ -227,9 +228,9 @@ def _numbers(values: object) -> bool:
 
 
 def _order(id: str) -> tuple[bool, int, str]:
-    """Sorts numbers by value, before any other ids."""
+    """Sorts ids as numpy does: numbers by value, then text."""
     value = whole(id)
-    return (True, len(id), id) if value is None else (False, value, "")
+    return (True, 0, id) if value is None else (False, value, "")
 
 
 def _unique(document: dict, key: str, file: Path, bad: BadData) -> Iterator[tuple[str, dict[str, Any]]]:

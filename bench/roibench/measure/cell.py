@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import torch
 
@@ -14,15 +13,18 @@ from roibench.assemble import find_weights, ready_model
 from roibench.datasets.sources import open_dataset
 from roibench.files import file_hash
 from roibench.measure.artefacts import save_artefacts
+from roibench.measure.checks import Frame, check_predictions
 from roibench.measure.cost import count_cost, memory_now, memory_peak
 from roibench.measure.disturbance import Watch
-from roibench.measure.predictions import cut, save_predictions
+from roibench.measure.plugin_state import plugins_hash
+from roibench.measure.predictions import save_predictions
 from roibench.measure.provenance import provenance
 from roibench.measure.record import CellSpec, Interval, Memory, Record, Score
+from roibench.measure.score import score
 from roibench.measure.timing import summarise, time_predictions, time_stages
 from roibench.model import Illustrated, Model
-from roibench.registry import Registry, resolve
-from roibench.structures import Input, Prediction, Target
+from roibench.registry import Registry
+from roibench.structures import Input
 from roibench.tasks import RULES, Dataset, ModelSpec, Probe, Task
 
 WARMUP_CALLS = 8
@@ -79,13 +81,15 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, tell: Callabl
     """Measures a cell in this process; run_cell (measure.isolate) gives it a process of its own.
 
     folder: of the run; predictions go to folder/predictions/CELL.npz, artefacts to folder/artefacts/CELL. tell: is told
-    what begins, for the error message of a cell that dies. Raises whatever the model raises, and CellError where spec
-    and world disagree.
+    what begins, for the error message of a cell that dies. Raises whatever the model raises, PredictionError where it
+    returns what can't be, and CellError where spec and world disagree.
     """
     started = datetime.now(UTC)
     torch.set_num_threads(spec.threads)
     torch.manual_seed(spec.seed)
     device = torch.device(spec.device)
+    if spec.plugins_hash not in (None, plugins_hash(registry)):
+        raise CellError("a plugin, or one of its files, has changed since this run was planned: start the run again")
     model_spec = registry.models[spec.model]
     tell("opening the data set")
     data = open_dataset(spec.dataset, registry, on_bad_data=spec.on_bad_data)
@@ -105,23 +109,37 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, tell: Callabl
     batches = Batches(inputs, spec.batch_size)
     tell("timing")
     before = memory_now(device)
-    watch, rounds = Watch(spec.threads), []
-    for _ in range(spec.rounds):
-        rounds.append(time_predictions(model, batches, precision, rounds[0] if rounds else None))
+    watch = Watch(spec.threads)
+    rounds = [time_predictions(model, batches, precision)]
+    watch.look()
+    predictions = rounds[0].predictions
+    tasks = scored_tasks(model_spec, data)
+    tell("checking what predict returned")
+    frames = [Frame.of(one, data.info) for one in inputs]
+    check_predictions(predictions, frames, {name for task in tasks for name in RULES[task].prediction_fields})
+    tell("timing")
+    for _ in range(1, spec.rounds):
+        rounds.append(time_predictions(model, batches, precision, rounds[0]))
         watch.look()
     memory = Memory(before=before, peak=memory_peak(device))
-    predictions = rounds[0].predictions
-    _check(predictions, images)
 
     tell("scoring")
     path = folder / "predictions" / f"{spec.id}.npz"
-    save_predictions(path, [one.id for one in inputs], predictions)
+    save_predictions(path, [frame.id for frame in frames], predictions)
     targets = [data[i].target for i in range(images)]
     scores, artefacts = {}, {}
-    for task in scored_tasks(model_spec, data):
+    for task in tasks:
         with precision():
-            scores[task.value], found = _score(task, predictions, targets, Probe(model, inputs), registry)
-        artefacts |= {f"{task.value}: {name}": value for name, value in found.items()}
+            found = score(task, predictions, targets, frames, registry, Probe(model, inputs))
+        rules = RULES[task]
+        scores[task.value] = Score(
+            primary=rules.primary,
+            values={name: Interval(value=v.value, low=v.low, high=v.high) for name, v in found.values.items()},
+            score_threshold=rules.score_threshold,
+            max_detections=rules.max_detections,
+            warnings=found.warnings,
+        )
+        artefacts |= {f"{task.value}: {name}": value for name, value in found.artefacts.items()}
     tell("stage times")
     stages = time_stages(model, Batches(inputs.first(STAGE_IMAGES), spec.batch_size), precision, device)
     tell("counting FLOPs")
@@ -131,7 +149,6 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, tell: Callabl
         tell("illustrating")
         with precision():
             artefacts |= model.artefacts(list(inputs.first(ILLUSTRATED_IMAGES)))
-    rules = RULES[model_spec.tasks[0]]
     return Record(
         cell=spec,
         cell_id=spec.id,
@@ -142,8 +159,6 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, tell: Callabl
         explains=model_spec.explains,
         images=images,
         rounds=spec.rounds,
-        score_threshold=rules.score_threshold,
-        max_detections=rules.max_detections,
         scores=scores,
         latency=summarise(rounds),
         disturbance=watch.report(rounds),
@@ -182,33 +197,3 @@ def _images_within_budget(
     per_image = min(warm.seconds) / spec.batch_size
     affordable = int(spec.budget_s / (per_image * spec.rounds))
     return max(affordable, spec.batch_size)
-
-
-def _check(predictions: Sequence[Prediction], images: int) -> None:
-    if len(predictions) != images or not all(isinstance(one, Prediction) for one in predictions):
-        raise CellError(
-            f"predict returned {len(predictions)} predictions for {images} images; want one Prediction per Input"
-        )
-
-
-def _score(
-    task: Task, predictions: Sequence[Prediction], targets: Sequence[Target], probe: Probe, registry: Registry
-) -> tuple[Score, dict[str, Any]]:
-    """The task's scores, and what its metrics found to look at."""
-    rules = RULES[task]
-    for index, prediction in enumerate(predictions):
-        if missing := [name for name in rules.prediction_fields if getattr(prediction, name) is None]:
-            raise CellError(f"prediction {index} lacks {missing}, which task {task.value} scores")
-    kept = [cut(prediction, rules) for prediction in predictions]
-    values: dict[str, Interval] = {}
-    artefacts: dict[str, Any] = {}
-    for metric in registry.metrics_for(task):
-        result = resolve(metric.compute)(kept, targets, probe=probe if metric.needs_probe else None)
-        for name, estimate in result.values.items():
-            values[name] = Interval(value=estimate.value, low=estimate.low, high=estimate.high)
-        artefacts |= result.artefacts
-    if rules.primary not in values:
-        raise CellError(
-            f"no metric of task {task.value} gave its primary value {rules.primary!r}; got {sorted(values)}"
-        )
-    return Score(primary=rules.primary, values=values), artefacts

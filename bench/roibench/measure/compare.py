@@ -5,22 +5,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roibench.datasets.sources import Source
-from roibench.measure.predictions import cut
+from roibench.measure.checks import Frame
 from roibench.measure.record import Record
 from roibench.measure.recorded import recorded_cells, recorded_data, recorded_predictions
+from roibench.measure.score import ScoreError, score
 from roibench.metrics.bootstrap import difference
-from roibench.registry import Registry, resolve
-from roibench.structures import Target
+from roibench.registry import Registry
 from roibench.tasks import RULES, Estimate, Task
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A cell's primary value, and how far it lies from the best one's; None for the best itself."""
+    """A cell's primary value, and how far it lies from the best one's; None for the best itself. warnings: what is
+    doubtful about its predictions.
+    """
 
     record: Record
     value: Estimate
     behind: Estimate | None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,28 +54,25 @@ def compare_runs(runs: Sequence[Path], registry: Registry) -> list[Comparison]:
 
 def _compare(task: Task, cells: Sequence[tuple[Record, Path]], registry: Registry) -> Comparison:
     first, _ = cells[0]
-    targets = _targets(first, registry)
-    scored = [(record, _score(task, record, run, targets, registry)) for record, run in cells]
+    data = recorded_data(first, registry)
+    frames, targets = [], []
+    for index in range(first.images):
+        one, target = data[index]
+        frames.append(Frame.of(one, data.info))
+        targets.append(target)
+    scored = []
+    for record, run in cells:
+        predictions = recorded_predictions(record, run, range(first.images), frames)
+        try:
+            scores = score(task, predictions, targets, frames, registry)
+        except ScoreError as error:
+            raise ScoreError(f"{record.cell_id}: {error}") from error
+        scored.append((record, scores.values[RULES[task].primary], scores.warnings))
     scored.sort(key=lambda one: -one[1].value)
     best = scored[0][1]
     contenders = tuple(
-        Contender(record, value, None if value is best else difference(value, best)) for record, value in scored
+        Contender(record, value, None if value is best else difference(value, best), warnings)
+        for record, value, warnings in scored
     )
     label = Source.parse(first.cell.dataset).label
     return Comparison(label, task, RULES[task].primary, first.images, contenders)
-
-
-def _targets(record: Record, registry: Registry) -> list[Target]:
-    data = recorded_data(record, registry)
-    return [data[i].target for i in range(record.images)]
-
-
-def _score(task: Task, record: Record, run: Path, targets: Sequence[Target], registry: Registry) -> Estimate:
-    predictions = [cut(prediction, RULES[task]) for prediction in recorded_predictions(record, run)]
-    for metric in registry.metrics_for(task):
-        if metric.needs_probe:
-            continue
-        values = resolve(metric.compute)(predictions, targets, probe=None).values
-        if RULES[task].primary in values:
-            return values[RULES[task].primary]
-    raise ValueError(f"{record.cell_id}: no metric gives {RULES[task].primary} from predictions alone")

@@ -1,4 +1,4 @@
-"""What a model costs beside time: memory, learned numbers, floating-point operations."""
+"""What a model costs beside time: memory, parameters, floating-point operations."""
 
 import resource
 import sys
@@ -41,7 +41,8 @@ def memory_peak(device: torch.device) -> float:
 
 
 def count_cost(model: Model, batches: Sequence[Sequence[Input]]) -> Cost:
-    """FLOPs of predict per image, averaged over the batches, by torch's counter and our operators' formulas.
+    """FLOPs of predict per image, averaged over the batches, by torch's counter and our operators' formulas; None where
+    these count nothing, because what is computed is done by something else.
 
     torch counts matrix products, convolutions and attention, a multiply-add as two; attention only where it runs as
     plain matrix products, hence the switches. Element-wise work is not counted.
@@ -51,7 +52,7 @@ def count_cost(model: Model, batches: Sequence[Sequence[Input]]) -> Cost:
     once = _flops(model.explained, batches) if isinstance(model, Explainer) else 0
     return Cost(
         parameters=learned_parameters(model.state_dict()),
-        flops=total / images,
+        flops=total / images or None,
         counted_images=images,
         passes=total / once if once else None,
     )

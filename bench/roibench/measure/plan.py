@@ -8,17 +8,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+
 from roibench.assemble import NoWeightsError, build_model, find_weights, usable_device
 from roibench.datasets.bad_data import ON_BAD_DATA
 from roibench.datasets.ground_truth import any_counts
 from roibench.datasets.sources import open_dataset
 from roibench.files import file_hash
 from roibench.measure.cell import scored_tasks
+from roibench.measure.plugin_state import plugins_hash
 from roibench.measure.provenance import cpu_name, source_state
 from roibench.measure.record import CellSpec
 from roibench.registry import Registry
 from roibench.tasks import RULES, Dataset, ModelSpec
-from roibench.weights import load_weights, read_header
+from roibench.weights import load_weights, read_header, state_hash
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 
@@ -47,40 +50,53 @@ class Options:
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of a run, and which model x data set pairs the patterns matched but can't run, with the reason."""
+    """The cells of a run. skipped: what wildcards matched but can't be run, or be scored, and why. failures: plugins
+    that couldn't be used, whole or in part, and why.
+    """
 
     cells: list[CellSpec]
     skipped: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
     @property
     def key(self) -> str:
-        """Equal for two runs that would measure the same thing: cells and hashes, source, machine."""
+        """Equal for two runs that would measure the same: cells with all hashes, source, machine."""
         parts = [*(cell.id for cell in self.cells), *map(str, source_state()), cpu_name(), str(os.cpu_count())]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def make_plan(options: Options, registry: Registry) -> Plan:
-    """Raises PlanError (or the registry's and the data sets' own errors) for anything that can't be right."""
+    """Raises PlanError (or the registry's and the data sets' own errors) for anything that can't be right: a model that
+    was named, and not only matched by a wildcard, must run on every dataset.
+    """
     _check(options)
+    named = {name for name in options.models if name in registry.models}
     models = registry.select_models(options.models)
     if tuple(options.models) == ("*",):  # explanations are asked for by name: their metrics ask the model for minutes
         models = [model for model in models if model.explains is None]
     if options.weights is not None:
         _check_weights(options.weights, models)
+    plugins = plugins_hash(registry)
     cells: list[CellSpec] = []
     skipped: list[str] = []
     for source in options.datasets:
         data = open_dataset(source, registry, on_bad_data=options.on_bad_data)
         runnable = []
+        missing = []
         for model in models:
             try:
-                runnable.append((model, _weights(model, source, data, options, registry)))
+                runnable.append((model, _weights_hash(model, source, data, options, registry)))
             except (NoWeightsError, PlanError) as reason:
-                skipped.append(str(reason))
+                missing.append(str(reason))
+                if model.name in named:
+                    raise PlanError(str(reason)) from reason
+            else:
+                skipped += _unscored(model, source, data)
         if not runnable:
-            raise PlanError("; ".join(skipped))
+            raise PlanError("; ".join(missing))
+        skipped += missing
         axes = (runnable, options.devices, options.precisions, options.batch_sizes, options.threads or (_cores(),))
-        for (model, weights), device, precision, batch_size, threads in itertools.product(*axes):
+        for (model, weights_hash), device, precision, batch_size, threads in itertools.product(*axes):
             cells.append(
                 CellSpec(
                     model=model.name,
@@ -93,15 +109,27 @@ def make_plan(options: Options, registry: Registry) -> Plan:
                     images=options.images,
                     rounds=options.rounds,
                     weights=None if options.weights is None else str(options.weights),
-                    weights_hash=None if weights is None else file_hash(weights),
+                    weights_hash=weights_hash,
+                    plugins_hash=plugins,
                     on_bad_data=options.on_bad_data,
                     timeout_s=options.timeout_s,
                 )
             )
-    return Plan(list(dict.fromkeys(cells)), skipped)
+    return Plan(list(dict.fromkeys(cells)), skipped, [failure.line for failure in registry.failures])
 
 
-def _weights(model: ModelSpec, source: str, data: Dataset, options: Options, registry: Registry) -> Path | None:
+def _unscored(model: ModelSpec, source: str, data: Dataset) -> list[str]:
+    """The tasks of a model that runs for which the dataset has no ground truth."""
+    lacking = {task: set(RULES[task].target_fields) - data.info.fields for task in model.tasks}
+    return [
+        f"task {task.value} of model {model.name!r}: dataset {source!r} has no {', '.join(sorted(fields))}"
+        for task, fields in lacking.items()
+        if fields
+    ]
+
+
+def _weights_hash(model: ModelSpec, source: str, data: Dataset, options: Options, registry: Registry) -> str | None:
+    """Of the file that will be loaded; of what the model holds once it is built, where it finds that by itself."""
     tasks = scored_tasks(model, data)
     if not tasks:
         wants = " or ".join(", ".join(RULES[task].target_fields) for task in model.tasks)
@@ -116,12 +144,15 @@ def _weights(model: ModelSpec, source: str, data: Dataset, options: Options, reg
     path = find_weights(model, source, options.weights, registry)
     if path is None:  # with nothing to load, building is what shows whether the model takes this data set
         try:
-            build_model(model, data.info)
-        except (ValueError, OSError) as reason:
-            raise PlanError(f"model {model.name!r} can't be built for data set {source!r}: {reason}") from reason
+            with torch.random.fork_rng(devices=()):
+                torch.manual_seed(0)
+                return state_hash(build_model(model, data.info).state_dict())
+        except Exception as reason:
+            what = str(reason) if isinstance(reason, ValueError | OSError) else f"{type(reason).__name__}: {reason}"
+            raise PlanError(f"model {model.name!r} can't be built for data set {source!r}: {what}") from reason
     if options.weights is not None:  # loaded once here, so that a file that doesn't fit is refused before anything runs
         load_weights(options.weights, build_model(model, data.info), model, data.info.classes)
-    return path
+    return file_hash(path)
 
 
 def _check_weights(path: Path, models: Sequence[ModelSpec]) -> None:

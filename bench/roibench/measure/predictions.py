@@ -76,10 +76,8 @@ def load_predictions(path: Path) -> tuple[list[str], list[Prediction]]:
 
 
 def _same(one: Prediction, other: Prediction) -> bool:
-    pairs = [(getattr(one, field.name), getattr(other, field.name)) for field in fields(Prediction)]
-    return all(
-        torch.equal(a, b) if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) else a == b for a, b in pairs
-    )
+    pairs = [(getattr(one, field.name, None), getattr(other, field.name, None)) for field in fields(Prediction)]
+    return all(type(a) is type(b) and (torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b) for a, b in pairs)
 
 
 def _split(flat: torch.Tensor, shapes: np.ndarray) -> list[torch.Tensor | None]:

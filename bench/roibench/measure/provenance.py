@@ -12,11 +12,19 @@ import torchvision
 
 import roibench
 from roibench import ops
+from roibench.files import tree_hash
+from roibench.measure.plugin_state import plugin_states
 from roibench.measure.record import Provenance
+from roibench.registry import installed
+
+
+def provenance() -> Provenance:
+    """This machine and its software, and the plugins with their files as they are now."""
+    return _surroundings().model_copy(update={"plugins": plugin_states(installed())})
 
 
 @cache
-def provenance() -> Provenance:
+def _surroundings() -> Provenance:
     cuda = torch.cuda.is_available()
     commit, changes = source_state()
     return Provenance(
@@ -49,11 +57,11 @@ def cpu_name() -> str:
 def source_state() -> tuple[str | None, str]:
     """The git commit that this package runs from, and a digest of what differs from it ("" for nothing).
 
-    (None, "") where the package isn't run from a checkout of its own.
+    (None, a digest of its files) where the package isn't run from a checkout of its own.
     """
     here = Path(__file__).parent
     if _run("git", "-C", str(here), "ls-files", "--error-unmatch", Path(__file__).name) is None:
-        return None, ""
+        return None, tree_hash([Path(roibench.__file__).parent])
     commit = _run("git", "-C", str(here), "rev-parse", "HEAD")
     changes = (_run("git", "-C", str(here), "status", "--porcelain") or "") + (
         _run("git", "-C", str(here), "diff", "HEAD") or ""

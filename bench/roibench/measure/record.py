@@ -2,13 +2,15 @@
 
 import hashlib
 from datetime import datetime
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from roibench.datasets.sources import Source
 
-SCHEMA_VERSION = 4  # 2 added `disturbance`, 3 `artefacts`, 4 `explains` and `passes`; older records are still read
+# 2 added `disturbance`, 3 `artefacts`, 4 `explains` and `passes`; 5 `plugins`, `plugins_hash`, and to each score its
+# `score_threshold`, `max_detections` and `warnings`. Older records are still read.
+SCHEMA_VERSION = 5
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -20,10 +22,12 @@ class _Data(BaseModel):
 class CellSpec(_Data):
     """One cell: model x data set x device x precision x batch size x threads, and how it is measured.
 
-    dataset: a source such as `scenes` or `voc:PATH@test`; dataset_hash pins its content. weights: path of a safetensors
-    file, None for those that the model ships for this data set; weights_hash pins either. images: how many, from the
-    first one on; None for all. rounds: timed passes over the images. budget_s: seconds that the timed rounds may take;
-    a slower model is run on a prefix of the images. timeout_s: seconds after which the cell is given up.
+    dataset: a source such as `scenes` or `voc:PATH@test`; dataset_hash pins its content. weights: path of a file, None
+    for those that the model ships for this dataset; weights_hash pins either, or what a model holds that finds its
+    weights by itself. plugins_hash pins the files of all plugins, see Plugin; None: whichever there are. images: how
+    many, from the first one on; None for all. rounds: timed passes over the images. budget_s: seconds that the timed
+    rounds may take; a slower model is run on a prefix of the images. timeout_s: seconds after which the cell is given
+    up.
     """
 
     model: str
@@ -37,6 +41,7 @@ class CellSpec(_Data):
     rounds: int = Field(1, ge=1)
     weights: str | None = None
     weights_hash: str | None = None
+    plugins_hash: str | None = None
     on_bad_data: Literal["fail", "skip", "clip"] = "fail"
     seed: int = 0
     budget_s: float = 120.0
@@ -59,10 +64,17 @@ class Interval(_Data):
 
 
 class Score(_Data):
-    """One task's accuracy: values by name (AP, AP50, ...), and which of them ranks models."""
+    """One task's accuracy: values by name (AP, AP50, ...), and which of them ranks models.
+
+    score_threshold and max_detections: how each image's detections were cut before they were scored; None: not cut.
+    warnings: what is doubtful about the predictions that were scored, in words, with counts.
+    """
 
     primary: str
     values: dict[str, Interval]
+    score_threshold: float | None = None
+    max_detections: int | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Latency(_Data):
@@ -113,13 +125,14 @@ class Disturbance(_Data):
 
 
 class Cost(_Data):
-    """parameters: learned numbers. flops: floating-point operations per image, a multiply-add being two, averaged over
-    counted_images. passes: of a model that explains another one, its flops over those of a prediction of that one: what
-    an explanation costs, in forward passes.
+    """parameters: how many were learned. flops: floating-point operations per image, a multiply-add being two, averaged
+    over counted_images. None: unknown, where a model shows no parameters or does nothing that can be counted. passes:
+    of a model that explains another one, its flops over those of a prediction of that one: what an explanation costs,
+    in forward passes.
     """
 
-    parameters: int
-    flops: float
+    parameters: int | None
+    flops: float | None
     counted_images: int
     passes: float | None = None
 
@@ -132,8 +145,22 @@ class Artefact(_Data):
     sha256: str
 
 
+class Plugin(_Data):
+    """A plugin as it was loaded. distribution, version: what it was installed from, None if that isn't known.
+
+    sha256: of all files of its packages, code and data. weights: SHA-256 of each file that its models name, as weights
+    or in their config, whatever the format.
+    """
+
+    name: str
+    distribution: str | None
+    version: str | None
+    sha256: str
+    weights: dict[str, str] = {}
+
+
 class Provenance(_Data):
-    """Where and with what a record was made."""
+    """Where and with what a record was made. plugins: all that were loaded."""
 
     roibench: str
     torch: str
@@ -148,6 +175,7 @@ class Provenance(_Data):
     gpu: str | None
     driver: str | None
     cuda: str | None
+    plugins: tuple[Plugin, ...] = ()
 
 
 class Record(_Data):
@@ -164,8 +192,6 @@ class Record(_Data):
     explains: str | None = None
     images: int | None = None
     rounds: int | None = None
-    score_threshold: float | None = None
-    max_detections: int | None = None
     scores: dict[str, Score] = {}
     latency: Latency | None = None
     disturbance: Disturbance | None = None
@@ -176,6 +202,22 @@ class Record(_Data):
     predictions_sha256: str | None = None
     artefacts: list[Artefact] = []
     provenance: Provenance
+
+    @model_validator(mode="before")
+    @classmethod
+    def _migrated(cls, data: Any) -> Any:
+        """Until schema 4, one task's cut stood for all, and 0 stood for a cost that wasn't known."""
+        if not isinstance(data, dict) or data.get("schema_version", SCHEMA_VERSION) > 4:
+            return data
+        cuts = ("score_threshold", "max_detections")
+        cut = {name: data[name] for name in cuts if name in data}
+        data = {name: value for name, value in data.items() if name not in cuts}
+        if scores := data.get("scores"):
+            first = next(iter(scores))
+            data["scores"] = {**scores, first: {**scores[first], **cut}}
+        if cost := data.get("cost"):
+            data["cost"] = {**cost, **{name: cost[name] or None for name in ("parameters", "flops")}}
+        return data
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -1,15 +1,17 @@
 """What a run has kept: its cells, and the data set and predictions that they speak of, if these are still the same."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from roibench.datasets.sources import open_dataset
 from roibench.files import file_hash
+from roibench.measure.checks import Frame, PredictionError, check_predictions
 from roibench.measure.journal import read_records
 from roibench.measure.predictions import load_predictions
 from roibench.measure.record import Record
 from roibench.registry import Registry
 from roibench.structures import Prediction
-from roibench.tasks import Dataset
+from roibench.tasks import RULES, Dataset, Task
 
 
 def recorded_cells(run: Path) -> list[Record]:
@@ -28,11 +30,20 @@ def recorded_data(record: Record, registry: Registry) -> Dataset:
     return data
 
 
-def recorded_predictions(record: Record, run: Path) -> list[Prediction]:
-    """What was timed and scored. Raises ValueError where the run has no predictions, or others than its record says."""
+def recorded_predictions(record: Record, run: Path, images: Sequence[int], frames: Sequence[Frame]) -> list[Prediction]:
+    """What was timed and scored, of some images, one per frame. Raises ValueError where the run has no predictions, or
+    others than its record says; PredictionError where one is impossible, which earlier versions didn't look for.
+    """
     folder = run if run.is_dir() else run.parent
     path = folder / record.predictions
     if not path.is_file() or file_hash(path) != record.predictions_sha256:
         state = "are others than its record says" if path.is_file() else "were not kept"
         raise ValueError(f"{record.cell_id}: its predictions ({path}) {state}")
-    return load_predictions(path)[1]
+    _, predictions = load_predictions(path)
+    chosen = [predictions[index] for index in images]
+    needed = {name for task in record.scores for name in RULES[Task(task)].prediction_fields}
+    try:
+        check_predictions(chosen, frames, needed)
+    except PredictionError as error:
+        raise PredictionError(f"{record.cell_id}: {error}") from error
+    return chosen

@@ -13,13 +13,14 @@ from roibench.measure.record import CellSpec, Record
 class Run:
     """Runs cells and keeps their records; goes on where an interrupted run of the same plan stopped.
 
-    debug: a cell that fails shows its traceback.
+    debug: a cell that fails shows its traceback. taken_over: the cells that an interrupted run had finished.
     """
 
     def __init__(self, plan: Plan, root: Path, debug: bool = False) -> None:
         self.plan = plan
         self.debug = debug
         self.journal = Journal.open(root, plan.key)
+        self.taken_over = [cell.id for cell in plan.cells if cell.id in self.journal.records]
 
     @property
     def folder(self) -> Path:
@@ -29,6 +30,18 @@ class Run:
     def records(self) -> list[Record]:
         """What is finished, in the plan's order."""
         return [self.journal.records[cell.id] for cell in self.plan.cells if cell.id in self.journal.records]
+
+    @property
+    def notes(self) -> dict[str, list[str]]:
+        """What is to be told of the run beside its records, by title."""
+        cells = f"{len(self.taken_over)} of {len(self.plan.cells)} cells"
+        taken_over = [f"{cells}, measured before this run was interrupted: {', '.join(self.taken_over)}"]
+        notes = {
+            "Not run": self.plan.skipped,
+            "Plugins that failed": self.plan.failures,
+            "Taken over": taken_over if self.taken_over else [],
+        }
+        return {title: lines for title, lines in notes.items() if lines}
 
     def record(self, cell: CellSpec) -> Record:
         """The cell's record: the journal's if it has one, else measured now.

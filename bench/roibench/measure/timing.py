@@ -8,6 +8,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
+from roibench.measure.checks import check_count
 from roibench.measure.predictions import same_predictions
 from roibench.measure.record import Interval, Latency, Stage
 from roibench.model import Model, listening
@@ -40,7 +41,8 @@ def time_predictions(
     Predictions are on the host when predict returns, so nothing asynchronous outlives the span. Batches are drawn, and
     thereby decoded, while the clock stands. first: the pass that this one repeats. Its predictions are compared with
     this one's, which are let go: kept over many passes, thousands of small tensors among the model's large ones keep
-    the allocator from using its memory again, and the model seems to need it.
+    the allocator from using its memory again, and the model seems to need it. Raises PredictionError where predict
+    doesn't return one prediction per input.
     """
     timed, done = Timed(), 0
     with precision():
@@ -48,6 +50,8 @@ def time_predictions(
             start = perf_counter()
             predictions = model.predict(batch)
             timed.seconds.append(perf_counter() - start)
+            if type(predictions) is not list or len(predictions) != len(batch):
+                check_count(predictions, len(batch))
             if first is None:
                 timed.predictions.extend(predictions)
             else:

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from roibench.metrics.bootstrap import Weights, bootstrap, mean_statistic, ratio
 from roibench.metrics.detection import box_similarity
-from roibench.metrics.fields import by_image, flags, numbers
+from roibench.metrics.fields import ImageError, Owner, by_image, flags, numbers
 from roibench.metrics.matching import Booleans, Floats
 from roibench.structures import Prediction, Target
 from roibench.tasks import RULES, Result, Task
@@ -103,7 +103,7 @@ def max_box_acc(predictions: Sequence[Prediction], targets: Sequence[Target], pr
     )
 
 
-def read(owner: str, prediction: Prediction, true_owner: str, target: Target) -> Asked | None:
+def read(owner: Owner, prediction: Prediction, true_owner: Owner, target: Target) -> Asked | None:
     """What one image's map is held against; None where there is nothing to point at."""
     relevance = read_map(owner, prediction)
     label = ask(target)
@@ -118,15 +118,15 @@ def read(owner: str, prediction: Prediction, true_owner: str, target: Target) ->
         masks = flags(true_owner, "masks", target.masks, count)
         if masks.shape[1:] != relevance.shape:
             sizes = ("x".join(map(str, shape)) for shape in (relevance.shape, masks.shape[1:]))
-            raise ValueError("{}: attribution is {} pixels, the truth's masks are {}".format(owner, *sizes))
+            raise ImageError(owner, "attribution is {} pixels, the truth's masks are {}".format(*sizes))
         pixels = masks[wanted].any(0)
     return Asked(label, relevance, boxes[wanted], pixels) if pixels.any() else None
 
 
-def read_map(owner: str, prediction: Prediction) -> Floats:
+def read_map(owner: Owner, prediction: Prediction) -> Floats:
     relevance = numbers(owner, "attribution", prediction.attribution)
     if relevance.ndim != 2 or not relevance.size:
-        raise ValueError(f"{owner}: attribution is {list(relevance.shape)}, want [H, W]")
+        raise ImageError(owner, f"attribution is {list(relevance.shape)}, want [H, W]")
     return relevance
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from roibench.metrics.bootstrap import bootstrap, mean_statistic
-from roibench.metrics.fields import by_image, numbers, present
+from roibench.metrics.fields import ImageError, Owner, by_image, numbers, present
 from roibench.metrics.matching import Integers
 from roibench.structures import Prediction, Target
 from roibench.tasks import Result
@@ -38,11 +38,11 @@ def top_k_accuracy(predictions: Sequence[Prediction], targets: Sequence[Target],
     )
 
 
-def ranking(owner: str, prediction: Prediction, label: int) -> Integers:
+def ranking(owner: Owner, prediction: Prediction, label: int) -> Integers:
     """[C]: the classes, highest score first, equal ones by index; `label` must be one of them."""
     scores = numbers(owner, "class_scores", prediction.class_scores)
     if scores.ndim != 1:
-        raise ValueError(f"{owner}: class_scores are {list(scores.shape)}, want [classes]")
+        raise ImageError(owner, f"class_scores are {list(scores.shape)}, want [classes]")
     if not 0 <= label < len(scores):
-        raise ValueError(f"{owner}: {len(scores)} class_scores, but the true class has index {label}")
+        raise ImageError(owner, f"{len(scores)} class_scores, but the true class has index {label}")
     return np.argsort(-scores, kind="stable")

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from roibench.metrics.average_precision import LIMITS, accumulate, coco_summary
 from roibench.metrics.bootstrap import Weights, bootstrap, ratio
-from roibench.metrics.fields import by_image, flags, numbers
+from roibench.metrics.fields import Owner, by_image, flags, numbers
 from roibench.metrics.matching import AREAS, Booleans, Floats, Integers, Matching, Pairing, match, nearest_object
 from roibench.structures import Prediction, Target
 from roibench.tasks import Result
@@ -91,7 +91,9 @@ def box_areas(boxes: Floats) -> Floats:
     return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
-def pair_boxes(owner: str, prediction: Prediction, true_owner: str, target: Target, one_class: bool = False) -> Pairing:
+def pair_boxes(
+    owner: Owner, prediction: Prediction, true_owner: Owner, target: Target, one_class: bool = False
+) -> Pairing:
     """An image's boxes, compared by IoU. one_class: labels don't matter, and needn't be there."""
     boxes = numbers(owner, "boxes", prediction.boxes).reshape(-1, 4)
     true_boxes = numbers(true_owner, "boxes", target.boxes).reshape(-1, 4)
@@ -109,10 +111,10 @@ def pair_boxes(owner: str, prediction: Prediction, true_owner: str, target: Targ
     )
 
 
-def _labels(owner: str, labels: Tensor | None, count: int, one_class: bool) -> Integers:
+def _labels(owner: Owner, labels: Tensor | None, count: int, one_class: bool) -> Integers:
     return np.zeros(count, np.int64) if one_class else numbers(owner, "labels", labels, count).astype(np.int64)
 
 
-def true_areas(owner: str, target: Target, otherwise: Floats) -> Floats:
+def true_areas(owner: Owner, target: Target, otherwise: Floats) -> Floats:
     """[G]: the objects' own areas, or those of what stands for them where the data set doesn't know."""
     return otherwise if target.areas is None else numbers(owner, "areas", target.areas, len(otherwise))

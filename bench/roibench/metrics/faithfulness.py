@@ -71,7 +71,7 @@ def parameter_randomization(predictions: Sequence[Prediction], targets: Sequence
     correlations = []
     for i, (owner, prediction, _, _) in enumerate(by_image(predictions, targets)):
         [other] = explainer.predict([probe.inputs[i]])
-        pair = read_map(owner, prediction), read_map(f"{owner}, parameters shuffled", other)
+        pair = read_map(owner, prediction), read_map(owner._replace(what="prediction, parameters shuffled,"), other)
         correlations.append(abs(rank_correlation(*pair)))
     per_image = {"randomization": np.array(correlations, np.float64)}
     return Result(

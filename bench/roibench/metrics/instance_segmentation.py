@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from roibench.metrics.detection import coco_result, true_areas
-from roibench.metrics.fields import by_image, flags, numbers, present
+from roibench.metrics.fields import ImageError, Owner, by_image, flags, numbers, present
 from roibench.metrics.matching import Booleans, Floats, Pairing, match
 from roibench.structures import Prediction, Target
 from roibench.tasks import Result
@@ -37,13 +37,13 @@ def mask_similarity(masks: Booleans, true_masks: Booleans, crowd: Booleans) -> F
     return np.divide(overlap, union, out=np.zeros_like(overlap), where=overlap > 0)
 
 
-def _pair(owner: str, prediction: Prediction, true_owner: str, target: Target) -> Pairing:
+def _pair(owner: Owner, prediction: Prediction, true_owner: Owner, target: Target) -> Pairing:
     masks = _masks(owner, prediction.masks)
     true_masks = _masks(true_owner, target.masks)
     count, objects = len(masks), len(true_masks)
     if count and objects and masks.shape[1:] != true_masks.shape[1:]:
         size, true_size = ("x".join(map(str, one.shape[1:])) for one in (masks, true_masks))
-        raise ValueError(f"{owner}: masks are {size} pixels, the truth's are {true_size}")
+        raise ImageError(owner, f"masks are {size} pixels, the truth's are {true_size}")
     crowd = flags(true_owner, "crowd", target.crowd, objects, "masks")
     true_labels = numbers(true_owner, "labels", target.labels, objects, "masks")
     return Pairing(
@@ -58,8 +58,8 @@ def _pair(owner: str, prediction: Prediction, true_owner: str, target: Target) -
     )
 
 
-def _masks(owner: str, value: Tensor | None) -> NDArray[np.bool_]:
+def _masks(owner: Owner, value: Tensor | None) -> NDArray[np.bool_]:
     value = present(owner, "masks", value)
     if value.dtype != torch.bool or value.dim() != 3:
-        raise ValueError(f"{owner}: masks are {value.dtype} {list(value.shape)}, want torch.bool [objects, H, W]")
+        raise ImageError(owner, f"masks are {value.dtype} {list(value.shape)}, want torch.bool [objects, H, W]")
     return value.numpy()

@@ -12,7 +12,7 @@ from torch import Tensor
 from roibench.metrics.average_precision import accumulate
 from roibench.metrics.bootstrap import Weights, bootstrap, ratio
 from roibench.metrics.detection import box_areas, true_areas
-from roibench.metrics.fields import by_image, flags, numbers, present
+from roibench.metrics.fields import ImageError, Owner, by_image, flags, numbers, present
 from roibench.metrics.matching import AREAS, Booleans, Floats, Matching, Pairing, match
 from roibench.structures import Prediction, Target
 from roibench.tasks import Result
@@ -103,7 +103,7 @@ def _read(predictions: Sequence[Prediction], targets: Sequence[Target]) -> Itera
         boxes = numbers(true_owner, "boxes", target.boxes, len(true), "keypoints").reshape(-1, 4)
         found = _joints(owner, prediction.keypoints)
         if len(true) and len(found) and true.shape[1] != found.shape[1]:
-            raise ValueError(f"{owner}: {found.shape[1]} joints, the truth has {true.shape[1]}")
+            raise ImageError(owner, f"{found.shape[1]} joints, the truth has {true.shape[1]}")
         kept = np.ones(len(true), bool)
         if target.labels is not None:
             kept = np.isin(numbers(true_owner, "labels", target.labels, len(true)), jointed)
@@ -127,10 +127,10 @@ def _jointed_labels(targets: Sequence[Target]) -> list[float]:
     return sorted(labels)
 
 
-def _joints(owner: str, value: Tensor | None) -> Floats:
+def _joints(owner: Owner, value: Tensor | None) -> Floats:
     keypoints = numbers(owner, "keypoints", present(owner, "keypoints", value))
     if keypoints.ndim != 3 or keypoints.shape[2] != 3:
-        raise ValueError(f"{owner}: keypoints are {list(keypoints.shape)}, want [objects, joints, 3]")
+        raise ImageError(owner, f"keypoints are {list(keypoints.shape)}, want [objects, joints, 3]")
     return keypoints
 
 

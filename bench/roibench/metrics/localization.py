@@ -8,7 +8,7 @@ import torch
 from roibench.metrics.bootstrap import bootstrap, mean_statistic
 from roibench.metrics.classification import ranking
 from roibench.metrics.detection import box_similarity
-from roibench.metrics.fields import by_image, flags, numbers
+from roibench.metrics.fields import ImageError, Owner, by_image, flags, numbers
 from roibench.structures import Prediction, Target
 from roibench.tasks import Result
 
@@ -35,7 +35,7 @@ def localization_accuracy(predictions: Sequence[Prediction], targets: Sequence[T
     )
 
 
-def _score(owner: str, prediction: Prediction, true_owner: str, target: Target) -> tuple[float, float]:
+def _score(owner: Owner, prediction: Prediction, true_owner: Owner, target: Target) -> tuple[float, float]:
     """Whether the class is right, and the IoU; NaN both where the image has no main object."""
     box = numbers(owner, "boxes", prediction.boxes).reshape(-1, 4)[:1]
     true_boxes = numbers(true_owner, "boxes", target.boxes).reshape(-1, 4)
@@ -44,7 +44,7 @@ def _score(owner: str, prediction: Prediction, true_owner: str, target: Target) 
     if target.main is None:
         return np.nan, np.nan
     if not 0 <= target.main < len(true_boxes):
-        raise ValueError(f"{true_owner}: main is {target.main}, but it has {len(true_boxes)} boxes")
+        raise ImageError(true_owner, f"main is {target.main}, but it has {len(true_boxes)} boxes")
     label = int(labels[target.main])
     crowd[target.main] = False
     objects = true_boxes[(labels == label) & ~crowd]

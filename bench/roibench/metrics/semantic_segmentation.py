@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from roibench.metrics.bootstrap import Weights, bootstrap, ratio
-from roibench.metrics.fields import by_image, present
+from roibench.metrics.fields import ImageError, Owner, by_image, present
 from roibench.metrics.matching import Floats, Integers
 from roibench.structures import Prediction, Target
 from roibench.tasks import Result
@@ -50,24 +50,24 @@ def mean_iou(predictions: Sequence[Prediction], targets: Sequence[Target], probe
     )
 
 
-def _count(owner: str, prediction: Prediction, true_owner: str, target: Target) -> Integers:
+def _count(owner: Owner, prediction: Prediction, true_owner: Owner, target: Target) -> Integers:
     """[3, 255]: pixels of each class that are right, predicted, true."""
     predicted = _map(owner, prediction.semantic_map)
     true = _map(true_owner, target.semantic_map)
     if predicted.shape != true.shape:
-        raise ValueError(f"{owner}: semantic_map is {_size(predicted)} pixels, the truth's is {_size(true)}")
+        raise ImageError(owner, f"semantic_map is {_size(predicted)} pixels, the truth's is {_size(true)}")
     asked = true != IGNORED
     predicted, true = predicted[asked], true[asked]
     if (predicted == IGNORED).any():
-        raise ValueError(f"{owner}: {IGNORED} in semantic_map, which is no class")
+        raise ImageError(owner, f"{IGNORED} in semantic_map, which is no class")
     parts = (true[predicted == true], predicted, true)
     return np.stack([np.bincount(part, minlength=IGNORED) for part in parts])
 
 
-def _map(owner: str, value: Tensor | None) -> NDArray[np.uint8]:
+def _map(owner: Owner, value: Tensor | None) -> NDArray[np.uint8]:
     value = present(owner, "semantic_map", value)
     if value.dtype != torch.uint8 or value.dim() != 2:
-        raise ValueError(f"{owner}: semantic_map is {value.dtype} {list(value.shape)}, want torch.uint8 [H, W]")
+        raise ImageError(owner, f"semantic_map is {value.dtype} {list(value.shape)}, want torch.uint8 [H, W]")
     return value.numpy()
 
 

@@ -30,6 +30,7 @@ def _line(table: Table, row: Row) -> dict[str, object]:
         "gflops": row.gflops,
         "parameters_m": row.parameters,
         "on_front": int(row.on_front),
+        "warnings": "; ".join(row.warnings),
         "primary": row.primary,
     }
     for name, score in row.scores.items():

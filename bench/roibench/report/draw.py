@@ -46,7 +46,9 @@ def draw(image: Tensor, prediction: Prediction, classes: Sequence[str], score_th
 
 
 def _shown(prediction: Prediction, score_threshold: float) -> list[int]:
-    """Indices of the detections to draw, worst first, so that the best lie on top."""
+    """Indices of the detections to draw, worst first, so that the best lie on top; all, where none has a score."""
+    if prediction.scores is None:
+        return list(reversed(range(len(prediction.boxes))))
     scores = prediction.scores.double().cpu().numpy()
     order = np.argsort(scores, kind="stable")
     return order[scores[order] >= score_threshold].tolist()
@@ -60,7 +62,7 @@ def _draw_boxes(canvas: Canvas, prediction: Prediction, shown: list[int]) -> Non
         pen.rectangle(corners, outline=(0, 0, 0), width=round(canvas.unit) + 2)
         inner = [c + d for c, d in zip(corners, (1, 1, -1, -1), strict=True)]
         if inner[0] <= inner[2] and inner[1] <= inner[3]:
-            pen.rectangle(inner, outline=colour(int(prediction.labels[i])), width=round(canvas.unit))
+            pen.rectangle(inner, outline=colour(_label(prediction, i)), width=round(canvas.unit))
 
 
 def _draw_tags(canvas: Canvas, prediction: Prediction, shown: list[int], classes: Sequence[str]) -> None:
@@ -70,8 +72,12 @@ def _draw_tags(canvas: Canvas, prediction: Prediction, shown: list[int], classes
     pad = round(canvas.unit)
     taken: list[list[float]] = []
     for i in reversed(shown):  # the best have the first choice
-        label = int(prediction.labels[i])
-        text = fitting(classes[label], f" {float(prediction.scores[i]):.2f}", font, canvas.image.width - 2 * pad)
+        label = _label(prediction, i)
+        name = "" if prediction.labels is None else classes[label]
+        figure = "" if prediction.scores is None else f" {float(prediction.scores[i]):.2f}"
+        if not name + figure:
+            continue
+        text = fitting(name, figure, font, canvas.image.width - 2 * pad)
         left, _, right, _ = font.getbbox(text, anchor="ls")
         ascent, descent = font.getmetrics()
         size = (right - left + 2 * pad, ascent + descent)
@@ -79,6 +85,11 @@ def _draw_tags(canvas: Canvas, prediction: Prediction, shown: list[int], classes
         taken.append(patch)
         pen.rectangle(patch, fill=colour(label))
         pen.text((patch[0] + pad - left, patch[1] + ascent), text, fill=ink(colour(label)), font=font, anchor="ls")
+
+
+def _label(prediction: Prediction, index: int) -> int:
+    """The class, whose colour a box has; boxes without one share a colour."""
+    return 0 if prediction.labels is None else int(prediction.labels[index])
 
 
 def _tag_place(canvas: Canvas, box: list[float], size: tuple[float, float], taken: list[list[float]]) -> list[float]:

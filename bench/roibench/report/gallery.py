@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from roibench.files import write_atomically
+from roibench.measure.checks import Frame
 from roibench.measure.record import Record
 from roibench.measure.recorded import recorded_cells, recorded_data, recorded_predictions
 from roibench.registry import Registry
@@ -24,29 +25,45 @@ _GAP = 6
 def write_gallery(run: Path, images: Sequence[int], out: Path, registry: Registry) -> Path:
     """Draw what a run's cells predicted for some images of their data set into a .png; returns its path.
 
-    The predictions are those that were timed and scored. Cells of other data sets or tasks than the first one's are
-    left out. Raises ValueError where there are none, where they lack an image, or where they or the data set have
-    changed.
+    The predictions are those that were timed and scored; left_out names the cells that aren't shown. Raises ValueError
+    where there are none, where they lack an image, are impossible, or where they or the data set have changed.
     """
-    records = recorded_cells(run)
+    records, _ = _chosen(run)
     first = records[0]
-    task, cell = Task(next(iter(first.scores))), first.cell
-    records = [r for r in records if r.cell.dataset_hash == cell.dataset_hash and task.value in r.scores]
+    task = _task(first)
     fewest = min(record.images for record in records)
     if wrong := [index for index in images if not 0 <= index < fewest]:
         raise ValueError(f"{run}: image {wrong[0]}: want 0 to {fewest - 1}, which every cell has predicted")
     data = recorded_data(first, registry)
     samples, classes = [data[index] for index in images], data.info.classes
+    frames = [Frame.of(one.input, data.info) for one in samples]
     truth = [draw(one.input.image, true_prediction(RULES[task], one.target), classes) for one in samples]
     columns = {"truth": truth}
     for record in records:
-        found = recorded_predictions(record, run)
+        found = recorded_predictions(record, run, images, frames)
         columns[_heading(record)] = [
-            draw(one.input.image, found[index], classes) for one, index in zip(samples, images, strict=True)
+            draw(one.input.image, prediction, classes) for one, prediction in zip(samples, found, strict=True)
         ]
     picture = BytesIO()
     side_by_side(columns).save(picture, "png")
     return write_atomically(out, picture.getvalue())
+
+
+def left_out(run: Path) -> list[str]:
+    """The cells of a run that a gallery doesn't show: those of other datasets or tasks than the first one's."""
+    return [record.cell_id for record in _chosen(run)[1]]
+
+
+def _chosen(run: Path) -> tuple[list[Record], list[Record]]:
+    """What is shown, and what isn't."""
+    records = recorded_cells(run)
+    first = records[0]
+    shown = [r for r in records if r.cell.dataset_hash == first.cell.dataset_hash and _task(first).value in r.scores]
+    return shown, [record for record in records if record not in shown]
+
+
+def _task(record: Record) -> Task:
+    return Task(next(iter(record.scores)))
 
 
 def true_prediction(rules: TaskRules, target: Target) -> Prediction:

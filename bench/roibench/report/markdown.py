@@ -1,10 +1,11 @@
 """Records as Markdown: the tables of the terminal with every column, for a README or an issue."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
-from roibench.measure.record import Record
+from roibench.measure.record import Provenance, Record
 from roibench.report.numbers import percent, percent_interval, short, short_interval
-from roibench.report.rows import Remark, Row, Table, cells, disturbances, failures, tables
+from roibench.report.rows import DOUBTFUL, Remark, Row, Table, cells, disturbances, doubts, failures, tables
 
 _MEASURED = ("p50 ms [95 % CI]", "p90 ms", "p99 ms", "images/s", "peak MiB", "GFLOPs", "parameters M", "front")
 _NOTES = (
@@ -19,9 +20,9 @@ _EXPLAINED = (
 )
 
 
-def render(records: Sequence[Record]) -> str:
-    """A section per data set and task, where the time went, whose times are in doubt, what failed, and what it was
-    measured with.
+def render(records: Sequence[Record], notes: Mapping[str, Sequence[str]] = MappingProxyType({})) -> str:
+    """A section per data set and task, where the time went, whose predictions or times are in doubt, what failed, and
+    what it was measured with. notes: what else is to be said of the run, by title.
     """
     found = tables(records)
     sections = [_comparison(table) for table in found]
@@ -33,8 +34,10 @@ def render(records: Sequence[Record]) -> str:
         sections.append(
             "## Where the time goes\n\n" + grid(("model", "data set", "p50 ms", "share of its stages"), rows)
         )
+    sections += _remarks(f"{DOUBTFUL} Doubtful predictions: check what these models return", "why", doubts(records))
     sections += _remarks("The machine was not quiet: don't trust these times", "why", disturbances(records))
     sections += _remarks("Failed", "error", failures(records))
+    sections += [f"## {title}\n\n" + "\n".join(f"- {line}" for line in lines) for title, lines in notes.items()]
     if any(row.explains for table in found for row in table.rows):
         sections.append(_EXPLAINED)
     if found:
@@ -61,7 +64,8 @@ def _comparison(table: Table) -> str:
         setting += [row.explains or "-"] if explaining else []
         scores = [percent_interval(row.score), *(percent(row.scores.get(name)) for name in others)]
         passes = [short(row.passes)] if explaining else []
-        rows.append((row.model, row.family, *setting, *scores, *passes, *_measured(row)))
+        mark = f" {DOUBTFUL}" if row.warnings else ""
+        rows.append((row.model + mark, row.family, *setting, *scores, *passes, *_measured(row)))
     title = table.title[0].upper() + table.title[1:]
     return f"## {title}\n\n{table.shared}\n\n" + grid((*heading, *_MEASURED), rows, left=left)
 
@@ -75,10 +79,18 @@ def _measured(row: Row) -> list[str]:
 def _software(records: Sequence[Record]) -> str:
     versions = dict.fromkeys(
         f"RoIBench {p.roibench} ({(p.commit or 'no commit')[:10]}{', modified' if p.dirty else ''}), torch {p.torch}, "
-        f"torchvision {p.torchvision}, SIMD level {p.simd_level}" + (f", driver {p.driver}" if p.driver else "")
+        f"torchvision {p.torchvision}, SIMD level {p.simd_level}"
+        + (f", driver {p.driver}" if p.driver else "")
+        + "".join(f", {name} {version}" for name, version in _others(p))
         for p in (record.provenance for record in records if record.status == "ok")
     )
     return "; ".join(versions)
+
+
+def _others(provenance: Provenance) -> dict[tuple[str, str], None]:
+    """What plugins came from, beside RoIBench itself."""
+    found = ((one.distribution or one.name, one.version or f"({one.sha256[:10]})") for one in provenance.plugins)
+    return dict.fromkeys(one for one in found if one[0] != "roibench")
 
 
 def grid(heading: Sequence[str], rows: Iterable[Sequence[str]], left: int | None = None) -> str:

@@ -14,6 +14,8 @@ from roibench.datasets.sources import Source
 from roibench.measure.record import Interval, Record, Stage
 from roibench.tasks import RULES, Task
 
+DOUBTFUL = "(!)"  # beside a model whose predictions are doubtful
+
 
 class Setting(NamedTuple):
     """What must be equal for a comparison to mean something."""
@@ -38,8 +40,8 @@ class Row:
     """One cell under one task. score: the primary metric, None where the data leave it undefined; scores: all of them,
     in the unit interval. p50, p90, p99: milliseconds per image. throughput: images/s. memory: MiB at the peak. gflops:
     per image. parameters: millions. explains: the model that this one explains, if any; passes: what that costs, in
-    predictions of that one. on_front: no row of the same setting is as accurate and faster, or as fast and more
-    accurate.
+    predictions of that one. warnings: what is doubtful about the predictions that were scored. on_front: no row of the
+    same setting is as accurate and faster, or as fast and more accurate.
     """
 
     cell_id: str
@@ -58,6 +60,7 @@ class Row:
     parameters: float | None
     explains: str | None
     passes: float | None
+    warnings: tuple[str, ...]
     on_front: bool
 
 
@@ -170,6 +173,16 @@ def disturbances(records: Sequence[Record]) -> list[Remark]:
     return [_remark(record, "; ".join(record.disturbance.warnings)) for record in noisy]
 
 
+def doubts(records: Sequence[Record]) -> list[Remark]:
+    """The cells whose predictions are doubtful, each with why, in the order of the records."""
+    found = []
+    for record in records:
+        warnings = dict.fromkeys(warning for score in record.scores.values() for warning in score.warnings)
+        if warnings:
+            found.append(_remark(record, "; ".join(warnings)))
+    return found
+
+
 def _remark(record: Record, text: str) -> Remark:
     return Remark(record.cell_id, record.cell.model, _dataset(record), text)
 
@@ -189,10 +202,11 @@ def _row(record: Record, task: str) -> Row:
         p99=latency.p99,
         throughput=latency.throughput,
         memory=record.memory.peak if record.memory else None,
-        gflops=cost.flops / 1e9 if cost else None,
-        parameters=cost.parameters / 1e6 if cost else None,
+        gflops=cost.flops / 1e9 if cost and cost.flops is not None else None,
+        parameters=cost.parameters / 1e6 if cost and cost.parameters is not None else None,
         explains=record.explains,
         passes=cost.passes if cost else None,
+        warnings=score.warnings,
         on_front=False,
     )
 

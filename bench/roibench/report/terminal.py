@@ -1,6 +1,7 @@
 """Records as rich tables, readable in a terminal of 100 columns."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -10,13 +11,15 @@ from rich.text import Text
 from roibench.measure.compare import Comparison
 from roibench.measure.record import Record
 from roibench.report.numbers import percent, percent_interval, percent_margin, short, short_margin
-from roibench.report.rows import Cell, Remark, Row, Table, cells, disturbances, failures, tables
+from roibench.report.rows import DOUBTFUL, Cell, Remark, Row, Table, cells, disturbances, doubts, failures, tables
 
 FRONT = "●"
 
 
-def render(records: Sequence[Record]) -> RenderableType:
-    """A table per data set and task, where the time went, whose times are in doubt, and what failed."""
+def render(records: Sequence[Record], notes: Mapping[str, Sequence[str]] = MappingProxyType({})) -> RenderableType:
+    """A table per data set and task, where the time went, whose predictions or times are in doubt, and what failed.
+    notes: what else is to be said of the run, by title.
+    """
     found = tables(records)
     parts = [part for table in found for part in _comparison(table)]
     if found:
@@ -26,10 +29,17 @@ def render(records: Sequence[Record]) -> RenderableType:
         parts.append(Text(legend + "\n", style="dim"))
     if ran := cells(records):
         parts.append(_stages(ran))
+    if doubtful := doubts(records):
+        parts.append(
+            _remarks(f"{DOUBTFUL} doubtful predictions: check what these models return", "yellow", "why", doubtful)
+        )
     if disturbed := disturbances(records):
         parts.append(_remarks("the machine was not quiet: don't trust these times", "yellow", "why", disturbed))
     if failed := failures(records):
         parts.append(_remarks("failed", "red", "error", failed))
+    for title, lines in notes.items():
+        parts.append(Text(f"{title[0].lower()}{title[1:]}", style="bold yellow"))
+        parts += [Text(f"  {line}") for line in lines]
     if not parts:
         parts.append(Text("No cell was run."))
     return Group(*parts)
@@ -47,7 +57,7 @@ def _comparison(table: Table) -> list[RenderableType]:
     others = table.others[:1]
     grid = _grid(table.title)
     grid.add_column("", no_wrap=True)
-    grid.add_column("model", overflow="fold")
+    grid.add_column("model", overflow="fold", min_width=_longest(row.model for row in table.rows))
     for heading in (f"{table.primary} %", *others, *_MEASURED):
         grid.add_column(heading, justify="right", no_wrap=True)
     for row, after in zip(table.rows, (*table.rows[1:], None), strict=True):
@@ -55,7 +65,8 @@ def _comparison(table: Table) -> list[RenderableType]:
         second = [percent(row.scores.get(name)) for name in others]
         # Accuracies of different numbers of images are no ranking: a line parts them.
         parted = after is not None and after.setting.images != row.setting.images
-        grid.add_row(mark, row.model, percent_margin(row.score), *second, *_measured(row), end_section=parted)
+        name = f"{row.model} {DOUBTFUL}" if row.warnings else row.model
+        grid.add_row(mark, name, percent_margin(row.score), *second, *_measured(row), end_section=parted)
     settings = [f"{number}: {table.own(setting)}" for setting, number in numbers.items()]
     return [grid, Text("\n".join([table.shared, *settings]) + "\n")]
 
@@ -74,21 +85,33 @@ def render_comparisons(comparisons: Sequence[Comparison]) -> RenderableType:
     for comparison in comparisons:
         title = f"{comparison.task.replace('_', ' ')} on {comparison.dataset}, {comparison.images:,} images"
         grid = _grid(title)
-        grid.add_column("model", no_wrap=True)
-        grid.add_column("weights", no_wrap=True)
-        grid.add_column(f"{comparison.primary} % [95 % CI]", justify="right")
-        grid.add_column("behind the best [95 % CI]", justify="right")
+        names = (one.record.cell.model for one in comparison.contenders)
+        grid.add_column("model", overflow="fold", min_width=_longest(names))
+        grid.add_column("weights", overflow="fold")
+        grid.add_column(f"{comparison.primary} % [95 % CI]", justify="right", overflow="fold")
+        grid.add_column("behind the best [95 % CI]", justify="right", overflow="fold")
         for one in comparison.contenders:
             weights = (one.record.cell.weights_hash or "-")[:8]
-            grid.add_row(one.record.cell.model, weights, percent_interval(one.value), percent_interval(one.behind))
+            name = f"{one.record.cell.model} {DOUBTFUL}" if one.warnings else one.record.cell.model
+            grid.add_row(name, weights, percent_interval(one.value), percent_interval(one.behind))
         parts.append(grid)
+        parts += [
+            Text(f"{DOUBTFUL} {one.record.cell.model}: {warning}", style="yellow")
+            for one in comparison.contenders
+            for warning in one.warnings
+        ]
     parts.append(Text("Differences are paired: the same resamples of images for both sides.", style="dim"))
     return Group(*parts)
 
 
+def _longest(names: Iterable[str]) -> int:
+    """As wide a column must be that cuts none of them."""
+    return max(map(len, names), default=0)
+
+
 def _stages(ran: list[Cell]) -> RichTable:
     grid = _grid("where the time goes")
-    grid.add_column("model", overflow="fold")
+    grid.add_column("model", overflow="fold", min_width=_longest(cell.model for cell in ran))
     grid.add_column("p50 ms", justify="right", no_wrap=True)
     grid.add_column("share of its stages")
     for cell in ran:
@@ -100,7 +123,7 @@ def _stages(ran: list[Cell]) -> RichTable:
 def _remarks(title: str, colour: str, what: str, remarks: list[Remark]) -> RichTable:
     grid = _grid(title)
     grid.title_style = f"bold {colour}"
-    grid.add_column("cell", overflow="fold")
+    grid.add_column("cell", overflow="fold", min_width=_longest(remark.cell_id for remark in remarks))
     grid.add_column(what, overflow="fold")
     for remark in remarks:
         grid.add_row(remark.cell_id, Text(remark.text))

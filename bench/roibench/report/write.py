@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from roibench.files import write_atomically
@@ -22,14 +23,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def write_report(records: Sequence[Record], folder: Path) -> list[Path]:
+def write_report(
+    records: Sequence[Record], folder: Path, notes: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> list[Path]:
     """Write table.md, table.csv and speed_accuracy-TASK-DATASET.png and .svg, and likewise SCORE-TASK-DATASET for what
-    else the task wants plotted; returns the paths.
+    else the task wants plotted; returns the paths. notes: what else table.md tells of the run, by title.
 
     Each file is replaced as a whole: a reader sees the old one or the new one, and an interrupted write leaves the old.
     """
     written = [
-        write_atomically(folder / "table.md", markdown.render(records).encode()),
+        write_atomically(folder / "table.md", markdown.render(records, notes).encode()),
         write_atomically(folder / "table.csv", csv.render(records).encode()),
     ]
     for name, table in _named(tables(records)).items():

@@ -3,6 +3,6 @@
 
 def test_model(record, benchmark):
     benchmark.extra_info["cell"] = record.cell_id
-    for score in record.scores.values():
-        benchmark.extra_info |= {name: estimate.value for name, estimate in score.values.items()}
+    for task, score in record.scores.items():
+        benchmark.extra_info |= {f"{task}: {name}": estimate.value for name, estimate in score.values.items()}
     benchmark.pedantic(lambda: None, rounds=len(record.latency.samples))
