@@ -1,4 +1,4 @@
-"""Fixtures that tests of several rooms share."""
+"""Fixtures that tests of several folders share."""
 
 import os
 from pathlib import Path
@@ -13,6 +13,10 @@ settings.register_profile("roibench", deadline=None, max_examples=50, suppress_h
 # The same examples each time where a failure must be the change's own; new ones at every developer's desk.
 settings.register_profile("ci", parent=settings.get_profile("roibench"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "roibench")
+
+# Where tests run in several processes, a pytest that a test starts is none of them: it may measure.
+for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.pop(name, None)
 
 THIRD_PARTY = Path(__file__).parent / "third_party"
 
