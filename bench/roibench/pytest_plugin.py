@@ -110,7 +110,7 @@ def outcome(record: "Record") -> str:
     from roibench.report.rows import DOUBTFUL
 
     if record.status == "failed":
-        return "failed"
+        return f"failed: {' '.join(record.error.split())}"
     scores = (
         f"{score.primary} {percent_interval(score.values.get(score.primary))} %" for score in record.scores.values()
     )
