@@ -119,4 +119,4 @@ def soft_nms(
         ValueError: a wrong shape, device, method or sigma.
         TypeError: boxes or scores that are no floating-point numbers.
     """
-    return torch.ops.roibench.soft_nms(boxes.detach(), scores.detach(), method, iou_threshold, sigma, score_threshold)
+    return torch.ops.roibench.soft_nms(boxes, scores, method, iou_threshold, sigma, score_threshold)
