@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <string_view>
 
@@ -49,6 +50,13 @@ inline void check_map(const char* op, const at::Tensor& input) {
 
 inline void check_output_size(const char* op, int64_t height, int64_t width) {
   TORCH_CHECK_VALUE(height > 0 && width > 0, op, ": output_size must be positive, got ", height, " x ", width);
+  TORCH_CHECK_VALUE(height <= kMostPerAxis && width <= kMostPerAxis, op, ": output_size must be at most ", kMostPerAxis,
+                    " per axis, got ", height, " x ", width);
+}
+
+inline void check_input_size(const char* op, at::IntArrayRef size) {
+  TORCH_CHECK_VALUE(size.size() == 4 && std::all_of(size.begin(), size.end(), [](int64_t n) { return n >= 0; }), op,
+                    ": input_size must be (N, C, H, W), got ", size);
 }
 
 // Where each number came from is an int32 pixel.

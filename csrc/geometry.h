@@ -1,8 +1,8 @@
 // The geometry under every operator, for the host and for the device: boxes and their overlap, RoI bins, bilinear taps.
 // Written once: a CPU kernel, a CUDA kernel and their tests can only disagree about order of summation.
 //
-// Boxes are (x1, y1, x2, y2). One with a negative side has area 0; one with a NaN or infinite side has no finite area.
-// Neither overlaps anything, and no overlap is ever NaN.
+// Boxes are (x1, y1, x2, y2). One with a negative side has area 0; one with a NaN or infinite corner, or a side too
+// long for the type, has no area. Neither overlaps anything, and no overlap is ever NaN.
 //
 // Every function is forced inline. Several SIMD levels compile this header (cpu/simd_*.cpp); an out-of-line copy would
 // be one symbol for all of them, and the linker could give a machine without AVX-512 the copy that was built with it.
@@ -42,12 +42,17 @@ ROIBENCH_HD T not_negative(T x) {
   return x < T(0) ? T(0) : x;
 }
 
-// n / d where that is finite and d is finite and positive, else 0: overlaps of nothing with nothing are nothing.
+// Whether n / d is finite, and d finite and positive.
 template <class T>
-ROIBENCH_HD T ratio(T n, T d) {
+ROIBENCH_HD bool is_ratio(T n, T d) {
   const T infinity = T(INFINITY);
   const T quotient = n / d;
-  return d > T(0) && d < infinity && quotient > -infinity && quotient < infinity ? quotient : T(0);
+  return d > T(0) && d < infinity && quotient > -infinity && quotient < infinity;
+}
+// n / d, or else 0: overlaps of nothing with nothing are nothing.
+template <class T>
+ROIBENCH_HD T ratio(T n, T d) {
+  return is_ratio(n, d) ? n / d : T(0);
 }
 
 // The builtins, not std::, because std:: functions are symbols that SIMD levels would share.
@@ -154,8 +159,8 @@ __attribute__((always_inline)) inline auto with_kind(IouKind kind, F&& f) {
   }
 }
 
-// A box with what depends on it alone, so that N x M pairs share N + M areas and arctangents.
-// `aspect` is read for CIoU only.
+// A box with what depends on it alone, so that N x M pairs share N + M areas and arctangents. Both are NaN where a
+// corner is not finite, and then every kind of overlap is 0, whatever the other box is. `aspect` is read for CIoU only.
 template <class T>
 struct Measured {
   Box<T> box;
@@ -164,7 +169,9 @@ struct Measured {
 
 template <IouKind kind, class T>
 ROIBENCH_HD Measured<T> measured(const Box<T>& b) {
-  return {b, area(b), kind == IouKind::ciou ? aspect(b) : T(0)};
+  const T spoiled = T(0) * b.x1 + T(0) * b.y1 + T(0) * b.x2 + T(0) * b.y2;  // 0, or NaN
+  if constexpr (kind != IouKind::ciou) return {b, area(b) + spoiled, T(0)};
+  return {b, area(b) + spoiled, aspect(b) + spoiled + T(0) * width(b) + T(0) * height(b)};
 }
 
 template <class T>
@@ -259,55 +266,81 @@ ROIBENCH_HD void hull_backward(const Box<T>& a, const Box<T>& b, const Box<T>& d
   meet_backward(b, a, d, grad_a, grad_b);
 }
 
+// Adds those numbers of `grad` that are finite; NaN where d, of which they are multiples, is not.
+template <class T>
+ROIBENCH_HD void add_finite(const Box<T>& grad, T d, Box<T>& sum) {
+  const T otherwise = T(0) * d;
+  sum.x1 += grad.x1 - grad.x1 == T(0) ? grad.x1 : otherwise;
+  sum.y1 += grad.y1 - grad.y1 == T(0) ? grad.y1 : otherwise;
+  sum.x2 += grad.x2 - grad.x2 == T(0) ? grad.x2 : otherwise;
+  sum.y2 += grad.y2 - grad.y2 == T(0) ? grad.y2 : otherwise;
+}
+
 // Derivatives of overlap<kind>(a, b), times d, added to grad_a and grad_b. The factor v / (1 - IoU + v) of CIoU is
-// differentiated like everything else.
+// differentiated like everything else. A ratio that overlap takes for 0 is a constant: what it is made of may be NaN or
+// infinite, and 0 times that is NaN, so that it must not be touched. What overflows, between boxes that are extremely
+// thin and long, counts as 0 too.
 template <IouKind kind, class T>
-ROIBENCH_HD void overlap_backward(const Measured<T>& a, const Measured<T>& b, T d, Box<T>& grad_a, Box<T>& grad_b) {
+ROIBENCH_HD void overlap_backward(const Measured<T>& a, const Measured<T>& b, T d, Box<T>& sum_a, Box<T>& sum_b) {
+  Box<T> grad_a = {0, 0, 0, 0}, grad_b = {0, 0, 0, 0};
   const Box<T> common = meet(a.box, b.box);
   const T shared = shared_area(a.box, b.box);
   const T joined = a.area + b.area - shared;
   T d_iou = d;
   T d_joined = 0;
-  Box<T> d_around = {0, 0, 0, 0};
 
   if constexpr (kind == IouKind::giou) {  // IoU - 1 + U / C
     const Box<T> around = hull(a.box, b.box);
     const T c = area(around);
-    d_joined += ratio(d, c);
-    area_backward(around, -ratio(d * ratio(joined, c), c), d_around);
+    if (is_ratio(c - joined, c)) {
+      Box<T> d_around = {0, 0, 0, 0};
+      d_joined += ratio(d, c);
+      area_backward(around, -ratio(d * ratio(joined, c), c), d_around);
+      hull_backward(a.box, b.box, d_around, grad_a, grad_b);
+    }
   }
   if constexpr (kind == IouKind::diou || kind == IouKind::ciou) {  // IoU - r^2 / d^2
     const Box<T> around = hull(a.box, b.box);
-    const T diagonal = diagonal2(around);
-    const T by_distance = -ratio(d, diagonal);
-    const T by_diagonal = -by_distance * ratio(centre_distance2(a.box, b.box), diagonal);
-    const T dx = by_distance * (a.box.x1 + a.box.x2 - b.box.x1 - b.box.x2) / T(2);
-    const T dy = by_distance * (a.box.y1 + a.box.y2 - b.box.y1 - b.box.y2) / T(2);
-    grad_a.x1 += dx, grad_a.x2 += dx, grad_b.x1 -= dx, grad_b.x2 -= dx;
-    grad_a.y1 += dy, grad_a.y2 += dy, grad_b.y1 -= dy, grad_b.y2 -= dy;
-    width_backward(around, T(2) * by_diagonal * width(around), d_around);
-    height_backward(around, T(2) * by_diagonal * height(around), d_around);
+    const T distance = centre_distance2(a.box, b.box), diagonal = diagonal2(around);
+    if (is_ratio(distance, diagonal)) {
+      Box<T> d_around = {0, 0, 0, 0};
+      const T by_distance = -ratio(d, diagonal);
+      const T by_diagonal = -by_distance * ratio(distance, diagonal);
+      const T dx = by_distance * (a.box.x1 + a.box.x2 - b.box.x1 - b.box.x2) / T(2);
+      const T dy = by_distance * (a.box.y1 + a.box.y2 - b.box.y1 - b.box.y2) / T(2);
+      grad_a.x1 += dx, grad_a.x2 += dx, grad_b.x1 -= dx, grad_b.x2 -= dx;
+      grad_a.y1 += dy, grad_a.y2 += dy, grad_b.y1 -= dy, grad_b.y2 -= dy;
+      width_backward(around, T(2) * by_diagonal * width(around), d_around);
+      height_backward(around, T(2) * by_diagonal * height(around), d_around);
+      hull_backward(a.box, b.box, d_around, grad_a, grad_b);
+    }
   }
   if constexpr (kind == IouKind::ciou) {  // - v^2 / e, e = 1 - IoU + v
     const T difference = a.aspect - b.aspect;
     const T v = kAspectScale<T> * squared(difference);
     const T e = T(1) - ratio(shared, joined) + v;
-    const T share = ratio(v, e);
-    const T by_v = -d * share * (T(2) - share);
-    const T by_angle = by_v * T(2) * kAspectScale<T> * difference;
-    d_iou -= d * squared(share);
-    aspect_backward(a.box, by_angle, grad_a);
-    aspect_backward(b.box, -by_angle, grad_b);
+    if (is_ratio(v * v, e)) {
+      const T share = ratio(v, e);
+      const T by_v = -d * share * (T(2) - share);
+      const T by_angle = by_v * T(2) * kAspectScale<T> * difference;
+      d_iou -= d * squared(share);
+      aspect_backward(a.box, by_angle, grad_a);
+      aspect_backward(b.box, -by_angle, grad_b);
+    }
   }
-  hull_backward(a.box, b.box, d_around, grad_a, grad_b);
 
-  const T d_shared = ratio(d_iou, joined);
-  d_joined -= d_shared * ratio(shared, joined);
-  Box<T> d_common = {0, 0, 0, 0};
-  area_backward(common, d_shared - d_joined, d_common);
-  meet_backward(a.box, b.box, d_common, grad_a, grad_b);
-  area_backward(a.box, d_joined, grad_a);
-  area_backward(b.box, d_joined, grad_b);
+  const bool overlapping = is_ratio(shared, joined);
+  if (overlapping || d_joined != T(0)) {
+    const T d_shared = overlapping ? ratio(d_iou, joined) : T(0);
+    d_joined -= d_shared * ratio(shared, joined);
+    Box<T> d_common = {0, 0, 0, 0};
+    area_backward(common, d_shared - d_joined, d_common);
+    meet_backward(a.box, b.box, d_common, grad_a, grad_b);
+    area_backward(a.box, d_joined, grad_a);
+    area_backward(b.box, d_joined, grad_b);
+  }
+  add_finite(grad_a, d, sum_a);
+  add_finite(grad_b, d, sum_b);
 }
 
 // ---- RoI bins
@@ -320,6 +353,8 @@ struct Range {
 
 // More samples along one bin than any feature map has pixels, and few enough that a float counts them exactly.
 constexpr int64_t kMostSamples = 1 << 20;
+// More samples, or bins, along an axis than anybody asks for, and few enough that a call for so many returns.
+constexpr int64_t kMostPerAxis = 1 << 15;
 
 // One axis of a RoI that is cut into equal bins, each sampled at equal distances. The expressions, and their order, are
 // those of torchvision's roi_align: the number of samples jumps with the last bit of the RoI's length.
@@ -349,7 +384,7 @@ ROIBENCH_HD BinAxis<T> bin_axis(T low, T high, T scale, bool aligned, int64_t bi
 // beside it; they count as zero, so they need not be visited. Errs outwards, by up to two samples.
 template <class T>
 ROIBENCH_HD Range samples_on_map(const BinAxis<T>& axis, int64_t bin, int64_t size) {
-  if (axis.samples <= size) return {0, axis.samples};
+  if (axis.samples <= size || axis.bin == T(0)) return {0, axis.samples};
   const double first = double(axis.bin_start(bin));
   const double step = double(axis.bin) / double(axis.samples);
   const double from = (-1.0 - first) / step, to = (double(size) - first) / step;

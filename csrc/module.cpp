@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cpu/kernels.h"
+#include "torchvision.h"
 
 namespace py = pybind11;
 
@@ -52,5 +53,8 @@ PYBIND11_MODULE(_C, m) {
   roibench::simd_level();  // a wrong ROIBENCH_SIMD fails here, and not in the first operator
   m.def("build_info", &build_info, "Compiler, C++ standard, torch, CUDA and SIMD levels that this extension has");
   m.def("simd_level", [] { return roibench::simd_level().name; }, "The SIMD level that runs: v2, v3 or v4");
+  m.def("open_torchvision", &roibench::open_torchvision, py::call_guard<py::gil_scoped_release>(),
+        "Puts these kernels behind torchvision's, as long as calls of this outnumber those of close_torchvision");
+  m.def("close_torchvision", &roibench::close_torchvision);
   m.def("num_threads", [] { return at::get_num_threads(); }, "Threads that operators use, as set in torch");
 }

@@ -5,35 +5,32 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/take.h>
 #include <ATen/ops/zeros.h>
-#include <torch/csrc/autograd/custom_function.h>
-#include <torch/library.h>
+
+#include "function.h"
 
 namespace roibench {
 namespace {
 
-using at::Tensor;
-using torch::autograd::AutogradContext;
-using torch::autograd::Function;
-using torch::autograd::variable_list;
 using Pooled = std::tuple<Tensor, Tensor>;  // and argmax
 using SymInts = std::vector<c10::SymInt>;
 
-template <class Signature>
-c10::TypedOperatorHandle<Signature> find(const char* name) {
-  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>();
+const auto& backward_op() {
+  static const auto op = find<Tensor(const Tensor&, const Tensor&, const std::optional<Tensor>&, double,
+                                     c10::SymIntArrayRef, c10::SymIntArrayRef, bool)>("roibench::max_pool_backward");
+  return op;
 }
 
-Tensor max_pool_backward(const Tensor& grad, const Tensor& argmax, const std::optional<Tensor>& rois,
-                         double spatial_scale, c10::SymIntArrayRef input_size, c10::SymIntArrayRef grids,
-                         bool channels_last);
+std::optional<Tensor> without_tangent(const std::optional<Tensor>& t) {
+  return t ? std::optional<Tensor>(primal(*t)) : std::nullopt;
+}
 
-// pool(with_argmax) calls the operator below autograd.
+// pool(input, rois, with_argmax) calls the operator below autograd.
 template <class Pool>
 struct MaxPool : Function<MaxPool<Pool>> {
   static variable_list forward(AutogradContext* ctx, const Tensor& input, const std::optional<Tensor>& rois,
                                double spatial_scale, const SymInts& grids, const Pool& pool) {
     at::AutoDispatchBelowADInplaceOrView below;
-    auto [pooled, argmax] = pool(true);
+    auto [pooled, argmax] = pool(input, rois, true);
     ctx->save_for_backward({argmax, rois.value_or(Tensor())});
     ctx->mark_non_differentiable({argmax});
     ctx->saved_data["input_size"] = input.sym_sizes();
@@ -46,56 +43,17 @@ struct MaxPool : Function<MaxPool<Pool>> {
     const variable_list saved = ctx->get_saved_variables();
     const std::optional<Tensor> rois = saved[1].defined() ? std::optional<Tensor>(saved[1]) : std::nullopt;
     const Tensor grad =
-        max_pool_backward(grads[0], saved[0], rois, ctx->saved_data["spatial_scale"].toDouble(),
-                          ctx->saved_data["input_size"].toSymIntVector(), ctx->saved_data["grids"].toSymIntVector(),
-                          ctx->saved_data["channels_last"].toBool());
+        backward_op().call(grads[0], saved[0], rois, ctx->saved_data["spatial_scale"].toDouble(),
+                           ctx->saved_data["input_size"].toSymIntVector(), ctx->saved_data["grids"].toSymIntVector(),
+                           ctx->saved_data["channels_last"].toBool());
     return {grad, Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
 
-template <class Pool>
-Pooled differentiable(const Tensor& input, const std::optional<Tensor>& rois, double spatial_scale,
-                      const SymInts& grids, bool with_argmax, const Pool& pool) {
-  if (!at::GradMode::is_enabled() || !input.requires_grad()) {
-    at::AutoDispatchBelowADInplaceOrView below;
-    return pool(with_argmax);
-  }
-  const variable_list out = MaxPool<Pool>::apply(input, rois, spatial_scale, grids, pool);
-  return {out[0], with_argmax ? out[1] : out[1].new_empty({0})};
-}
-
-Pooled roi_pool(const Tensor& input, const Tensor& rois, double spatial_scale, c10::SymInt pooled_height,
-                c10::SymInt pooled_width, bool with_argmax) {
-  static const auto op =
-      find<Pooled(const Tensor&, const Tensor&, double, c10::SymInt, c10::SymInt, bool)>("roibench::roi_pool");
-  return differentiable(input, rois, spatial_scale, {pooled_height, pooled_width}, with_argmax, [&](bool places) {
-    return op.call(input, rois, spatial_scale, pooled_height, pooled_width, places);
-  });
-}
-
-SymInts squares(at::IntArrayRef levels) {
-  SymInts grids;
-  for (const int64_t level : levels) grids.insert(grids.end(), 2, level);
-  return grids;
-}
-
-Pooled spatial_pyramid_pool(const Tensor& input, at::IntArrayRef levels, bool with_argmax) {
-  static const auto op = find<Pooled(const Tensor&, at::IntArrayRef, bool)>("roibench::spatial_pyramid_pool");
-  return differentiable(input, std::nullopt, 1.0, squares(levels), with_argmax,
-                        [&](bool places) { return op.call(input, levels, places); });
-}
-
-Pooled roi_spatial_pyramid_pool(const Tensor& input, const Tensor& rois, at::IntArrayRef levels, double spatial_scale,
-                                bool with_argmax) {
-  static const auto op =
-      find<Pooled(const Tensor&, const Tensor&, at::IntArrayRef, double, bool)>("roibench::roi_spatial_pyramid_pool");
-  return differentiable(input, rois, spatial_scale, squares(levels), with_argmax,
-                        [&](bool places) { return op.call(input, rois, levels, spatial_scale, places); });
-}
-
 // The numbers of `map` that lie at argmax, and 0 for empty bins, in the layout of `pooled_size`.
 Tensor pick(const Tensor& map, const Tensor& argmax, const std::optional<Tensor>& rois, const SymInts& grids,
             c10::SymIntArrayRef pooled_size) {
+  if (map.sym_numel() == 0) return at::zeros_symint(pooled_size, map.options());
   SymInts bins;
   for (size_t i = 0; i < grids.size(); i += 2) bins.push_back(grids[i] * grids[i + 1]);
   const c10::Scalar pixels = map.sym_size(2) * map.sym_size(3), channels = map.sym_size(1);
@@ -106,9 +64,57 @@ Tensor pick(const Tensor& map, const Tensor& argmax, const std::optional<Tensor>
   const Tensor picked = at::take(map.contiguous(), (plane * pixels + argmax).where(some, 0));
   std::vector<Tensor> levels;
   for (const Tensor& level : picked.where(some, 0).split_with_sizes_symint(bins, 1)) {
-    levels.push_back(level.transpose(1, 2).flatten(1));
+    levels.push_back(level.transpose(1, 2).reshape_symint({level.sym_size(0), level.sym_size(1) * level.sym_size(2)}));
   }
   return at::cat(levels, 1).view_symint(pooled_size);
+}
+
+// By RoIs, whose corners are rounded, the derivative is 0.
+template <class Pool>
+Pooled differentiable(const Tensor& input, const std::optional<Tensor>& rois, double spatial_scale,
+                      const SymInts& grids, bool with_argmax, const Pool& pool) {
+  const Tensor change = tangent(input);
+  if (!change.defined() && !needs_graph(input)) {
+    at::AutoDispatchBelowADInplaceOrView below;
+    return pool(input, rois, with_argmax);
+  }
+  const std::optional<Tensor> boxes = without_tangent(rois);
+  const variable_list out = apply<MaxPool<Pool>>(needs_graph(input), primal(input), boxes, spatial_scale, grids, pool);
+  if (change.defined()) set_tangent(out[0], pick(change, out[1], boxes, grids, out[0].sym_sizes()));
+  return {out[0], with_argmax ? out[1] : out[1].new_empty({0})};
+}
+
+Pooled roi_pool(const Tensor& input, const Tensor& rois, double spatial_scale, c10::SymInt pooled_height,
+                c10::SymInt pooled_width, bool with_argmax) {
+  static const auto op =
+      find<Pooled(const Tensor&, const Tensor&, double, c10::SymInt, c10::SymInt, bool)>("roibench::roi_pool");
+  return differentiable(input, rois, spatial_scale, {pooled_height, pooled_width}, with_argmax,
+                        [&](const Tensor& map, const std::optional<Tensor>& boxes, bool places) {
+                          return op.call(map, *boxes, spatial_scale, pooled_height, pooled_width, places);
+                        });
+}
+
+SymInts squares(at::IntArrayRef levels) {
+  SymInts grids;
+  for (const int64_t level : levels) grids.insert(grids.end(), 2, level);
+  return grids;
+}
+
+Pooled spatial_pyramid_pool(const Tensor& input, at::IntArrayRef levels, bool with_argmax) {
+  static const auto op = find<Pooled(const Tensor&, at::IntArrayRef, bool)>("roibench::spatial_pyramid_pool");
+  return differentiable(
+      input, std::nullopt, 1.0, squares(levels), with_argmax,
+      [&](const Tensor& map, const std::optional<Tensor>&, bool places) { return op.call(map, levels, places); });
+}
+
+Pooled roi_spatial_pyramid_pool(const Tensor& input, const Tensor& rois, at::IntArrayRef levels, double spatial_scale,
+                                bool with_argmax) {
+  static const auto op =
+      find<Pooled(const Tensor&, const Tensor&, at::IntArrayRef, double, bool)>("roibench::roi_spatial_pyramid_pool");
+  return differentiable(input, rois, spatial_scale, squares(levels), with_argmax,
+                        [&](const Tensor& map, const std::optional<Tensor>& boxes, bool places) {
+                          return op.call(map, *boxes, levels, spatial_scale, places);
+                        });
 }
 
 struct MaxPoolBackward : Function<MaxPoolBackward> {
@@ -120,18 +126,13 @@ struct MaxPoolBackward : Function<MaxPoolBackward> {
     ctx->saved_data["spatial_scale"] = spatial_scale;
     ctx->saved_data["grids"] = grids;
     ctx->saved_data["pooled_size"] = grad.sym_sizes();
-    static const auto op = find<Tensor(const Tensor&, const Tensor&, const std::optional<Tensor>&, double,
-                                       c10::SymIntArrayRef, c10::SymIntArrayRef, bool)>("roibench::max_pool_backward");
-    return op.call(grad, argmax, rois, spatial_scale, input_size, grids, channels_last);
+    return backward_op().call(grad, argmax, rois, spatial_scale, input_size, grids, channels_last);
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const variable_list saved = ctx->get_saved_variables();
-    const SymInts size = ctx->saved_data["pooled_size"].toSymIntVector();
-    const bool empty = grads[0].sym_numel() == 0;
     const Tensor grad =
-        empty ? at::zeros_symint(size, grads[0].options())
-              : pick(grads[0], saved[0], saved[1].defined() ? std::optional<Tensor>(saved[1]) : std::nullopt,
-                     ctx->saved_data["grids"].toSymIntVector(), size);
+        pick(grads[0], saved[0], saved[1].defined() ? std::optional<Tensor>(saved[1]) : std::nullopt,
+             ctx->saved_data["grids"].toSymIntVector(), ctx->saved_data["pooled_size"].toSymIntVector());
     return {grad, Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
@@ -139,7 +140,13 @@ struct MaxPoolBackward : Function<MaxPoolBackward> {
 Tensor max_pool_backward(const Tensor& grad, const Tensor& argmax, const std::optional<Tensor>& rois,
                          double spatial_scale, c10::SymIntArrayRef input_size, c10::SymIntArrayRef grids,
                          bool channels_last) {
-  return MaxPoolBackward::apply(grad, argmax, rois, spatial_scale, input_size, grids, channels_last);
+  const std::optional<Tensor> boxes = without_tangent(rois);
+  const Tensor out = apply<MaxPoolBackward>(needs_graph(grad), primal(grad), argmax, boxes, spatial_scale, input_size,
+                                            grids, channels_last);
+  if (const Tensor change = tangent(grad); change.defined()) {
+    set_tangent(out, backward_op().call(change, argmax, boxes, spatial_scale, input_size, grids, channels_last));
+  }
+  return out;
 }
 
 }  // namespace

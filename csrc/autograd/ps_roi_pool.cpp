@@ -1,19 +1,20 @@
-// PS-RoI pooling is linear in its input, so that the derivative of its backward is its forward.
-#include <torch/csrc/autograd/custom_function.h>
-#include <torch/library.h>
+// PS-RoI pooling is linear in its input, so that the derivative of its backward is its forward. By RoIs, whose corners
+// are rounded, the derivative is 0.
+#include "function.h"
 
 namespace roibench {
 namespace {
 
-using at::Tensor;
-using torch::autograd::AutogradContext;
-using torch::autograd::Function;
-using torch::autograd::variable_list;
-
-Tensor ps_roi_pool(const Tensor& input, const Tensor& rois, double spatial_scale, c10::SymInt pooled_height,
-                   c10::SymInt pooled_width);
-Tensor ps_roi_pool_backward(const Tensor& grad, const Tensor& rois, c10::SymIntArrayRef input_size,
-                            double spatial_scale, bool channels_last);
+const auto& forward_op() {
+  static const auto op =
+      find<Tensor(const Tensor&, const Tensor&, double, c10::SymInt, c10::SymInt)>("roibench::ps_roi_pool");
+  return op;
+}
+const auto& backward_op() {
+  static const auto op =
+      find<Tensor(const Tensor&, const Tensor&, c10::SymIntArrayRef, double, bool)>("roibench::ps_roi_pool_backward");
+  return op;
+}
 
 struct PsRoiPool : Function<PsRoiPool> {
   static Tensor forward(AutogradContext* ctx, const Tensor& input, const Tensor& rois, double spatial_scale,
@@ -23,15 +24,12 @@ struct PsRoiPool : Function<PsRoiPool> {
     ctx->saved_data["input_size"] = input.sym_sizes();
     ctx->saved_data["spatial_scale"] = spatial_scale;
     ctx->saved_data["channels_last"] = input.suggest_memory_format() == at::MemoryFormat::ChannelsLast;
-    static const auto op = c10::Dispatcher::singleton()
-                               .findSchemaOrThrow("roibench::ps_roi_pool", "")
-                               .typed<Tensor(const Tensor&, const Tensor&, double, c10::SymInt, c10::SymInt)>();
-    return op.call(input, rois, spatial_scale, pooled_height, pooled_width);
+    return forward_op().call(input, rois, spatial_scale, pooled_height, pooled_width);
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const Tensor grad =
-        ps_roi_pool_backward(grads[0], ctx->get_saved_variables()[0], ctx->saved_data["input_size"].toSymIntVector(),
-                             ctx->saved_data["spatial_scale"].toDouble(), ctx->saved_data["channels_last"].toBool());
+        backward_op().call(grads[0], ctx->get_saved_variables()[0], ctx->saved_data["input_size"].toSymIntVector(),
+                           ctx->saved_data["spatial_scale"].toDouble(), ctx->saved_data["channels_last"].toBool());
     return {grad, Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
@@ -44,27 +42,36 @@ struct PsRoiPoolBackward : Function<PsRoiPoolBackward> {
     ctx->saved_data["pooled_height"] = grad.sym_size(2);
     ctx->saved_data["pooled_width"] = grad.sym_size(3);
     ctx->saved_data["spatial_scale"] = spatial_scale;
-    static const auto op = c10::Dispatcher::singleton()
-                               .findSchemaOrThrow("roibench::ps_roi_pool_backward", "")
-                               .typed<Tensor(const Tensor&, const Tensor&, c10::SymIntArrayRef, double, bool)>();
-    return op.call(grad, rois, input_size, spatial_scale, channels_last);
+    return backward_op().call(grad, rois, input_size, spatial_scale, channels_last);
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const Tensor grad =
-        ps_roi_pool(grads[0], ctx->get_saved_variables()[0], ctx->saved_data["spatial_scale"].toDouble(),
-                    ctx->saved_data["pooled_height"].toSymInt(), ctx->saved_data["pooled_width"].toSymInt());
+        forward_op().call(grads[0], ctx->get_saved_variables()[0], ctx->saved_data["spatial_scale"].toDouble(),
+                          ctx->saved_data["pooled_height"].toSymInt(), ctx->saved_data["pooled_width"].toSymInt());
     return {grad, Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
 
 Tensor ps_roi_pool(const Tensor& input, const Tensor& rois, double spatial_scale, c10::SymInt pooled_height,
                    c10::SymInt pooled_width) {
-  return PsRoiPool::apply(input, rois, spatial_scale, pooled_height, pooled_width);
+  const Tensor boxes = primal(rois);
+  const Tensor out =
+      apply<PsRoiPool>(needs_graph(input, rois), primal(input), boxes, spatial_scale, pooled_height, pooled_width);
+  if (const Tensor change = tangent(input); change.defined()) {
+    set_tangent(out, forward_op().call(change, boxes, spatial_scale, pooled_height, pooled_width));
+  }
+  return out;
 }
 
 Tensor ps_roi_pool_backward(const Tensor& grad, const Tensor& rois, c10::SymIntArrayRef input_size,
                             double spatial_scale, bool channels_last) {
-  return PsRoiPoolBackward::apply(grad, rois, input_size, spatial_scale, channels_last);
+  const Tensor boxes = primal(rois);
+  const Tensor out =
+      apply<PsRoiPoolBackward>(needs_graph(grad, rois), primal(grad), boxes, input_size, spatial_scale, channels_last);
+  if (const Tensor change = tangent(grad); change.defined()) {
+    set_tangent(out, backward_op().call(change, boxes, input_size, spatial_scale, channels_last));
+  }
+  return out;
 }
 
 }  // namespace

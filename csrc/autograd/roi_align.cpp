@@ -1,19 +1,19 @@
 // RoI align is linear in its input, so that the derivative of its backward is its forward.
-#include <torch/csrc/autograd/custom_function.h>
-#include <torch/library.h>
+#include "function.h"
 
 namespace roibench {
 namespace {
 
-using at::Tensor;
-using torch::autograd::AutogradContext;
-using torch::autograd::Function;
-using torch::autograd::variable_list;
-
-Tensor roi_align(const Tensor& input, const Tensor& rois, double spatial_scale, c10::SymInt pooled_height,
-                 c10::SymInt pooled_width, int64_t sampling_ratio, bool aligned);
-Tensor roi_align_backward(const Tensor& grad, const Tensor& rois, c10::SymIntArrayRef input_size, double spatial_scale,
-                          int64_t sampling_ratio, bool aligned, bool channels_last);
+const auto& forward_op() {
+  static const auto op = find<Tensor(const Tensor&, const Tensor&, double, c10::SymInt, c10::SymInt, int64_t, bool)>(
+      "roibench::roi_align");
+  return op;
+}
+const auto& backward_op() {
+  static const auto op = find<Tensor(const Tensor&, const Tensor&, c10::SymIntArrayRef, double, int64_t, bool, bool)>(
+      "roibench::roi_align_backward");
+  return op;
+}
 
 struct RoiAlign : Function<RoiAlign> {
   static Tensor forward(AutogradContext* ctx, const Tensor& input, const Tensor& rois, double spatial_scale,
@@ -26,16 +26,12 @@ struct RoiAlign : Function<RoiAlign> {
     ctx->saved_data["sampling_ratio"] = sampling_ratio;
     ctx->saved_data["aligned"] = aligned;
     ctx->saved_data["channels_last"] = input.suggest_memory_format() == at::MemoryFormat::ChannelsLast;
-    static const auto op =
-        c10::Dispatcher::singleton()
-            .findSchemaOrThrow("roibench::roi_align", "")
-            .typed<Tensor(const Tensor&, const Tensor&, double, c10::SymInt, c10::SymInt, int64_t, bool)>();
-    return op.call(input, rois, spatial_scale, pooled_height, pooled_width, sampling_ratio, aligned);
+    return forward_op().call(input, rois, spatial_scale, pooled_height, pooled_width, sampling_ratio, aligned);
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const Tensor rois = ctx->get_saved_variables()[0];
     const Tensor grad =
-        roi_align_backward(grads[0], rois, ctx->saved_data["input_size"].toSymIntVector(),
+        backward_op().call(grads[0], rois, ctx->saved_data["input_size"].toSymIntVector(),
                            ctx->saved_data["spatial_scale"].toDouble(), ctx->saved_data["sampling_ratio"].toInt(),
                            ctx->saved_data["aligned"].toBool(), ctx->saved_data["channels_last"].toBool());
     return {grad, Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
@@ -52,30 +48,40 @@ struct RoiAlignBackward : Function<RoiAlignBackward> {
     ctx->saved_data["spatial_scale"] = spatial_scale;
     ctx->saved_data["sampling_ratio"] = sampling_ratio;
     ctx->saved_data["aligned"] = aligned;
-    static const auto op =
-        c10::Dispatcher::singleton()
-            .findSchemaOrThrow("roibench::roi_align_backward", "")
-            .typed<Tensor(const Tensor&, const Tensor&, c10::SymIntArrayRef, double, int64_t, bool, bool)>();
-    return op.call(grad, rois, input_size, spatial_scale, sampling_ratio, aligned, channels_last);
+    return backward_op().call(grad, rois, input_size, spatial_scale, sampling_ratio, aligned, channels_last);
   }
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const Tensor rois = ctx->get_saved_variables()[0];
     const Tensor grad =
-        roi_align(grads[0], rois, ctx->saved_data["spatial_scale"].toDouble(),
-                  ctx->saved_data["pooled_height"].toSymInt(), ctx->saved_data["pooled_width"].toSymInt(),
-                  ctx->saved_data["sampling_ratio"].toInt(), ctx->saved_data["aligned"].toBool());
+        forward_op().call(grads[0], rois, ctx->saved_data["spatial_scale"].toDouble(),
+                          ctx->saved_data["pooled_height"].toSymInt(), ctx->saved_data["pooled_width"].toSymInt(),
+                          ctx->saved_data["sampling_ratio"].toInt(), ctx->saved_data["aligned"].toBool());
     return {grad, Tensor(), Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
 
 Tensor roi_align(const Tensor& input, const Tensor& rois, double spatial_scale, c10::SymInt pooled_height,
                  c10::SymInt pooled_width, int64_t sampling_ratio, bool aligned) {
-  return RoiAlign::apply(input, rois, spatial_scale, pooled_height, pooled_width, sampling_ratio, aligned);
+  refuse_tangent("roi_align", "rois", rois);
+  const Tensor out = apply<RoiAlign>(needs_graph(input, rois), primal(input), rois, spatial_scale, pooled_height,
+                                     pooled_width, sampling_ratio, aligned);
+  if (const Tensor change = tangent(input); change.defined()) {
+    set_tangent(out,
+                forward_op().call(change, rois, spatial_scale, pooled_height, pooled_width, sampling_ratio, aligned));
+  }
+  return out;
 }
 
 Tensor roi_align_backward(const Tensor& grad, const Tensor& rois, c10::SymIntArrayRef input_size, double spatial_scale,
                           int64_t sampling_ratio, bool aligned, bool channels_last) {
-  return RoiAlignBackward::apply(grad, rois, input_size, spatial_scale, sampling_ratio, aligned, channels_last);
+  refuse_tangent("roi_align_backward", "rois", rois);
+  const Tensor out = apply<RoiAlignBackward>(needs_graph(grad, rois), primal(grad), rois, input_size, spatial_scale,
+                                             sampling_ratio, aligned, channels_last);
+  if (const Tensor change = tangent(grad); change.defined()) {
+    set_tangent(out,
+                backward_op().call(change, rois, input_size, spatial_scale, sampling_ratio, aligned, channels_last));
+  }
+  return out;
 }
 
 }  // namespace

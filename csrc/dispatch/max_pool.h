@@ -35,12 +35,15 @@ struct Pooling {
 };
 
 inline std::vector<Grid> check_levels(const char* op, at::IntArrayRef levels) {
-  constexpr int64_t kMostBins = 1 << 15;  // per axis: more than any map has pixels
   TORCH_CHECK_VALUE(!levels.empty(), op, ": levels must hold at least one, got none");
   std::vector<Grid> grids;
+  int64_t sum = 0;
   for (const int64_t bins : levels) {
-    TORCH_CHECK_VALUE(bins > 0 && bins <= kMostBins, op, ": levels must be from 1 to ", kMostBins, ", got ", levels);
+    TORCH_CHECK_VALUE(bins > 0 && bins <= kMostPerAxis, op, ": levels must be from 1 to ", kMostPerAxis, ", got ",
+                      levels);
     grids.push_back({bins, bins});
+    sum += bins * bins;
+    TORCH_CHECK_VALUE(sum <= INT32_MAX, op, ": levels must have fewer than 2^31 bins, got ", levels);
   }
   return grids;
 }
@@ -128,9 +131,10 @@ at::Tensor max_pool_backward(const at::Tensor& grad, const at::Tensor& argmax, c
                              double spatial_scale, at::IntArrayRef input_size, at::IntArrayRef grids,
                              bool channels_last) {
   constexpr const char* op = "max_pool_backward";
-  TORCH_CHECK_VALUE(input_size.size() == 4, op, ": input_size must be (N, C, H, W), got ", input_size);
-  TORCH_CHECK_VALUE(grids.size() % 2 == 0 && std::all_of(grids.begin(), grids.end(), [](int64_t n) { return n > 0; }),
-                    op, ": grids must be pairs of positive integers (rows, columns), got ", grids);
+  check_input_size(op, input_size);
+  TORCH_CHECK_VALUE(grids.size() % 2 == 0 &&
+                        std::all_of(grids.begin(), grids.end(), [](int64_t n) { return n > 0 && n <= kMostPerAxis; }),
+                    op, ": grids must be pairs (rows, columns) from 1 to ", kMostPerAxis, ", got ", grids);
   check_floating(op, "grad", grad);
   check_pixels(op, input_size);
   const auto dtype = arithmetic(grad, grad);

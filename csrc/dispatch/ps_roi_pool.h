@@ -48,7 +48,7 @@ template <class Device>
 at::Tensor ps_roi_pool_backward(const at::Tensor& grad, const at::Tensor& rois, at::IntArrayRef input_size,
                                 double spatial_scale, bool channels_last) {
   constexpr const char* op = "ps_roi_pool_backward";
-  TORCH_CHECK_VALUE(input_size.size() == 4, op, ": input_size must be (N, C, H, W), got ", input_size);
+  check_input_size(op, input_size);
   check_floating(op, "grad", grad);
   check_pixels(op, input_size);
   check_rois(op, rois, grad);

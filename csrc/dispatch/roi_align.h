@@ -17,6 +17,10 @@ struct RoiAlignSampling {
   bool aligned;
 };
 
+inline void check_sampling_ratio(const char* op, int64_t ratio) {
+  TORCH_CHECK_VALUE(ratio <= kMostPerAxis, op, ": sampling_ratio must be at most ", kMostPerAxis, ", got ", ratio);
+}
+
 template <class Device>
 at::Tensor roi_align(const at::Tensor& input, const at::Tensor& rois, double spatial_scale, int64_t pooled_height,
                      int64_t pooled_width, int64_t sampling_ratio, bool aligned) {
@@ -24,6 +28,7 @@ at::Tensor roi_align(const at::Tensor& input, const at::Tensor& rois, double spa
   check_map(op, input);
   check_rois(op, rois, input);
   check_output_size(op, pooled_height, pooled_width);
+  check_sampling_ratio(op, sampling_ratio);
 
   const c10::DeviceGuard guard(input.device());
   at::Tensor pooled = at::empty({rois.size(0), input.size(1), pooled_height, pooled_width},
@@ -41,9 +46,10 @@ template <class Device>
 at::Tensor roi_align_backward(const at::Tensor& grad, const at::Tensor& rois, at::IntArrayRef input_size,
                               double spatial_scale, int64_t sampling_ratio, bool aligned, bool channels_last) {
   constexpr const char* op = "roi_align_backward";
-  TORCH_CHECK_VALUE(input_size.size() == 4, op, ": input_size must be (N, C, H, W), got ", input_size);
+  check_input_size(op, input_size);
   check_floating(op, "grad", grad);
   check_rois(op, rois, grad);
+  check_sampling_ratio(op, sampling_ratio);
   TORCH_CHECK_VALUE(grad.dim() == 4 && grad.size(0) == rois.size(0) && grad.size(1) == input_size[1], op,
                     ": grad must have the shape [K, C, height, width] with K = ", rois.size(0),
                     " and C = ", input_size[1], ", got ", grad.sizes());

@@ -6,6 +6,8 @@
 #include <ATen/ops/empty.h>
 #include <c10/core/DeviceGuard.h>
 
+#include <algorithm>
+#include <limits>
 #include <tuple>
 
 #include "../checks.h"
@@ -31,8 +33,10 @@ std::tuple<at::Tensor, at::Tensor> soft_nms(const at::Tensor& boxes, const at::T
   const at::Tensor corners = boxes.to(dtype).contiguous(), initial = scores.to(dtype).contiguous();
   int64_t count = 0;
   AT_DISPATCH_FLOATING_TYPES(dtype, "soft_nms", [&] {
-    const SoftNms<scalar_t> how = {method == "gaussian", round_down<scalar_t>(iou_threshold),
-                                   static_cast<scalar_t>(sigma), round_up<scalar_t>(score_threshold)};
+    const scalar_t width =
+        std::max(static_cast<scalar_t>(sigma), std::numeric_limits<scalar_t>::min());  // 0 / 0 is NaN
+    const SoftNms<scalar_t> how = {method == "gaussian", round_down<scalar_t>(iou_threshold), width,
+                                   round_up<scalar_t>(score_threshold)};
     count = Device::template soft_nms<scalar_t>(how, corners, initial, kept, kept_scores);
   });
   kept.resize_({count});

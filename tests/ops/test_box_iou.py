@@ -86,9 +86,11 @@ any_boxes = st.lists(st.tuples(*[any_number] * 4), min_size=1, max_size=20)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @given(boxes=any_boxes)
 def test_no_box_at_all_gives_nan(kind, dtype, boxes, ops):
-    b = torch.tensor(boxes, dtype=dtype)
+    b = torch.tensor(boxes, dtype=dtype).requires_grad_()
     values = ops.box_iou(b, b.flip(0), kind)
     assert values.isfinite().all()
+    (grad,) = torch.autograd.grad(values.sum(), b)
+    assert not grad.isnan().any()
     if kind == "iou":
         assert ((values >= 0) & (values <= 1)).all()
 
@@ -101,6 +103,52 @@ def test_boxes_without_area_have_no_overlap_and_finite_gradients(kind, ops):
     assert flat.grad.isfinite().all()
     if kind == "iou":
         assert torch.equal(values, torch.diag(torch.tensor([0.0, 0, 0, 0, 1])))
+
+
+corner_number = st.integers(-3, 8).map(float)
+plain_boxes = st.tuples(*[corner_number] * 4)  # some without an area
+endless = st.sampled_from([math.inf, -math.inf, math.nan])
+endless_boxes = st.tuples(plain_boxes, st.integers(0, 3), endless).map(
+    lambda box: (*box[0][: box[1]], box[2], *box[0][box[1] + 1 :])
+)
+LONG = [(-3e38, 0.0, 3e38, 2.0), (0.0, 3e38, 2.0, -3e38), (math.inf, 1.0, math.inf, 2.0)]
+some_boxes = st.lists(plain_boxes | endless_boxes | st.sampled_from(LONG), min_size=1, max_size=12)
+
+
+def is_finite(boxes: torch.Tensor) -> torch.Tensor:
+    """Which boxes have no NaN or infinite corner, and no side too long for their dtype."""
+    return boxes.isfinite().all(1) & (boxes[:, 2:] - boxes[:, :2] < math.inf).all(1)
+
+
+def gradients(ops, a, b, kind, elementwise, weight):
+    a, b = a.clone().requires_grad_(), b.clone().requires_grad_()
+    values = ops.box_iou(a, b, kind, elementwise)
+    return values.detach(), *torch.autograd.grad(values, (a, b), weight)
+
+
+@every_kind
+@both_modes
+@given(first=some_boxes, second=some_boxes, seed=st.integers(0, 99))
+def test_a_box_of_nan_or_infinity_is_as_good_as_none(kind, elementwise, first, second, seed, ops):
+    """Its overlaps are the constant 0: so are all their derivatives, its own and those of the other boxes."""
+    if elementwise:
+        first, second = first[: len(second)], second[: len(first)]
+    a, b = torch.tensor(first), torch.tensor(second)
+    weight = torch.randn((len(a),) if elementwise else (len(a), len(b)), generator=torch.Generator().manual_seed(seed))
+    values, *grads = gradients(ops, a, b, kind, elementwise, weight)
+    finite = [is_finite(a), is_finite(b)]
+    if elementwise:
+        pairs = finite[0] & finite[1]
+        _, *expected = gradients(ops, a[pairs], b[pairs], kind, True, weight[pairs])
+        finite = [pairs, pairs]
+        assert not values[~pairs].any()
+    else:
+        _, *expected = gradients(ops, a[finite[0]], b[finite[1]], kind, False, weight[finite[0]][:, finite[1]])
+        assert not values[~finite[0]].any() and not values[:, ~finite[1]].any()
+    for grad, known, counts in zip(grads, expected, finite, strict=True):
+        assert known.isfinite().all()
+        assert not grad[~counts].any()
+        torch.testing.assert_close(grad[counts], known)
 
 
 @every_kind

@@ -10,6 +10,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch.autograd import gradcheck, gradgradcheck
 
+from roibench import ops as operators
+
 CONTIGUOUS, CHANNELS_LAST = torch.contiguous_format, torch.channels_last
 each_format = pytest.mark.parametrize("memory_format", [CONTIGUOUS, CHANNELS_LAST], ids=["nchw", "nhwc"])
 
@@ -134,6 +136,61 @@ def test_autocast_runs_it_in_the_lower_precision_as_torchs(ops, device):
 def test_an_unbatched_map_has_no_batch_in_the_output_either(ops):
     x, weight = random(3, 4, 5), random(3, 2, 2, 2)
     assert torch.equal(ops.conv_transpose2d(x, weight, stride=2), ops.conv_transpose2d(x[None], weight, stride=2)[0])
+
+
+# Sizes with a zero in them. Where torch computes something, so do these; where it raises, so do these.
+EMPTY = {
+    "no images": ((0, 3, 4, 5), (3, 2, 2, 2)),
+    "no images, grouped": ((0, 4, 4, 5), (4, 2, 2, 2), None, 1, 0, 0, 2),
+    "no images without rows": ((0, 3, 0, 5), (3, 2, 3, 3)),
+    "no images of too few rows": ((0, 3, 0, 5), (3, 2, 1, 1), None, 2),
+    "no images and nothing left": ((0, 3, 1, 5), (3, 2, 2, 2), None, 1, (1, 0)),
+    "no images and less than nothing left": ((0, 3, 1, 1), (3, 2, 2, 2), None, 1, 3),
+    "no images of other channels": ((0, 4, 4, 5), (3, 2, 2, 2)),
+    "no images and a wrong bias": ((0, 3, 4, 5), (3, 2, 2, 2), (3,)),
+    "no rows left": ((2, 3, 1, 5), (3, 2, 2, 2), None, 1, (1, 0)),
+    "no rows left, of many channels": ((2, 20, 1, 5), (20, 20, 2, 2), (20,), 1, (1, 0)),
+    "no pixels left": ((2, 3, 2, 2), (3, 2, 2, 2), (2,), 2, 2),
+    "less than nothing left": ((2, 3, 1, 1), (3, 2, 2, 2), None, 1, 3),
+    "no input channels": ((2, 0, 4, 5), (0, 2, 2, 2)),
+    "no input channels, grouped": ((2, 0, 4, 5), (0, 2, 2, 2), (4,), 1, 0, 0, 2),
+    "no output channels": ((2, 3, 4, 5), (3, 0, 2, 2)),
+    "no output channels, grouped": ((2, 4, 4, 5), (4, 0, 2, 2), (0,), 1, 0, 0, 2),
+    "no channels at all": ((2, 0, 4, 5), (0, 0, 2, 2)),
+    "no rows": ((2, 3, 0, 5), (3, 2, 3, 3)),
+    "no rows and no columns": ((2, 3, 0, 0), (3, 2, 3, 3), None, 2),
+    "an empty kernel": ((2, 3, 4, 5), (3, 2, 0, 2)),
+    "unbatched, no rows left": ((3, 1, 5), (3, 2, 2, 2), None, 1, (1, 0)),
+    "unbatched, no rows": ((3, 0, 5), (3, 2, 2, 2)),
+    "unbatched, no input channels": ((0, 4, 5), (0, 2, 2, 2)),
+    "unbatched, no output channels": ((3, 4, 5), (3, 0, 2, 2)),
+}
+
+
+@pytest.mark.parametrize("sizes", EMPTY.values(), ids=EMPTY)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_where_there_is_nothing_it_returns_or_raises_as_torchs(sizes, dtype, ops, device):
+    tensors = [None if size is None else random(*size, dtype=dtype) for size in (*sizes, None)[:3]]
+
+    def run(convolve, device):
+        learned = [None if t is None else t.to(device).requires_grad_() for t in tensors]
+        out = convolve(*learned, *sizes[3:])
+        out.sum().backward()
+        return out.detach().cpu(), [None if t is None else t.grad.cpu() for t in learned]
+
+    try:
+        expected, expected_grads = run(F.conv_transpose2d, device)
+    except (RuntimeError, IndexError):
+        with pytest.raises((RuntimeError, ValueError)):
+            run(ops.conv_transpose2d, "cpu")
+        return
+    got, grads = run(ops.conv_transpose2d, "cpu")
+    assert got.numel() == 0
+    for a, b in zip([got, *grads], [expected, *expected_grads], strict=True):
+        assert (a is None) == (b is None)
+        assert a is None or (a.shape == b.shape and a.dtype == b.dtype and torch.equal(a, b))
+    fake = operators.conv_transpose2d(*(None if t is None else t.to("meta") for t in tensors), *sizes[3:])
+    assert (fake.shape, fake.dtype, fake.stride()) == (got.shape, got.dtype, got.stride())
 
 
 @each_format

@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -194,6 +195,28 @@ def test_only_the_samples_of_a_huge_box_that_lie_on_the_map_are_visited_and_none
     features, rois = random_features(1, 1, 6, 5), torch.tensor([[0.0, *box]], dtype=torch.float64)
     expected = definition(features, rois, (2, 1), aligned=True)
     torch.testing.assert_close(ops.roi_align(features, rois, (2, 1), aligned=True), expected, rtol=1e-9, atol=1e-12)
+
+
+@each_alignment
+@pytest.mark.parametrize("ratio", [7, 40])
+def test_more_samples_than_pixels_are_all_visited(ratio, aligned, ops):
+    features, rois = random_features(1, 1, 6, 5), random_rois(6, 1, 6, 5)
+    points = [[0.0, x, x, x, x] for x in (-1.0, -0.5, 0.0, 2.5, 5.0, 5.5, 6.5)]  # boxes without a size
+    rois = torch.cat([rois, torch.tensor(points, dtype=torch.float64)])
+    expected = definition(features, rois, (2, 1), ratio=ratio, aligned=aligned)
+    got = ops.roi_align(features, rois, (2, 1), sampling_ratio=ratio, aligned=aligned)
+    torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("ratio", [-1, 2, 32768])
+def test_boxes_as_large_as_numbers_go_are_as_fast_as_others(ratio, ops):
+    """Those of a detector that diverged: only what lies on the map is sampled, in both directions."""
+    boxes = torch.tensor([[0.0, -1e9, -1e9, 1e9, 1e9], [0, 0, 0, 1e30, 1e30], [0, -3e38, 0, 3e37, 5]]).repeat(40, 1)
+    features = torch.ones(1, 2, 8, 8, requires_grad=True)
+    start = time.perf_counter()
+    ops.roi_align(features, boxes, 7, sampling_ratio=ratio).sum().backward()
+    assert time.perf_counter() - start < 20  # with every sample, it would be hours
+    assert features.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("index", [-1.0, 2.0, 1e30, math.nan])

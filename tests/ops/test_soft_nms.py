@@ -15,7 +15,7 @@ each_precision = pytest.mark.parametrize("dtype", [torch.float32, torch.float64]
 
 
 def textbook(boxes, scores, method="linear", iou_threshold=0.3, sigma=0.5, score_threshold=1e-3):
-    """Figure 2 of the paper, in the arguments' precision. Returns indices and scores."""
+    """Figure 2 of the paper, in the arguments' precision; only positive scores fall. Returns indices and scores."""
     score = scores.numpy().copy()
     number = score.dtype.type
     iou = box_iou(boxes, boxes).numpy()
@@ -27,10 +27,13 @@ def textbook(boxes, scores, method="linear", iou_threshold=0.3, sigma=0.5, score
         values.append(float(score[best]))
         left.remove(best)
         for i in left:
+            factor = number(1)
             if method == "gaussian":
-                score[i] *= number(math.exp(-(float(iou[best, i]) ** 2) / sigma))
+                factor = number(math.exp(-(float(iou[best, i]) ** 2) / sigma))
             elif float(iou[best, i]) > iou_threshold:
-                score[i] *= number(1) - iou[best, i]
+                factor = number(1) - iou[best, i]
+            if score[i] > 0:
+                score[i] = score[i] * factor if factor > 0 else 0
         left = [i for i in left if float(score[i]) >= score_threshold]
     return kept, values
 
@@ -67,6 +70,32 @@ def test_gaussian_decay_is_the_papers_loop(n, seed, sigma, ops):
     expected, expected_values = textbook(boxes, scores, "gaussian", sigma=sigma)
     assert kept.tolist() == expected
     torch.testing.assert_close(values, torch.tensor(expected_values, dtype=values.dtype), rtol=1e-13, atol=0)
+
+
+SCORES = [-math.inf, -1e30, -3.0, -0.5, -0.25, -0.0, 0.0, 0.25, 0.5, 3.0, math.inf, math.nan]
+
+
+@each_method
+@given(
+    n=st.integers(1, 60),
+    seed=st.integers(0, 999),
+    score_threshold=st.sampled_from([-math.inf, -3.0, -0.25, 0.0, 0.3, math.inf, math.nan]),
+    sigma=st.sampled_from([1e-60, 0.5]),
+)
+def test_any_scores_are_taken_best_first_and_none_is_raised(method, n, seed, score_threshold, sigma, ops):
+    """Negative ones too: a factor below 1 would lift them above boxes that were taken before."""
+    random = np.random.default_rng(seed)
+    corner, size = random.integers(0, 5, (n, 2)), random.integers(1, 9, (n, 2))
+    boxes = torch.as_tensor(np.concatenate([corner, corner + size], 1) / 4)
+    scores = torch.as_tensor(random.choice(SCORES, n))
+    kept, values = ops.soft_nms(boxes, scores, method, 0.3, sigma, score_threshold)
+    expected, expected_values = textbook(boxes, scores, method, 0.3, sigma, score_threshold)
+    assert kept.tolist() == expected
+    torch.testing.assert_close(values, torch.tensor(expected_values, dtype=torch.float64), rtol=1e-13, atol=0)
+    assert (values[:-1] >= values[1:]).all()
+    assert (values <= scores[kept]).all() and (values >= score_threshold).all()
+    narrow, narrow_values = ops.soft_nms(boxes.float(), scores.float(), method, 0.3, sigma, score_threshold)
+    assert len(narrow) == len(kept) and (narrow_values[:-1] >= narrow_values[1:]).all()
 
 
 @each_method

@@ -84,6 +84,23 @@ def test_pairwise_gradients_are_those_of_the_cpu(kernels, kind, dtype, n, m):
 
 @every_kind
 @both_types
+def test_pairs_with_a_box_of_nan_or_infinity_add_nothing_to_gradients(kernels, kind, dtype):
+    a, b = nasty_boxes(dtype)[:40], random_boxes(40, 8, dtype)
+    finite = a.isfinite().all(1) & (a[:, 2:] - a[:, :2] < math.inf).all(1)
+    assert finite.any() and not finite.all()
+    a[finite] = random_boxes(int(finite.sum()), 9, dtype)
+    grad = torch.linspace(-1, 1, 1600, dtype=dtype).reshape(40, 40)
+    grads = torch.full_like(a, math.nan), torch.full_like(b, math.nan)
+    kernels.box_iou_backward[dtype](KINDS[kind], a, 40, b, 40, grad, *grads)
+    assert not grads[0][~finite].any()
+    expected = torch.ops.roibench.box_iou_backward(grad[finite].double(), a[finite].double(), b.double(), kind, False)
+    for got, exact in zip((grads[0][finite], grads[1]), expected, strict=True):
+        tolerance = {torch.float32: 2e-4, torch.float64: 1e-12}[dtype]
+        torch.testing.assert_close(got.double(), exact, rtol=tolerance, atol=tolerance)
+
+
+@every_kind
+@both_types
 def test_elementwise_gradients_are_those_of_the_cpu(kernels, kind, dtype):
     a = torch.cat([nasty_boxes(dtype), random_boxes(260, 7, dtype)])
     b = a.roll(3, 0).contiguous()

@@ -42,7 +42,7 @@ def test_keeps_and_scores_what_the_cpu_does(kernels, dtype, method, n, threshold
     generator = torch.Generator().manual_seed(0)
     corner, size = torch.randint(0, 30, (n, 2), generator=generator), torch.randint(0, 20, (n, 2), generator=generator)
     boxes = (torch.cat([corner, corner + size], 1) / 4).to(dtype)
-    scores = (torch.randint(0, n, (n,), generator=generator) / n).to(dtype)  # some tie
+    scores = (torch.randint(-n // 2, n, (n,), generator=generator) / n).to(dtype)  # some tie, some are negative
     assert_same(kernels, boxes, scores, method, threshold)
 
 

@@ -9,6 +9,10 @@
 Boxes are ``(x1, y1, x2, y2)`` with ``x1 <= x2`` and ``y1 <= y2``, in any unit. Every operator is also
 ``torch.ops.roibench.*``, works under ``torch.compile(fullgraph=True)`` and autocast, takes float32, float64, float16
 and bfloat16, and computes in float32 or better. NaN and infinite boxes never raise.
+
+Derivatives are for torch.autograd, in backward and in forward mode (torch.autograd.forward_ad, torch.func.jvp and
+jacfwd). torch.func.vmap calls an operator once for each example. torch.func's grad, vjp and jacrev are refused by
+torch, as they are for torchvision's operators.
 """
 
 import torch  # noqa: F401 - the extension needs torch's libraries loaded

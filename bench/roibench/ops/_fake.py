@@ -1,4 +1,7 @@
-"""What each operator returns, without computing it: shapes, dtypes and memory formats for torch.compile and meta."""
+"""What each operator returns, without computing it: shapes, dtypes and memory formats for torch.compile and meta.
+
+Devices are checked here too: where one of the arguments is a meta tensor, nothing else looks at the others.
+"""
 
 from collections.abc import Sequence
 
@@ -7,18 +10,26 @@ from torch import Tensor
 from torch.library import register_fake
 
 
+def _check_devices(op: str, first: Tensor, **others: Tensor | None) -> None:
+    for name, t in others.items():
+        if t is not None and t.device != first.device:
+            raise ValueError(f"{op}: {name} must be on {first.device}, as the first argument is, got {t.device}")
+
+
 def _arithmetic(*tensors: Tensor) -> torch.dtype:
     return torch.float64 if any(t.dtype == torch.float64 for t in tensors) else torch.float32
 
 
 @register_fake("roibench::box_iou")
 def _(boxes1: Tensor, boxes2: Tensor, kind: str = "iou", elementwise: bool = False) -> Tensor:
+    _check_devices("box_iou", boxes1, boxes2=boxes2)
     shape = (boxes1.size(0),) if elementwise else (boxes1.size(0), boxes2.size(0))
     return boxes1.new_empty(shape, dtype=_arithmetic(boxes1, boxes2))
 
 
 @register_fake("roibench::box_iou_backward")
 def _(grad: Tensor, boxes1: Tensor, boxes2: Tensor, kind: str, elementwise: bool) -> tuple[Tensor, Tensor]:
+    _check_devices("box_iou_backward", boxes1, boxes2=boxes2, grad=grad)
     return boxes1.new_empty(boxes1.shape), boxes2.new_empty(boxes2.shape)
 
 
@@ -28,11 +39,13 @@ def _kept(boxes: Tensor) -> Tensor:
 
 @register_fake("roibench::nms")
 def _(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    _check_devices("nms", boxes, scores=scores)
     return _kept(boxes)
 
 
 @register_fake("roibench::batched_nms")
 def _(boxes: Tensor, scores: Tensor, idxs: Tensor, iou_threshold: float) -> Tensor:
+    _check_devices("batched_nms", boxes, scores=scores, idxs=idxs)
     return _kept(boxes)
 
 
@@ -45,6 +58,7 @@ def _(
     sigma: float = 0.5,
     score_threshold: float = 0.001,
 ) -> tuple[Tensor, Tensor]:
+    _check_devices("soft_nms", boxes, scores=scores)
     kept = _kept(boxes)
     return kept, scores.new_empty(kept.shape)
 
@@ -72,6 +86,7 @@ def _(
     sampling_ratio: int,
     aligned: bool,
 ) -> Tensor:
+    _check_devices("roi_align", input, rois=rois)
     return _pooled(input, rois, pooled_height, pooled_width)
 
 
@@ -85,6 +100,7 @@ def _(
     aligned: bool,
     channels_last: bool,
 ) -> Tensor:
+    _check_devices("roi_align_backward", grad, rois=rois)
     return torch.empty(input_size, dtype=grad.dtype, device=grad.device, memory_format=_format(channels_last))
 
 
@@ -101,6 +117,7 @@ def _(
     pooled_width: int,
     with_argmax: bool = False,
 ) -> tuple[Tensor, Tensor]:
+    _check_devices("roi_pool", input, rois=rois)
     argmax = _argmax(input, rois.size(0), pooled_height * pooled_width, with_argmax)
     return _pooled(input, rois, pooled_height, pooled_width), argmax
 
@@ -119,6 +136,7 @@ def _(input: Tensor, levels: list[int], with_argmax: bool = False) -> tuple[Tens
 def _(
     input: Tensor, rois: Tensor, levels: list[int], spatial_scale: float, with_argmax: bool = False
 ) -> tuple[Tensor, Tensor]:
+    _check_devices("roi_spatial_pyramid_pool", input, rois=rois)
     return _pyramid(input, rois.size(0), levels, with_argmax)
 
 
@@ -132,16 +150,19 @@ def _(
     grids: list[int],
     channels_last: bool,
 ) -> Tensor:
+    _check_devices("max_pool_backward", grad, argmax=argmax, rois=rois)
     return torch.empty(input_size, dtype=grad.dtype, device=grad.device, memory_format=_format(channels_last))
 
 
 @register_fake("roibench::ps_roi_pool")
 def _(input: Tensor, rois: Tensor, spatial_scale: float, pooled_height: int, pooled_width: int) -> Tensor:
+    _check_devices("ps_roi_pool", input, rois=rois)
     return input.new_empty(rois.size(0), input.size(1) // (pooled_height * pooled_width), pooled_height, pooled_width)
 
 
 @register_fake("roibench::ps_roi_pool_backward")
 def _(grad: Tensor, rois: Tensor, input_size: list[int], spatial_scale: float, channels_last: bool) -> Tensor:
+    _check_devices("ps_roi_pool_backward", grad, rois=rois)
     return torch.empty(input_size, dtype=grad.dtype, device=grad.device, memory_format=_format(channels_last))
 
 
@@ -156,6 +177,7 @@ def _(
     groups: int = 1,
     dilation: Sequence[int] = (1, 1),
 ) -> Tensor:
+    _check_devices("conv_transpose2d", input, weight=weight, bias=bias)
     size = [
         (input.size(2 + i) - 1) * stride[i]
         - 2 * padding[i]
@@ -170,6 +192,7 @@ def _(
 
 @register_fake("roibench::sigmoid_focal_loss")
 def _(inputs: Tensor, targets: Tensor, alpha: float = 0.25, gamma: float = 2.0, reduction: str = "none") -> Tensor:
+    _check_devices("sigmoid_focal_loss", inputs, targets=targets)
     dtype = torch.promote_types(inputs.dtype, targets.dtype)
     if reduction != "none":
         return inputs.new_empty((), dtype=dtype)
@@ -178,4 +201,5 @@ def _(inputs: Tensor, targets: Tensor, alpha: float = 0.25, gamma: float = 2.0, 
 
 @register_fake("roibench::sigmoid_focal_loss_backward")
 def _(grad: Tensor, inputs: Tensor, targets: Tensor, alpha: float, gamma: float, order: int) -> Tensor:
+    _check_devices("sigmoid_focal_loss_backward", inputs, targets=targets, grad=grad)
     return torch.empty_like(inputs, memory_format=_format_of(inputs))

@@ -21,7 +21,8 @@ def box_iou(boxes1: Tensor, boxes2: Tensor, kind: IouKind = "iou", elementwise: 
     - ``diou``: IoU - r² / d² (Zheng et al. 2020, arXiv 1911.08287)
     - ``ciou``: DIoU - v² / (1 - IoU + v), v = 4/π² (arctan w₁/h₁ - arctan w₂/h₂)² (the same paper)
 
-    Boxes without an area, or with a NaN or infinite side, overlap nothing: their IoU is 0, and no kind is ever NaN.
+    Boxes without an area overlap nothing: their IoU is 0. With a box that has a NaN or infinite corner, or a side too
+    long for its dtype, every kind is 0, a constant: gradients are those without this box. No kind is ever NaN.
 
     Args:
         boxes1: [N, 4], ``(x1, y1, x2, y2)``.
@@ -101,8 +102,8 @@ def soft_nms(
     - ``gaussian``: exp(-IoU² / ``sigma``)
 
     In the precision of boxes and scores, the wider of the two; half types in float32. Equal scores go by index. Boxes
-    whose score is, or falls, below ``score_threshold`` are dropped, and so are NaN scores. NaN and infinite boxes
-    overlap nothing.
+    whose score is, or falls, below ``score_threshold`` are dropped, and so are NaN scores. A negative score stays as it
+    is, because a factor would raise it. NaN and infinite boxes overlap nothing.
 
     Args:
         boxes: [N, 4], ``(x1, y1, x2, y2)``.
@@ -110,13 +111,14 @@ def soft_nms(
         method: which factor.
         iou_threshold: overlap up to which the linear factor is 1.
         sigma: width of the Gaussian factor, positive.
-        score_threshold: lowest score to keep.
+        score_threshold: lowest score to keep; -inf keeps all that are numbers.
 
     Returns:
-        int64 indices of the boxes kept and their new scores in the dtype of ``scores``, best first. Not differentiable.
+        int64 indices of the boxes kept and their new scores in the dtype of ``scores``, best first. Not differentiable:
+        backward mode takes it for a constant, forward mode refuses it.
 
     Raises:
         ValueError: a wrong shape, device, method or sigma.
         TypeError: boxes or scores that are no floating-point numbers.
     """
-    return torch.ops.roibench.soft_nms(boxes.detach(), scores.detach(), method, iou_threshold, sigma, score_threshold)
+    return torch.ops.roibench.soft_nms(boxes, scores, method, iou_threshold, sigma, score_threshold)

@@ -42,12 +42,14 @@ def conv_transpose2d(
         [N, C_out, height, width] (or without N) in the dtype of input, and channels-last where input is, with
         height = (H - 1) * stride - 2 * padding + dilation * (kernel height - 1) + output_padding + 1.
         Differentiable by input, weight and bias, any number of times. Under autocast it runs in the lower precision.
+        Empty where N is 0, and where padding leaves no row or no column and torch's own convolution in that dtype
+        returns.
 
     The arithmetic is torch's: oneDNN's, or cuDNN's. On CUDA, float32 maps with stride 2 and the kernels of decoders (2
     without padding, 3 or 4 with padding 1) have a kernel of their own, which never rounds to TF32.
 
     Raises:
-        ValueError: a wrong shape, size or device.
+        ValueError: a wrong shape, size or device; a parameter of 2^31 or more.
         TypeError: input that is no floating-point numbers, or weight or bias of another dtype.
     """
     if input.dim() == 3:

@@ -37,6 +37,6 @@ def sigmoid_focal_loss(
     Raises:
         ValueError: a wrong shape, device, alpha, gamma or reduction.
         TypeError: inputs that are no floating-point numbers, or complex targets.
-        NotImplementedError: targets that require a gradient.
+        NotImplementedError: targets that require a gradient or have a tangent.
     """
     return torch.ops.roibench.sigmoid_focal_loss(inputs, targets, alpha, gamma, reduction)

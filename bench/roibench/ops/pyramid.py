@@ -17,7 +17,7 @@ def spatial_pyramid_pool(input: Tensor, levels: Sequence[int] = (4, 2, 1), kind:
 
     Args:
         input: [N, C, H, W]; for kind "max", H * W below 2^31.
-        levels: bins per axis of each level; maps may be smaller.
+        levels: bins per axis of each level, at most 32,768; maps may be smaller.
         kind: "max" or "avg".
 
     Returns:
@@ -45,7 +45,7 @@ def roi_spatial_pyramid_pool(
     Args:
         input: [N, C, H, W], H * W below 2^31.
         boxes: [K, 5], ``(batch index, x1, y1, x2, y2)``, or a list of N tensors [L, 4]; any floating dtype.
-        levels: bins per axis of each level.
+        levels: bins per axis of each level, at most 32,768.
         spatial_scale: from the boxes' coordinates to the map's: 1/16 for boxes in image pixels and a map of stride 16.
 
     Returns:

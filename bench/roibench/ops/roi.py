@@ -46,9 +46,10 @@ def roi_align(
     Args:
         input: [N, C, H, W]; fastest in channels-last memory.
         boxes: [K, 5], ``(batch index, x1, y1, x2, y2)``, or a list of N tensors [L, 4]; any floating dtype.
-        output_size: bins per axis, as an integer or (height, width).
+        output_size: bins per axis, as an integer or (height, width); at most 32,768.
         spatial_scale: from the boxes' coordinates to the map's: 1/16 for boxes in image pixels and a map of stride 16.
-        sampling_ratio: samples per bin and axis; at most 0: ceil(box size / bins), which is about one per pixel.
+        sampling_ratio: samples per bin and axis, at most 32,768; 0 or less: ceil(box size / bins), which is about one
+            per pixel, or 2^20 where that is less. Samples beside the map cost nothing.
         aligned: coordinate 0 is a pixel's edge (the map moves by half a pixel, boxes may be smaller than 1), and not
             its centre.
 
@@ -56,8 +57,9 @@ def roi_align(
         [K, C, height, width] in the dtype and the memory format of ``input``. Differentiable by ``input``, twice.
 
     Raises:
-        ValueError: a wrong shape, size or device.
+        ValueError: a wrong shape, size, sampling_ratio or device.
         TypeError: input or boxes that are no floating-point numbers.
+        NotImplementedError: boxes with a tangent of forward mode, by which this is not differentiated.
         IndexError: a batch index that is none of 0 ... N-1. On a GPU results are NaN instead, and
             ROIBENCH_DEBUG=1 makes it an error: to look at boxes there, the host must wait for it.
     """
@@ -78,7 +80,7 @@ def roi_pool(
     Args:
         input: [N, C, H, W], H * W below 2^31.
         boxes: [K, 5], ``(batch index, x1, y1, x2, y2)``, or a list of N tensors [L, 4]; any floating dtype.
-        output_size: bins per axis, as an integer or (height, width).
+        output_size: bins per axis, as an integer or (height, width); at most 32,768.
         spatial_scale: from the boxes' coordinates to the map's: 1/16 for boxes in image pixels and a map of stride 16.
 
     Returns:
@@ -108,7 +110,7 @@ def ps_roi_pool(
     Args:
         input: [N, C * height * width, H, W].
         boxes: [K, 5], ``(batch index, x1, y1, x2, y2)``, or a list of N tensors [L, 4]; any floating dtype.
-        output_size: bins per axis, as an integer or (height, width).
+        output_size: bins per axis, as an integer or (height, width); at most 32,768.
         spatial_scale: from the boxes' coordinates to the map's: 1/16 for boxes in image pixels and a map of stride 16.
 
     Returns:

@@ -64,7 +64,7 @@ struct SoftCandidates {
 #pragma GCC ivdep
     for (int64_t j = 0; j < count; ++j) {
       const Measured<T> other = {{box.x1[j], box.y1[j], box.x2[j], box.y2[j]}, box.area[j], T(0)};
-      to[j] *= decay_of<gaussian>(overlap<IouKind::iou>(taken, other), how);
+      to[j] = decayed<gaussian>(to[j], overlap<IouKind::iou>(taken, other), how);
     }
   }
 };

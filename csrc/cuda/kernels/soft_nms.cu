@@ -74,9 +74,10 @@ __global__ void __launch_bounds__(kThreads)
     const Measured<T> box = measured<IouKind::iou>(load_box(boxes, best.index));
     mine.index = -1;
     for (int64_t i = threadIdx.x; i < n; i += kThreads) {
-      T score = scores[i];
-      if (score != score) continue;
-      score *= decay_of<gaussian>(overlap<IouKind::iou>(box, measured<IouKind::iou>(load_box(boxes, i))), how);
+      const T before = scores[i];
+      if (before != before) continue;
+      const T iou = overlap<IouKind::iou>(box, measured<IouKind::iou>(load_box(boxes, i)));
+      const T score = decayed<gaussian>(before, iou, how);
       scores[i] = score;
       mine.see(score, i);
     }
