@@ -248,4 +248,7 @@ def test_compiles_as_one_graph(ops):
 
     arguments = torch.rand(20, 4).cumsum(1), torch.rand(20), torch.arange(20) % 3
     compiled = torch.compile(best, fullgraph=True, backend="aot_eager")
-    torch.testing.assert_close(compiled(*arguments), best(*arguments))
+    with torch._dynamo.config.patch(
+        capture_dynamic_output_shape_ops=True
+    ):  # newer versions of torch do so by themselves
+        torch.testing.assert_close(compiled(*arguments), best(*arguments))

@@ -198,4 +198,7 @@ def test_compiles_as_one_graph(ops):
 
     arguments = crowd(30, 5)
     compiled = torch.compile(total, fullgraph=True, backend="aot_eager")
-    torch.testing.assert_close(compiled(*arguments), total(*arguments))
+    with torch._dynamo.config.patch(
+        capture_dynamic_output_shape_ops=True
+    ):  # newer versions of torch do so by themselves
+        torch.testing.assert_close(compiled(*arguments), total(*arguments))
