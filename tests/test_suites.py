@@ -19,17 +19,17 @@ def test_operators_that_cost_nothing_give_what_was_recorded():
         keep = torchvision.ops.nms(rois[:, 1:], rois[:, 1], 0.5)
         results.append([*(one.detach() for one in pooled), learned.grad, keep])
 
-    contest = accelerated(run)
-    contest.floor()  # records
+    case = accelerated(run)
+    case.lower_bound()  # records
     recorded = results.pop()
-    for side in (contest.ours, contest.peer, contest.floor, contest.floor, contest.peer):
+    for side in (case.ours, case.baseline, case.lower_bound, case.lower_bound, case.baseline):
         side()
         for got, expected in zip(results.pop(), recorded, strict=True):
             torch.testing.assert_close(got, expected)
     feature += 1  # only operators that are run take notice
-    contest.floor()
+    case.lower_bound()
     assert torch.equal(results[-1][0], recorded[0])
-    contest.peer()
+    case.baseline()
     assert not torch.equal(results[-1][0], recorded[0])
 
 
@@ -41,12 +41,12 @@ def stages():
 
 @torch.inference_mode()
 def test_stages_do_the_same_work(stages):
-    batch, (peer, _) = (call() for call in (stages.preprocess().ours, stages.preprocess().peer))
-    torch.testing.assert_close(batch.pixels, peer.tensors[..., :400, :400], atol=1e-4, rtol=0)
-    ours, peer = (call() for call in (stages.proposals().ours, stages.proposals().peer))
-    assert len(ours[0]) == len(peer[0])
-    ours, peer = (call() for call in (stages.pooling().ours, stages.pooling().peer))
-    assert ours.shape == peer.shape
-    ours, peer = (call() for call in (stages.postprocess().ours, stages.postprocess().peer))
-    assert len(ours[0].boxes) == len(peer[0]["boxes"]) > 0
-    torch.testing.assert_close(ours[0].boxes, peer[0]["boxes"], atol=1e-3, rtol=0)
+    batch, (baseline, _) = (call() for call in (stages.preprocess().ours, stages.preprocess().baseline))
+    torch.testing.assert_close(batch.pixels, baseline.tensors[..., :400, :400], atol=1e-4, rtol=0)
+    ours, baseline = (call() for call in (stages.proposals().ours, stages.proposals().baseline))
+    assert len(ours[0]) == len(baseline[0])
+    ours, baseline = (call() for call in (stages.pooling().ours, stages.pooling().baseline))
+    assert ours.shape == baseline.shape
+    ours, baseline = (call() for call in (stages.postprocess().ours, stages.postprocess().baseline))
+    assert len(ours[0].boxes) == len(baseline[0]["boxes"]) > 0
+    torch.testing.assert_close(ours[0].boxes, baseline[0]["boxes"], atol=1e-3, rtol=0)

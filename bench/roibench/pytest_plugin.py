@@ -17,14 +17,14 @@ from roibench.files import UnwritableError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from roibench.measure.duel import Duel
+    from roibench.measure.paired import PairedBenchmark
     from roibench.measure.plan import Options
     from roibench.measure.record import CellSpec, Record
     from roibench.measure.run import Run
     from roibench.registry import Registry
 
 RUN: "pytest.StashKey[Run]" = pytest.StashKey()
-DUELS: "pytest.StashKey[dict[tuple[str, str, int | str], Duel]]" = pytest.StashKey()
+PAIRED_BENCHMARKS: "pytest.StashKey[dict[tuple[str, str, int | str], PairedBenchmark]]" = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -168,23 +168,25 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
         terminalreporter.write_line(
             f"roibench: {done} of {cells} cells are measured; the same command goes on from there"
         )
-    duels = list(config.stash.get(DUELS, {}).values())
+    benchmarks = list(config.stash.get(PAIRED_BENCHMARKS, {}).values())
     try:
-        if duels:
-            _report_operators(terminalreporter, duels, run.folder)
+        if benchmarks:
+            _report_operators(terminalreporter, benchmarks, run.folder)
         if run.records:
             _report_models(terminalreporter, run)
     except UnwritableError as error:
         pytest.exit(str(error), returncode=1)
 
 
-def _report_operators(terminalreporter: pytest.TerminalReporter, duels: "Sequence[Duel]", folder: Path) -> None:
+def _report_operators(
+    terminalreporter: pytest.TerminalReporter, benchmarks: "Sequence[PairedBenchmark]", folder: Path
+) -> None:
     from roibench.measure.provenance import provenance
     from roibench.report import operators
     from roibench.report.write import write_operators
 
-    _print(terminalreporter, "RoIBench: operators", operators.terminal(duels))
-    terminalreporter.write_line(f"wrote {write_operators(duels, provenance(), folder)}")
+    _print(terminalreporter, "RoIBench: operators", operators.terminal(benchmarks))
+    terminalreporter.write_line(f"wrote {write_operators(benchmarks, provenance(), folder)}")
 
 
 def _report_models(terminalreporter: pytest.TerminalReporter, run: "Run") -> None:

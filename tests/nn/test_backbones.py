@@ -21,13 +21,13 @@ def test_imagenet_weights_give_torchvisions_features():
         file = imagenet_mobilenet_v2(download=False)
     except FileNotFoundError as reason:
         pytest.skip(str(reason))
-    peer = torchvision.models.mobilenet_v2(weights=None).eval()
-    peer.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+    reference = torchvision.models.mobilenet_v2(weights=None).eval()
+    reference.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     backbone = MobileNetV2((32,)).eval()
     backbone.load_imagenet()
     image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        assert torch.allclose(backbone(image)[0], peer.features[:18](image), atol=1e-4)
+        assert torch.allclose(backbone(image)[0], reference.features[:18](image), atol=1e-4)
 
 
 def test_absent_weights_say_how_to_get_them(monkeypatch, tmp_path):

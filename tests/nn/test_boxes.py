@@ -4,8 +4,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torchvision.models.detection._utils import BoxCoder as PeerBoxCoder
-from torchvision.models.detection.anchor_utils import AnchorGenerator as PeerAnchors
+from torchvision.models.detection._utils import BoxCoder as ReferenceBoxCoder
+from torchvision.models.detection.anchor_utils import AnchorGenerator as ReferenceAnchors
 
 from roibench import ops
 from roibench.nn.anchors import AnchorGenerator
@@ -33,9 +33,9 @@ def test_anchors_sit_on_cell_centres_with_their_areas_and_ratios():
 
 def test_anchors_are_torchvisions_but_for_its_rounding_and_its_half_cell():
     ours = AnchorGenerator(((32, 64),), (0.5, 1.0, 2.0), (8,))([torch.zeros(1, 1, 4, 6)])[0]
-    peer = PeerAnchors(((32, 64),), ((0.5, 1.0, 2.0),))
-    theirs = peer.grid_anchors([[4, 6]], [[torch.tensor(8), torch.tensor(8)]])[0].reshape(24, 2 * 3, 4)
-    # The peer lists ratios outside sizes, rounds sides to whole pixels and centres anchors on the cells' corners.
+    reference = ReferenceAnchors(((32, 64),), ((0.5, 1.0, 2.0),))
+    theirs = reference.grid_anchors([[4, 6]], [[torch.tensor(8), torch.tensor(8)]])[0].reshape(24, 2 * 3, 4)
+    # The reference lists ratios outside sizes, rounds sides to whole pixels and centres anchors on the cells' corners.
     theirs = theirs.reshape(24, 3, 2, 4).transpose(1, 2).reshape(-1, 4) + 4
     assert (ours - theirs).abs().max() <= 0.5
 
@@ -54,12 +54,12 @@ def test_decoding_undoes_encoding(seed, weights):
 
 def test_the_box_coder_is_torchvisions():
     wanted, references, weights = boxes(50, 1), boxes(50, 2), (10.0, 10.0, 5.0, 5.0)
-    peer = PeerBoxCoder(weights)
+    reference = ReferenceBoxCoder(weights)
     offsets = BoxCoder(weights).encode(wanted, references)
-    assert torch.allclose(offsets, peer.encode_single(wanted, references), atol=1e-5)
+    assert torch.allclose(offsets, reference.encode_single(wanted, references), atol=1e-5)
     wild = torch.randn(50, 4, generator=torch.Generator().manual_seed(0)) * 20
     ours = BoxCoder(weights).decode(wild, references)
-    assert torch.allclose(ours, peer.decode_single(wild, references), rtol=1e-4, atol=1e-3)
+    assert torch.allclose(ours, reference.decode_single(wild, references), rtol=1e-4, atol=1e-3)
 
 
 def test_boxes_are_clipped_to_height_and_width():

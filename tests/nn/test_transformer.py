@@ -9,41 +9,41 @@ from torch.utils.flop_counter import FlopCounterMode
 from roibench.nn.transformer import Attention, EncoderLayer, feed_forward, sine_embedding
 
 
-def copy_attention(ours: Attention, peer: nn.MultiheadAttention) -> None:
+def copy_attention(ours: Attention, reference: nn.MultiheadAttention) -> None:
     """Random weights, the same in both."""
     projections = (ours.query, ours.key, ours.value)
     for layer in (*projections, ours.output):
         nn.init.normal_(layer.weight, std=0.3)
         nn.init.normal_(layer.bias)
     with torch.no_grad():
-        peer.in_proj_weight.copy_(torch.cat([layer.weight for layer in projections]))
-        peer.in_proj_bias.copy_(torch.cat([layer.bias for layer in projections]))
-    peer.out_proj.load_state_dict(ours.output.state_dict())
+        reference.in_proj_weight.copy_(torch.cat([layer.weight for layer in projections]))
+        reference.in_proj_bias.copy_(torch.cat([layer.bias for layer in projections]))
+    reference.out_proj.load_state_dict(ours.output.state_dict())
 
 
-def copy_norm(ours: nn.LayerNorm, peer: nn.LayerNorm) -> None:
+def copy_norm(ours: nn.LayerNorm, reference: nn.LayerNorm) -> None:
     nn.init.normal_(ours.weight, 1, 0.1)
     nn.init.normal_(ours.bias)
-    peer.load_state_dict(ours.state_dict())
+    reference.load_state_dict(ours.state_dict())
 
 
 def test_attention_is_torchs():
     torch.manual_seed(0)
-    ours, peer = Attention(24, 4), nn.MultiheadAttention(24, 4, batch_first=True)
-    copy_attention(ours, peer)
+    ours, reference = Attention(24, 4), nn.MultiheadAttention(24, 4, batch_first=True)
+    copy_attention(ours, reference)
     query, key, value = torch.randn(2, 5, 24), torch.randn(2, 7, 24), torch.randn(2, 7, 24)
     bias = torch.randn(2, 4, 5, 7)
-    assert torch.allclose(ours(query, key, value), peer(query, key, value)[0], atol=1e-5)
-    theirs = peer(query, key, value, attn_mask=bias.flatten(0, 1))[0]
+    assert torch.allclose(ours(query, key, value), reference(query, key, value)[0], atol=1e-5)
+    theirs = reference(query, key, value, attn_mask=bias.flatten(0, 1))[0]
     assert torch.allclose(ours(query, key, value, bias), theirs, atol=1e-5)
 
 
 def test_attention_weights_are_torchs():
     torch.manual_seed(0)
-    ours, peer = Attention(24, 4), nn.MultiheadAttention(24, 4, batch_first=True)
-    copy_attention(ours, peer)
+    ours, reference = Attention(24, 4), nn.MultiheadAttention(24, 4, batch_first=True)
+    copy_attention(ours, reference)
     query, key = torch.randn(2, 5, 24), torch.randn(2, 7, 24)
-    theirs = peer(query, key, key, average_attn_weights=False)[1]
+    theirs = reference(query, key, key, average_attn_weights=False)[1]
     assert torch.allclose(ours.weights(query, key), theirs, atol=1e-6)
 
 
@@ -70,15 +70,15 @@ def test_a_hidden_key_changes_nothing():
 def test_the_encoder_layer_is_torchs():
     torch.manual_seed(0)
     ours = EncoderLayer(16, 4, 32)
-    peer = nn.TransformerEncoderLayer(16, 4, 32, dropout=0.0, batch_first=True, norm_first=True).eval()
-    copy_attention(ours.attention, peer.self_attn)
-    copy_norm(ours.attention_norm, peer.norm1)
-    copy_norm(ours.feed_forward_norm, peer.norm2)
-    peer.linear1.load_state_dict(ours.feed_forward[0].state_dict())
-    peer.linear2.load_state_dict(ours.feed_forward[2].state_dict())
+    reference = nn.TransformerEncoderLayer(16, 4, 32, dropout=0.0, batch_first=True, norm_first=True).eval()
+    copy_attention(ours.attention, reference.self_attn)
+    copy_norm(ours.attention_norm, reference.norm1)
+    copy_norm(ours.feed_forward_norm, reference.norm2)
+    reference.linear1.load_state_dict(ours.feed_forward[0].state_dict())
+    reference.linear2.load_state_dict(ours.feed_forward[2].state_dict())
     x = torch.randn(2, 6, 16)
-    assert torch.allclose(ours(x, torch.zeros_like(x)), peer(x), atol=1e-5)
-    assert torch.allclose(ours(x), peer(x), atol=1e-5)
+    assert torch.allclose(ours(x, torch.zeros_like(x)), reference(x), atol=1e-5)
+    assert torch.allclose(ours(x), reference(x), atol=1e-5)
 
 
 def test_positions_reach_queries_and_keys_but_not_values():

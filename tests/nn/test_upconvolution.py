@@ -53,8 +53,8 @@ def test_it_learns_between_channels_too():
 def test_an_up_convolution_is_torchs_layer_on_our_operator(arguments, called):
     torch.manual_seed(0)
     layer = UpConvolution(4, 6, **arguments)
-    peer = torch.nn.ConvTranspose2d(4, 6, **arguments)
-    peer.load_state_dict(layer.state_dict())
+    reference = torch.nn.ConvTranspose2d(4, 6, **arguments)
+    reference.load_state_dict(layer.state_dict())
     x = torch.randn(2, 4, 5, 7)
-    assert torch.allclose(layer(x), peer(x), atol=1e-5)
+    assert torch.allclose(layer(x), reference(x), atol=1e-5)
     assert called == [(2, 4, 5, 7)]

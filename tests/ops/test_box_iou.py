@@ -56,14 +56,14 @@ def test_each_kind_is_its_formula(kind, dtype, ops):
 
 @every_kind
 def test_agrees_with_torchvision(kind, ops):
-    peer = {
+    reference = {
         "iou": torchvision.ops.box_iou,
         "giou": torchvision.ops.generalized_box_iou,
         "diou": torchvision.ops.distance_box_iou,
         "ciou": torchvision.ops.complete_box_iou,
     }[kind]
     a, b = random_boxes(40, 2), random_boxes(30, 3)
-    torch.testing.assert_close(ops.box_iou(a, b, kind), peer(a, b), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(ops.box_iou(a, b, kind), reference(a, b), rtol=1e-6, atol=1e-6)
 
 
 @every_kind

@@ -58,19 +58,22 @@ def test_the_gaussians_are_gaussians():
 def test_the_decoder_layer_is_torchs():
     torch.manual_seed(0)
     ours = DecoderLayer(16, 4, 32)
-    peer = nn.TransformerDecoderLayer(16, 4, 32, dropout=0.0, batch_first=True, norm_first=True).eval()
+    reference = nn.TransformerDecoderLayer(16, 4, 32, dropout=0.0, batch_first=True, norm_first=True).eval()
     with torch.no_grad():
-        for mine, theirs in ((ours.self_attention, peer.self_attn), (ours.cross_attention, peer.multihead_attn)):
+        for mine, theirs in (
+            (ours.self_attention, reference.self_attn),
+            (ours.cross_attention, reference.multihead_attn),
+        ):
             projections = (mine.query, mine.key, mine.value)
             theirs.in_proj_weight.copy_(torch.cat([layer.weight for layer in projections]))
             theirs.in_proj_bias.copy_(torch.cat([layer.bias for layer in projections]))
             theirs.out_proj.load_state_dict(mine.output.state_dict())
     for mine, theirs in (
-        (ours.self_norm, peer.norm1),
-        (ours.cross_norm, peer.norm2),
-        (ours.feed_forward_norm, peer.norm3),
-        (ours.feed_forward[0], peer.linear1),
-        (ours.feed_forward[2], peer.linear2),
+        (ours.self_norm, reference.norm1),
+        (ours.cross_norm, reference.norm2),
+        (ours.feed_forward_norm, reference.norm3),
+        (ours.feed_forward[0], reference.linear1),
+        (ours.feed_forward[2], reference.linear2),
     ):
         nn.init.normal_(mine.weight, 0.5, 0.2)
         theirs.load_state_dict(mine.state_dict())
@@ -78,7 +81,7 @@ def test_the_decoder_layer_is_torchs():
     x, tokens = torch.randn(2, 5, 16), torch.randn(2, 7, 16)
     memory = Memory(tokens, torch.zeros_like(tokens), torch.rand(2, 7, 4), torch.zeros(2, 7, dtype=torch.bool))
     mine = ours(x, torch.zeros_like(x), 1000 * centre_boxes(2, 5), memory, groups=1)
-    assert torch.allclose(mine, peer(x, tokens), atol=1e-4)
+    assert torch.allclose(mine, reference(x, tokens), atol=1e-4)
 
 
 def test_groups_do_not_see_each_other():

@@ -39,18 +39,18 @@ def test_without_objects_nothing_is_moved():
 
 def test_the_rpns_head_is_torchvisions():
     ours = untrained().rpn
-    peer = RPNHead(64, ours.objectness.out_channels)
+    reference = RPNHead(64, ours.objectness.out_channels)
     for mine, theirs in (
-        (ours.conv, peer.conv[0][0]),
-        (ours.objectness, peer.cls_logits),
-        (ours.offsets, peer.bbox_pred),
+        (ours.conv, reference.conv[0][0]),
+        (ours.objectness, reference.cls_logits),
+        (ours.offsets, reference.bbox_pred),
     ):
         torch.nn.init.normal_(mine.weight, std=0.1)
         torch.nn.init.normal_(mine.bias)
         theirs.load_state_dict(mine.state_dict())
     pyramid = [torch.randn(2, 64, 6, 5), torch.randn(2, 64, 3, 3)]
     logits, offsets = ours(pyramid)
-    their_logits, their_offsets = peer(pyramid)
+    their_logits, their_offsets = reference(pyramid)
     for level in range(2):
         anchors = ours.objectness.out_channels
         assert torch.allclose(logits[level], their_logits[level].permute(0, 2, 3, 1).flatten(1), atol=1e-5)
@@ -70,10 +70,14 @@ def test_proposals_are_torchvisions():
 
     counts = {"training": config.proposals, "testing": config.proposals}
     before = {"training": config.rpn_before_nms, "testing": config.rpn_before_nms}
-    peer = RegionProposalNetwork(None, None, 0.7, 0.3, 256, 0.5, before, counts, config.rpn_nms_iou).eval()
-    peer.min_size = 1.0
-    decoded = peer.box_coder.decode(torch.cat(offsets, 1).flatten(0, 1), [torch.cat(anchors)] * 2).reshape(2, -1, 4)
-    theirs, _ = peer.filter_proposals(decoded, torch.cat(logits, 1), batch.sizes, [len(level) for level in anchors])
+    reference = RegionProposalNetwork(None, None, 0.7, 0.3, 256, 0.5, before, counts, config.rpn_nms_iou).eval()
+    reference.min_size = 1.0
+    decoded = reference.box_coder.decode(torch.cat(offsets, 1).flatten(0, 1), [torch.cat(anchors)] * 2).reshape(
+        2, -1, 4
+    )
+    theirs, _ = reference.filter_proposals(
+        decoded, torch.cat(logits, 1), batch.sizes, [len(level) for level in anchors]
+    )
     for mine, their in zip(proposals, theirs, strict=True):
         assert len(mine) == len(their) == config.proposals
         assert torch.allclose(mine, their, atol=1e-3)
@@ -88,10 +92,10 @@ def test_detections_are_torchvisions():
     logits, offsets = torch.randn(80, 4) * 2, torch.randn(80, 3, 4)
     predictions = model._detect(logits, offsets, proposals, batch)
 
-    peer = RoIHeads(None, None, None, 0.5, 0.5, 128, 0.25, (10.0, 10.0, 5.0, 5.0), 0.3, config.nms_iou, 100)
-    background = torch.zeros(80, 1, 4)  # the peer gives it a box too
+    reference = RoIHeads(None, None, None, 0.5, 0.5, 128, 0.25, (10.0, 10.0, 5.0, 5.0), 0.3, config.nms_iou, 100)
+    background = torch.zeros(80, 1, 4)  # the reference gives it a box too
     moves = torch.cat([background, offsets], dim=1).flatten(1)
-    boxes, scores, labels = peer.postprocess_detections(logits, moves, proposals, batch.sizes)
+    boxes, scores, labels = reference.postprocess_detections(logits, moves, proposals, batch.sizes)
     for index, prediction in enumerate(predictions):
         assert len(prediction.boxes) > 5
         assert torch.allclose(prediction.boxes, boxes[index], atol=1e-3)

@@ -2,9 +2,9 @@
 
 import torch
 from torch import nn
-from torchvision.models.detection.anchor_utils import AnchorGenerator as PeerAnchors
+from torchvision.models.detection.anchor_utils import AnchorGenerator as ReferenceAnchors
 from torchvision.models.detection.backbone_utils import _resnet_fpn_extractor
-from torchvision.models.detection.retinanet import RetinaNet as PeerRetinaNet
+from torchvision.models.detection.retinanet import RetinaNet as ReferenceRetinaNet
 from torchvision.models.detection.retinanet import RetinaNetHead
 from torchvision.models.resnet import resnet18
 from torchvision.ops import box_iou
@@ -31,12 +31,12 @@ def untrained(name="retinanet", **overrides):
     return build_model(installed().models[name], INFO, overrides).eval()
 
 
-def peer_model(threshold):
+def reference_model(threshold):
     backbone = _resnet_fpn_extractor(resnet18(), 0)
-    return PeerRetinaNet(
+    return ReferenceRetinaNet(
         backbone,
         3,
-        anchor_generator=PeerAnchors(((8,),) * 4, ((1.0,),) * 4),
+        anchor_generator=ReferenceAnchors(((8,),) * 4, ((1.0,),) * 4),
         score_thresh=threshold,
         nms_thresh=0.5,
         detections_per_img=100,
@@ -47,10 +47,10 @@ def peer_model(threshold):
 def test_the_heads_are_torchvisions():
     model = untrained(depth=4)
     classes, anchors = 3, model.anchors.per_cell
-    peer = RetinaNetHead(64, anchors, classes, norm_layer=nn.BatchNorm2d).eval()
+    reference = RetinaNetHead(64, anchors, classes, norm_layer=nn.BatchNorm2d).eval()
     for ours, theirs, output in (
-        (model.class_subnet, peer.classification_head, peer.classification_head.cls_logits),
-        (model.box_subnet, peer.regression_head, peer.regression_head.bbox_reg),
+        (model.class_subnet, reference.classification_head, reference.classification_head.cls_logits),
+        (model.box_subnet, reference.regression_head, reference.regression_head.bbox_reg),
     ):
         for index in range(4):
             conv, norm = theirs.conv[index][0], theirs.conv[index][1]
@@ -63,7 +63,7 @@ def test_the_heads_are_torchvisions():
         nn.init.normal_(ours.output.weight, std=0.1)
         output.load_state_dict(ours.output.state_dict())
     pyramid = [torch.randn(2, 64, size, size + 2) for size in (8, 4, 2)]
-    outputs = peer(pyramid)
+    outputs = reference(pyramid)
     assert torch.allclose(torch.cat(model.class_subnet(pyramid), 1), outputs["cls_logits"], atol=1e-4)
     assert torch.allclose(torch.cat(model.box_subnet(pyramid), 1), outputs["bbox_regression"], atol=1e-4)
 
@@ -73,16 +73,16 @@ def test_anchors_are_torchvisions_but_for_its_rounding_and_its_half_cell():
         anchor_base=4.0, anchor_octaves=(0.0, 1 / 3, 2 / 3), aspect_ratios=(0.5, 1.0, 2.0), strides=(8, 16, 32)
     )
     sizes = tuple(tuple(4 * stride * 2 ** (i / 3) for i in range(3)) for stride in (8, 16, 32))
-    peer = PeerAnchors(sizes, ((0.5, 1.0, 2.0),) * 3)
+    reference = ReferenceAnchors(sizes, ((0.5, 1.0, 2.0),) * 3)
     grid = [(8, 10), (4, 5), (2, 3)]
     strides = [[torch.tensor(stride)] * 2 for stride in (8, 16, 32)]
     for stride, ours, theirs in zip(
         (8, 16, 32),
         model.anchors([torch.zeros(1, 1, *size) for size in grid]),
-        peer.grid_anchors(grid, strides),
+        reference.grid_anchors(grid, strides),
         strict=True,
     ):
-        # The peer lists ratios outside sizes, rounds sides to whole pixels and centres anchors on the cells' corners.
+        # The reference lists ratios outside sizes, rounds sides to whole pixels and centres anchors on cells' corners.
         theirs = theirs.reshape(-1, 3, 3, 4).transpose(1, 2).reshape(-1, 4) + stride / 2
         assert (ours - theirs).abs().max() <= 0.5
 
@@ -95,7 +95,7 @@ def test_detections_are_torchvisions():
     offsets = [torch.randn(2, len(level), 4) * 0.5 for level in anchors]
     ours = model._detect(anchors, logits, offsets, batch)
     outputs = {"cls_logits": logits, "bbox_regression": offsets}
-    theirs = peer_model(0.3).postprocess_detections(outputs, [anchors, anchors], batch.sizes)
+    theirs = reference_model(0.3).postprocess_detections(outputs, [anchors, anchors], batch.sizes)
     for mine, their in zip(ours, theirs, strict=True):
         assert len(mine.boxes) > 20
         assert torch.allclose(mine.boxes, their["boxes"], atol=1e-3)
@@ -115,11 +115,11 @@ def test_the_class_loss_is_torchvisions():
     batch = model.batch([image])
     pyramid = model.pyramid(model.backbone(batch.pixels))
     anchors = torch.cat(model.anchors(pyramid))
-    peer = peer_model(0.05)
-    matched = peer.proposal_matcher(box_iou(truth.boxes, anchors))
+    reference = reference_model(0.05)
+    matched = reference.proposal_matcher(box_iou(truth.boxes, anchors))
     outputs = {"cls_logits": torch.cat(model.class_subnet(pyramid), 1)}
     target = {"boxes": truth.boxes, "labels": truth.labels}
-    theirs = peer.head.classification_head.compute_loss([target], outputs, [matched])
+    theirs = reference.head.classification_head.compute_loss([target], outputs, [matched])
     assert torch.allclose(ours, theirs, rtol=1e-4)
 
 

@@ -22,36 +22,36 @@ def untrained(**overrides):
     return build_model(installed().models["vit"], INFO, overrides).eval()
 
 
-def peer_of(layer: EncoderLayer) -> EncoderBlock:
+def reference_of(layer: EncoderLayer) -> EncoderBlock:
     """torchvision's block with the layer's weights, which are drawn anew, all of them."""
     dim, hidden = layer.attention.query.in_features, layer.feed_forward[0].out_features
     for parameter in layer.parameters():
         nn.init.normal_(parameter, std=0.3)
-    peer = EncoderBlock(layer.attention.heads, dim, hidden, 0.0, 0.0, norm_layer=nn.LayerNorm).eval()
+    reference = EncoderBlock(layer.attention.heads, dim, hidden, 0.0, 0.0, norm_layer=nn.LayerNorm).eval()
     projections = (layer.attention.query, layer.attention.key, layer.attention.value)
     with torch.no_grad():
-        peer.self_attention.in_proj_weight.copy_(torch.cat([one.weight for one in projections]))
-        peer.self_attention.in_proj_bias.copy_(torch.cat([one.bias for one in projections]))
+        reference.self_attention.in_proj_weight.copy_(torch.cat([one.weight for one in projections]))
+        reference.self_attention.in_proj_bias.copy_(torch.cat([one.bias for one in projections]))
     for mine, theirs in (
-        (layer.attention_norm, peer.ln_1),
-        (layer.attention.output, peer.self_attention.out_proj),
-        (layer.feed_forward_norm, peer.ln_2),
-        (layer.feed_forward[0], peer.mlp[0]),
-        (layer.feed_forward[2], peer.mlp[3]),
+        (layer.attention_norm, reference.ln_1),
+        (layer.attention.output, reference.self_attention.out_proj),
+        (layer.feed_forward_norm, reference.ln_2),
+        (layer.feed_forward[0], reference.mlp[0]),
+        (layer.feed_forward[2], reference.mlp[3]),
     ):
         theirs.load_state_dict(mine.state_dict())
-    return peer
+    return reference
 
 
 @torch.no_grad()
 def test_the_encoder_is_torchvisions():
     model = untrained()
-    peers = nn.Sequential(*map(peer_of, model.encoder))
+    references = nn.Sequential(*map(reference_of, model.encoder))
     nn.init.normal_(model.norm.weight)
     nn.init.normal_(model.norm.bias)
     batch = model.batch(ClassifierContract.noise((128, 128), (128, 128)))
     tokens = model.tokens(batch.pixels)
-    assert torch.allclose(model.encode(tokens, model.hiding(batch)), model.norm(peers(tokens)), atol=1e-3)
+    assert torch.allclose(model.encode(tokens, model.hiding(batch)), model.norm(references(tokens)), atol=1e-3)
 
 
 @torch.no_grad()

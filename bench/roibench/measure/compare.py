@@ -15,7 +15,7 @@ from roibench.tasks import RULES, Estimate, Task
 
 
 @dataclass(frozen=True)
-class Contender:
+class Entry:
     """A cell's primary value, and how far it lies from the best one's; None for the best itself. warnings: what is
     doubtful about its predictions.
     """
@@ -34,7 +34,7 @@ class Comparison:
     task: Task
     primary: str
     images: int
-    contenders: tuple[Contender, ...]
+    entries: tuple[Entry, ...]
 
 
 def compare_runs(runs: Sequence[Path], registry: Registry) -> list[Comparison]:
@@ -70,9 +70,9 @@ def _compare(task: Task, cells: Sequence[tuple[Record, Path]], registry: Registr
         scored.append((record, scores.values[RULES[task].primary], scores.warnings))
     scored.sort(key=lambda one: -one[1].value)
     best = scored[0][1]
-    contenders = tuple(
-        Contender(record, value, None if value is best else difference(value, best), warnings)
+    entries = tuple(
+        Entry(record, value, None if value is best else difference(value, best), warnings)
         for record, value, warnings in scored
     )
     label = Source.parse(first.cell.dataset).label
-    return Comparison(label, task, RULES[task].primary, first.images, contenders)
+    return Comparison(label, task, RULES[task].primary, first.images, entries)

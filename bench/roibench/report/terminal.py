@@ -85,19 +85,19 @@ def render_comparisons(comparisons: Sequence[Comparison]) -> RenderableType:
     for comparison in comparisons:
         title = f"{comparison.task.replace('_', ' ')} on {comparison.dataset}, {comparison.images:,} images"
         grid = _grid(title)
-        names = (one.record.cell.model for one in comparison.contenders)
+        names = (one.record.cell.model for one in comparison.entries)
         grid.add_column("model", overflow="fold", min_width=_longest(names))
         grid.add_column("weights", overflow="fold")
         grid.add_column(f"{comparison.primary} % [95 % CI]", justify="right", overflow="fold")
         grid.add_column("behind the best [95 % CI]", justify="right", overflow="fold")
-        for one in comparison.contenders:
+        for one in comparison.entries:
             weights = (one.record.cell.weights_hash or "-")[:8]
             name = f"{one.record.cell.model} {DOUBTFUL}" if one.warnings else one.record.cell.model
             grid.add_row(name, weights, percent_interval(one.value), percent_interval(one.behind))
         parts.append(grid)
         parts += [
             Text(f"{DOUBTFUL} {one.record.cell.model}: {warning}", style="yellow")
-            for one in comparison.contenders
+            for one in comparison.entries
             for warning in one.warnings
         ]
     parts.append(Text("Differences are paired: the same resamples of images for both sides.", style="dim"))

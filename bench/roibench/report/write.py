@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from roibench.files import write_atomically
-from roibench.measure.duel import Duel
 from roibench.measure.journal import read_lines
+from roibench.measure.paired import PairedBenchmark
 from roibench.measure.record import Provenance, Record
 from roibench.report import csv, markdown, operators
 from roibench.report.curve import training_curve
@@ -48,9 +48,9 @@ def write_training_curve(log: Path, title: str) -> Path:
     return write_atomically(log.with_suffix(".png"), _picture(figure, "png"))
 
 
-def write_operators(duels: Sequence[Duel], machine: Provenance, folder: Path) -> Path:
+def write_operators(benchmarks: Sequence[PairedBenchmark], machine: Provenance, folder: Path) -> Path:
     """Write the operators' table, ops.md; returns the path."""
-    return write_atomically(folder / "ops.md", operators.markdown(duels, machine).encode())
+    return write_atomically(folder / "ops.md", operators.markdown(benchmarks, machine).encode())
 
 
 def _named(found: Sequence[Table]) -> dict[str, Table]:

@@ -12,14 +12,14 @@ from itertools import cycle
 import torch
 from torch import nn
 from torch.library import Library
-from torchvision.models import detection as peers
+from torch.utils._python_dispatch import TorchDispatchMode
+from torchvision.models import detection as torchvision_models
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import mobilenet_backbone
 
 from roibench import ops
-from roibench.measure.duel import Contest
-from roibench.ops.accelerate import KERNELS
-from roibench.suites.operators import Case, noise
+from roibench.measure.paired import Case
+from roibench.suites.operators import OperatorBenchmark, noise
 
 FREE = "operators that cost nothing"
 BATCH, SHORT_SIDE = 4, 400  # of the training step; pixels that images are resized to
@@ -37,39 +37,49 @@ def _in_place(kernels: Mapping[str, Callable]) -> Iterator[None]:
         library._destroy()
 
 
-def accelerated(run: Callable[[], object]) -> Contest:
+class _Recorder(TorchDispatchMode):
+    """Keeps what torchvision's operators return, by their names and in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tape: dict[str, list[object]] = {}
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        result = function(*arguments, **(keywords or {}))
+        namespace, _, name = function._schema.name.partition("::")
+        if namespace == "torchvision":
+            self.tape.setdefault(name, []).append(result)
+        return result
+
+
+def accelerated(run: Callable[[], object]) -> Case:
     """run with the operators, without them, and with operators that cost nothing; it must do the same every time."""
-    tape: dict[str, list] = {name: [] for name in KERNELS}
-
-    def record(name: str, kernel: Callable, *arguments: object) -> object:
-        tape[name].append(kernel(*arguments))
-        return tape[name][-1]
-
-    recorded = {name: partial(record, name, kernel) for name, (_, kernel) in KERNELS.items()}
-    endless = {name: cycle(results) for name, results in tape.items()}
-    played = {name: lambda *_, name=name: next(endless[name]) for name in KERNELS}
-    free = recorded
+    free: dict[str, Callable] = {}
 
     def with_ours() -> None:
         with ops.accelerate_torchvision():
             run()
 
     def with_none() -> None:
+        if free:
+            with _in_place(free):
+                run()
+            return
         # The first call, which warms up, records: another number of threads may give other boxes.
-        nonlocal free
-        with _in_place(free):
+        with ops.accelerate_torchvision(), _Recorder() as recorder:
             run()
-        free = played
+        for name, results in recorder.tape.items():
+            free[name] = partial(lambda endless, *_: next(endless), cycle(results))
 
-    return Contest(with_ours, run, with_none)
+    return Case(with_ours, run, with_none)
 
 
-def _training_step() -> Contest:
+def _training_step() -> Case:
     """Forward and backward of Faster R-CNN with MobileNetV2-FPN; all its layers learn."""
     torch.manual_seed(0)
     backbone = mobilenet_backbone(backbone_name="mobilenet_v2", weights=None, fpn=True, trainable_layers=6)
     anchors = AnchorGenerator(((32, 64, 128, 256, 512),) * 3, ((0.5, 1.0, 2.0),) * 3)
-    model = peers.FasterRCNN(backbone, 91, min_size=SHORT_SIDE, rpn_anchor_generator=anchors).train()
+    model = torchvision_models.FasterRCNN(backbone, 91, min_size=SHORT_SIDE, rpn_anchor_generator=anchors).train()
     images = list(noise(BATCH, 3, SHORT_SIDE, SHORT_SIDE * 4 // 3).sigmoid())
     corners = torch.rand(BATCH, 8, 2) * 250
     boxes = torch.cat([corners, corners + 20 + torch.rand(BATCH, 8, 2) * 120], dim=2)
@@ -83,7 +93,7 @@ def _training_step() -> Contest:
     return accelerated(step)
 
 
-def _inference(build: Callable[..., nn.Module]) -> Contest:
+def _inference(build: Callable[..., nn.Module]) -> Case:
     torch.manual_seed(0)
     model = build(weights=None, weights_backbone=None).eval()
     image = noise(3, 480, 640).sigmoid()
@@ -95,8 +105,8 @@ def _inference(build: Callable[..., nn.Module]) -> Contest:
     return accelerated(detect)
 
 
-CASES: tuple[Case, ...] = (
-    Case(
+BENCHMARKS: tuple[OperatorBenchmark, ...] = (
+    OperatorBenchmark(
         "torchvision's Faster R-CNN, training step",
         "MobileNetV2-FPN, 400 px, batch 4",
         _training_step,
@@ -104,7 +114,7 @@ CASES: tuple[Case, ...] = (
         FREE,
     ),
     *(
-        Case(
+        OperatorBenchmark(
             f"torchvision's {build.__name__}",
             "480 x 640",
             partial(_inference, build),
@@ -112,10 +122,10 @@ CASES: tuple[Case, ...] = (
             FREE,
         )
         for build in (
-            peers.fasterrcnn_mobilenet_v3_large_fpn,
-            peers.fasterrcnn_resnet50_fpn,
-            peers.maskrcnn_resnet50_fpn,
-            peers.ssd300_vgg16,
+            torchvision_models.fasterrcnn_mobilenet_v3_large_fpn,
+            torchvision_models.fasterrcnn_resnet50_fpn,
+            torchvision_models.maskrcnn_resnet50_fpn,
+            torchvision_models.ssd300_vgg16,
         )
     ),
 )

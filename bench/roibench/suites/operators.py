@@ -1,8 +1,8 @@
-"""Which operators are timed, on what, and against whom.
+"""Which operators are timed, on what, and against which baseline.
 
-A floor is the least that the machine must do to give such a result: fill a fresh output, read and write each tensor
-once, multiply matrices with as many operations. It is measured beside the operator, by torch's own fill, copy and
-matrix product.
+A lower bound is the least that the machine must do to give such a result: fill a fresh output, read and write each
+tensor once, multiply matrices with as many operations. It is measured beside the operator, by torch's own fill, copy
+and matrix product.
 
 Tensors are made on torch's default device, with the same values on each.
 """
@@ -13,25 +13,25 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-import torchvision.ops as peer
+import torchvision.ops as baseline
 from torch import Tensor
 
 from roibench import ops
-from roibench.measure.duel import Contest
+from roibench.measure.paired import Case
 
 SIZE = 800.0  # pixels of the image that boxes lie in
 FILL, COPY, MATMUL = "filling a fresh output", "copying input and output", "sgemm of as many operations"
 
 
 @dataclass(frozen=True)
-class Case:
-    """prepare: makes the tensors, and the calls on them. peer, floor: what those of the contest are."""
+class OperatorBenchmark:
+    """prepare: makes the tensors, and the calls on them. baseline, lower_bound: what those of the case are."""
 
     operator: str
     input: str
-    prepare: Callable[[], Contest]
-    peer: str | None = "torchvision"
-    floor: str | None = None
+    prepare: Callable[[], Case]
+    baseline: str | None = "torchvision"
+    lower_bound: str | None = None
 
 
 def boxes(count: int) -> Tensor:
@@ -75,37 +75,37 @@ def matmul(operations: float, dtype: torch.dtype = torch.float32) -> Callable[[]
     return lambda: a @ b
 
 
-def _box_iou() -> Contest:
+def _box_iou() -> Case:
     many, few = boxes(10_000), boxes(1_000)
-    return Contest(lambda: ops.box_iou(many, few), lambda: peer.box_iou(many, few), fill(10_000, 1_000))
+    return Case(lambda: ops.box_iou(many, few), lambda: baseline.box_iou(many, few), fill(10_000, 1_000))
 
 
-def _ciou() -> Contest:
+def _ciou() -> Case:
     some = boxes(2_000)
-    return Contest(
-        lambda: ops.box_iou(some, some, "ciou"), lambda: peer.complete_box_iou(some, some), fill(2_000, 2_000)
+    return Case(
+        lambda: ops.box_iou(some, some, "ciou"), lambda: baseline.complete_box_iou(some, some), fill(2_000, 2_000)
     )
 
 
-def _nms(count: int, with_peer: bool = True) -> Contest:
+def _nms(count: int, with_baseline: bool = True) -> Case:
     box, score = boxes(count), scores(count)
-    return Contest(
+    return Case(
         lambda: ops.nms(box, score, 0.5),
-        (lambda: peer.nms(box, score, 0.5)) if with_peer else None,
+        (lambda: baseline.nms(box, score, 0.5)) if with_baseline else None,
     )
 
 
-def _batched_nms() -> Contest:
+def _batched_nms() -> Case:
     box, score = boxes(20_000), scores(20_000)
     classes = _placed(torch.randint(0, 80, (20_000,), generator=torch.Generator().manual_seed(2), device="cpu"))
-    return Contest(
-        lambda: ops.batched_nms(box, score, classes, 0.5), lambda: peer.batched_nms(box, score, classes, 0.5)
+    return Case(
+        lambda: ops.batched_nms(box, score, classes, 0.5), lambda: baseline.batched_nms(box, score, classes, 0.5)
     )
 
 
-def _soft_nms() -> Contest:
+def _soft_nms() -> Case:
     box, score = boxes(2_000), scores(2_000)
-    return Contest(lambda: ops.soft_nms(box, score))
+    return Case(lambda: ops.soft_nms(box, score))
 
 
 Pool = Callable[[Tensor, Tensor], Tensor]
@@ -118,15 +118,15 @@ def _pooling(
     channels: int = 256,
     dtype: torch.dtype = torch.float32,
     layout: torch.memory_format = torch.contiguous_format,
-) -> Contest:
-    """The floor copies the feature map and the pooled one: forward and backward read the one and write the other."""
+) -> Case:
+    """The lower bound copies the feature map and the pooled one: both directions read the one and write the other."""
     feature, where = noise(2, channels, 50, 68).to(dtype).contiguous(memory_format=layout), rois()
-    floor = copy(feature, ours(feature, where))
+    lower_bound = copy(feature, ours(feature, where))
     if not backward:
-        return Contest(lambda: ours(feature, where), theirs and (lambda: theirs(feature, where)), floor)
+        return Case(lambda: ours(feature, where), theirs and (lambda: theirs(feature, where)), lower_bound)
     feature.requires_grad_()
-    return Contest(
-        _gradient(ours(feature, where), feature), theirs and _gradient(theirs(feature, where), feature), floor
+    return Case(
+        _gradient(ours(feature, where), feature), theirs and _gradient(theirs(feature, where), feature), lower_bound
     )
 
 
@@ -152,23 +152,23 @@ def _pyramid_of_rois(feature: Tensor, where: Tensor) -> Tensor:
 
 
 def _pyramid_by_roi_pools(feature: Tensor, where: Tensor) -> Tensor:
-    return torch.cat([peer.roi_pool(feature, where, level, 1 / 16).flatten(1) for level in (4, 2, 1)], dim=1)
+    return torch.cat([baseline.roi_pool(feature, where, level, 1 / 16).flatten(1) for level in (4, 2, 1)], dim=1)
 
 
-def _pyramid() -> Contest:
+def _pyramid() -> Case:
     feature = noise(8, 256, 13, 13)
 
     def adaptive() -> Tensor:
         return torch.cat([F.adaptive_max_pool2d(feature, level).flatten(1) for level in (4, 2, 1)], dim=1)
 
-    return Contest(lambda: ops.spatial_pyramid_pool(feature), adaptive, copy(feature))
+    return Case(lambda: ops.spatial_pyramid_pool(feature), adaptive, copy(feature))
 
 
-def _focal_loss(backward: bool, dtype: torch.dtype = torch.float32, with_peer: bool = True) -> Contest:
-    """The floor reads logits and targets and writes as much as the loss, and the gradient where there is one."""
+def _focal_loss(backward: bool, dtype: torch.dtype = torch.float32, with_baseline: bool = True) -> Case:
+    """The lower bound reads logits and targets and writes as much as the loss, and the gradient where there is one."""
     logits = noise(100_000, 80).to(dtype)
     targets = (noise(100_000, 80) > 2).to(dtype)
-    floor = copy(logits, targets) if backward else copy(logits)
+    lower_bound = copy(logits, targets) if backward else copy(logits)
 
     def call(library) -> Callable[[], object]:
         if not backward:
@@ -176,28 +176,28 @@ def _focal_loss(backward: bool, dtype: torch.dtype = torch.float32, with_peer: b
         learned = logits.clone().requires_grad_()
         return lambda: torch.autograd.grad(library.sigmoid_focal_loss(learned, targets, reduction="sum"), learned)
 
-    return Contest(call(ops), call(peer) if with_peer else None, floor)
+    return Case(call(ops), call(baseline) if with_baseline else None, lower_bound)
 
 
 def _deconvolution(
     input: tuple[int, ...], out: int, kernel: int, stride: int, padding: int, dtype: torch.dtype, channels_last: bool
-) -> Contest:
+) -> Case:
     layout = torch.channels_last if channels_last else torch.contiguous_format
     x = noise(*input).to(dtype).contiguous(memory_format=layout)
     weight = noise(input[1], out, kernel, kernel).to(dtype).contiguous(memory_format=layout)
     operations = 2 * x.numel() * out * kernel * kernel
-    return Contest(
+    return Case(
         lambda: ops.conv_transpose2d(x, weight, None, stride, padding),
         lambda: F.conv_transpose2d(x, weight, None, stride, padding),
         matmul(operations, dtype),
     )
 
 
-def _overhead(backward: bool) -> Contest:
+def _overhead(backward: bool) -> Case:
     feature, one = noise(1, 1, 4, 4), torch.tensor([[0.0, 0.0, 0.0, 2.0, 2.0]])
     if backward:
         feature.requires_grad_()
-    return Contest(lambda: ops.roi_align(feature, one, 1), lambda: peer.roi_align(feature, one, 1))
+    return Case(lambda: ops.roi_align(feature, one, 1), lambda: baseline.roi_align(feature, one, 1))
 
 
 _MAP = "(2,256,50,68), 512 RoIs, 7x7"
@@ -209,55 +209,65 @@ _DECONVOLUTIONS = {
 }
 
 
-def _pooling_cases(name: str, pool: Callable, input: str, channels: int, with_peer: bool) -> list[Case]:
-    """float32 against the peer; the other dtypes and memory formats for themselves."""
-    ours, theirs = partial(pool, ops), partial(pool, peer) if with_peer else None
+def _pooling_benchmarks(
+    name: str, pool: Callable, input: str, channels: int, with_baseline: bool
+) -> list[OperatorBenchmark]:
+    """float32 against the baseline; the other dtypes and memory formats for themselves."""
+    ours, theirs = partial(pool, ops), partial(pool, baseline) if with_baseline else None
     kinds = {dtype: {"dtype": value} for dtype, value in _HALVES.items()} | {
         "channels-last": {"layout": torch.channels_last}
     }
-    cases = []
+    benchmarks = []
     for backward in (False, True):
         direction = f"{name} {'backward' if backward else 'forward'}"
-        cases.append(Case(direction, input, partial(_pooling, ours, theirs, backward, channels), floor=COPY))
+        benchmarks.append(
+            OperatorBenchmark(direction, input, partial(_pooling, ours, theirs, backward, channels), lower_bound=COPY)
+        )
         for kind, options in kinds.items():
             prepare = partial(_pooling, ours, None, backward, channels, **options)
-            cases.append(Case(direction, f"{input}, {kind}", prepare, None, COPY))
-    return cases
+            benchmarks.append(OperatorBenchmark(direction, f"{input}, {kind}", prepare, None, COPY))
+    return benchmarks
 
 
-CASES: tuple[Case, ...] = (
-    Case("box_iou", "10,000 x 1,000", _box_iou, floor=FILL),
-    Case("box_iou ciou", "2,000 x 2,000", _ciou, floor=FILL),
-    Case("nms", "5,000, IoU 0.5", partial(_nms, 5_000)),
-    Case("nms", "20,000, IoU 0.5", partial(_nms, 20_000)),
-    Case("nms", "200,000, IoU 0.5", partial(_nms, 200_000, with_peer=False), None),
-    Case("batched_nms", "20,000, 80 classes, IoU 0.5", _batched_nms),
-    Case("soft_nms", "2,000, linear", _soft_nms, None),
-    *_pooling_cases("roi_align", _align, f"{_MAP}, ratio 2", 256, with_peer=True),
-    *_pooling_cases("roi_pool", _max, _MAP, 256, with_peer=True),
-    *_pooling_cases("ps_roi_pool", _position_sensitive, "(2,490,50,68), 512 RoIs, 7x7", 490, with_peer=True),
-    Case("spatial_pyramid_pool", "(8,256,13,13), levels 4, 2, 1", _pyramid, "torch: three adaptive_max_pool2d", COPY),
-    Case(
+BENCHMARKS: tuple[OperatorBenchmark, ...] = (
+    OperatorBenchmark("box_iou", "10,000 x 1,000", _box_iou, lower_bound=FILL),
+    OperatorBenchmark("box_iou ciou", "2,000 x 2,000", _ciou, lower_bound=FILL),
+    OperatorBenchmark("nms", "5,000, IoU 0.5", partial(_nms, 5_000)),
+    OperatorBenchmark("nms", "20,000, IoU 0.5", partial(_nms, 20_000)),
+    OperatorBenchmark("nms", "200,000, IoU 0.5", partial(_nms, 200_000, with_baseline=False), None),
+    OperatorBenchmark("batched_nms", "20,000, 80 classes, IoU 0.5", _batched_nms),
+    OperatorBenchmark("soft_nms", "2,000, linear", _soft_nms, None),
+    *_pooling_benchmarks("roi_align", _align, f"{_MAP}, ratio 2", 256, with_baseline=True),
+    *_pooling_benchmarks("roi_pool", _max, _MAP, 256, with_baseline=True),
+    *_pooling_benchmarks("ps_roi_pool", _position_sensitive, "(2,490,50,68), 512 RoIs, 7x7", 490, with_baseline=True),
+    OperatorBenchmark(
+        "spatial_pyramid_pool", "(8,256,13,13), levels 4, 2, 1", _pyramid, "torch: three adaptive_max_pool2d", COPY
+    ),
+    OperatorBenchmark(
         "roi_spatial_pyramid_pool",
         "(2,256,50,68), 512 RoIs, levels 4, 2, 1",
         partial(_pooling, _pyramid_of_rois, _pyramid_by_roi_pools, False),
         "torchvision: three roi_pool",
         COPY,
     ),
-    Case("sigmoid_focal_loss forward", "100,000 x 80", partial(_focal_loss, False), floor=COPY),
-    Case("sigmoid_focal_loss forward + backward", "100,000 x 80", partial(_focal_loss, True), floor=COPY),
+    OperatorBenchmark("sigmoid_focal_loss forward", "100,000 x 80", partial(_focal_loss, False), lower_bound=COPY),
+    OperatorBenchmark(
+        "sigmoid_focal_loss forward + backward", "100,000 x 80", partial(_focal_loss, True), lower_bound=COPY
+    ),
     *(
-        Case(
+        OperatorBenchmark(
             "sigmoid_focal_loss forward + backward",
             f"100,000 x 80, {name}",
-            partial(_focal_loss, True, dtype, with_peer=False),
+            partial(_focal_loss, True, dtype, with_baseline=False),
             None,
             COPY,
         )
         for name, dtype in _HALVES.items()
     ),
     *(
-        Case("conv_transpose2d", f"{name}{kind}", partial(_deconvolution, *shape, dtype, last), "torch", MATMUL)
+        OperatorBenchmark(
+            "conv_transpose2d", f"{name}{kind}", partial(_deconvolution, *shape, dtype, last), "torch", MATMUL
+        )
         for name, shape in _DECONVOLUTIONS.items()
         for kind, dtype, last in (
             ("", torch.float32, False),
@@ -265,6 +275,6 @@ CASES: tuple[Case, ...] = (
             (", bfloat16", torch.bfloat16, False),
         )
     ),
-    Case("call overhead", "roi_align of 1 RoI", partial(_overhead, False)),
-    Case("call overhead", "roi_align of 1 RoI, with gradient", partial(_overhead, True)),
+    OperatorBenchmark("call overhead", "roi_align of 1 RoI", partial(_overhead, False)),
+    OperatorBenchmark("call overhead", "roi_align of 1 RoI, with gradient", partial(_overhead, True)),
 )

@@ -15,10 +15,10 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from roibench.assemble import build_model
 from roibench.datasets.scenes import Scenes
-from roibench.measure.duel import Contest
+from roibench.measure.paired import Case
 from roibench.nn.images import MEAN, STD
 from roibench.registry import installed
-from roibench.suites.operators import Case
+from roibench.suites.operators import OperatorBenchmark
 from roibench.weights import load_weights, shipped_weights
 
 SIZE, SHORT_SIDE = 640, 400  # pixels of the image as given, and as resized
@@ -53,10 +53,10 @@ class Stages:
         weights, most = (10.0, 10.0, 5.0, 5.0), config.max_detections
         self.heads = RoIHeads(None, None, None, 0, 0, 0, 0, weights, config.score_threshold, config.nms_iou, most)
 
-    def preprocess(self) -> Contest:
-        return Contest(lambda: self.model._batch([self.input]), lambda: self.transform([self.input.image / 255]))
+    def preprocess(self) -> Case:
+        return Case(lambda: self.model._batch([self.input]), lambda: self.transform([self.input.image / 255]))
 
-    def proposals(self) -> Contest:
+    def proposals(self) -> Case:
         model = self.model
         hidden = [torch.relu(model.rpn.conv(one)) for one in self.pyramid]
         logits, offsets = ([layer(one) for one in hidden] for layer in (model.rpn.objectness, model.rpn.offsets))
@@ -66,39 +66,39 @@ class Stages:
             anchors = model.anchors(self.pyramid)
             return model._propose(anchors, self.logits, self.offsets, self.batch, model.config.proposals)
 
-        def peer() -> list[Tensor]:
+        def baseline() -> list[Tensor]:
             scores, moves = concat_box_prediction_layers(logits, offsets)
             boxes = self.rpn.box_coder.decode(moves, self.anchors(images, self.pyramid)).view(1, -1, 4)
             return self.rpn.filter_proposals(boxes, scores, self.batch.sizes, [one[0].numel() for one in logits])[0]
 
-        return Contest(ours, peer)
+        return Case(ours, baseline)
 
-    def pooling(self) -> Contest:
-        return Contest(
+    def pooling(self) -> Case:
+        return Case(
             lambda: self.model.roi_align(self.pyramid, self.rois),
             lambda: self.roi_align(self.maps, self.rois, self.batch.sizes),
         )
 
-    def postprocess(self) -> Contest:
-        background = torch.zeros(len(self.class_logits), 1, 4)  # the peer gives it a box too
+    def postprocess(self) -> Case:
+        background = torch.zeros(len(self.class_logits), 1, 4)  # the baseline gives it a box too
         moves = torch.cat([background, self.box_offsets], dim=1).flatten(1)
 
-        def peer() -> list[dict[str, Tensor]]:
+        def baseline() -> list[dict[str, Tensor]]:
             found = self.heads.postprocess_detections(self.class_logits, moves, self.rois, self.batch.sizes)
             results = [dict(zip(("boxes", "scores", "labels"), one, strict=True)) for one in zip(*found, strict=True)]
             return self.transform.postprocess(results, self.batch.sizes, self.batch.originals)
 
-        return Contest(lambda: self.model._detect(self.class_logits, self.box_offsets, self.rois, self.batch), peer)
+        return Case(lambda: self.model._detect(self.class_logits, self.box_offsets, self.rois, self.batch), baseline)
 
 
-def _contest(name: str) -> Contest:
+def _case(name: str) -> Case:
     with torch.inference_mode():
-        contest = getattr(Stages(), name)()
-    return Contest(*(torch.inference_mode()(call) for call in (contest.ours, contest.peer)))
+        case = getattr(Stages(), name)()
+    return Case(*(torch.inference_mode()(call) for call in (case.ours, case.baseline)))
 
 
-CASES: tuple[Case, ...] = tuple(
-    Case(f"faster_rcnn, {title}", f"{SIZE} px, resized to {SHORT_SIDE}", partial(_contest, name))
+BENCHMARKS: tuple[OperatorBenchmark, ...] = tuple(
+    OperatorBenchmark(f"faster_rcnn, {title}", f"{SIZE} px, resized to {SHORT_SIDE}", partial(_case, name))
     for title, name in (
         ("preprocess", "preprocess"),
         ("proposals", "proposals"),

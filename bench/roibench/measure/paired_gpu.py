@@ -1,4 +1,4 @@
-"""A duel on a GPU: timed by its own clock, on tensors that its cache has forgotten."""
+"""A paired benchmark on a GPU: timed by its own clock, on tensors that its cache has forgotten."""
 
 from collections.abc import Callable
 from itertools import cycle
@@ -7,23 +7,23 @@ from time import perf_counter
 
 import torch
 
-from roibench.measure.duel import BUDGET_S, WARMUP_ROUNDS, Contest
+from roibench.measure.paired import BUDGET_S, WARMUP_ROUNDS, Case
 
 ROUNDS = 10  # that the host sends ahead, so that the GPU waits for no launch
-MOST_COPIES = 64  # of a contest; one that takes more of them is of tensors so small that launching takes longer
+MOST_COPIES = 64  # of a case; one that takes more of them is of tensors so small that launching takes longer
 
 
-def fight_on_gpu(prepare: Callable[[], Contest], device: str) -> dict[str, tuple[float, ...]]:
-    """Seconds per round of each contestant, in turns, from one CUDA event to the next.
+def run_interleaved_on_gpu(prepare: Callable[[], Case], device: str) -> dict[str, tuple[float, ...]]:
+    """Seconds per round of each entry, in turns, from one CUDA event to the next.
 
     Every call gets tensors of its own, by turns from as many copies as fill the L2 cache twice: it finds nothing there
     that an earlier call left. Calls that wait for the GPU to know the size of their result, as NMS does, are timed with
     the wait.
     """
     with torch.device(device), torch.cuda.device(device):
-        contests = _copies(prepare)
-        sides = [side for side in ("ours", "peer", "floor") if getattr(contests[0], side) is not None]
-        turns = cycle(contests)
+        cases = _copies(prepare)
+        sides = [side for side in ("ours", "baseline", "lower_bound") if getattr(cases[0], side) is not None]
+        turns = cycle(cases)
         for _ in range(WARMUP_ROUNDS):
             for side in sides:
                 getattr(next(turns), side)()
@@ -37,7 +37,7 @@ def fight_on_gpu(prepare: Callable[[], Contest], device: str) -> dict[str, tuple
     return {side: tuple(times) for side, times in seconds.items()}
 
 
-def _copies(prepare: Callable[[], Contest]) -> list[Contest]:
+def _copies(prepare: Callable[[], Case]) -> list[Case]:
     before = torch.cuda.memory_allocated()
     first = prepare()
     size = max(1, torch.cuda.memory_allocated() - before)

@@ -1,4 +1,4 @@
-"""An operator against its peer and against the machine: the same tensors, taking turns, in one process."""
+"""An operator against its baseline and against the machine: the same tensors, taking turns, in one process."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,29 +7,29 @@ from time import perf_counter
 
 import torch
 
-BUDGET_S = 0.6  # for all rounds of a duel, unless that is fewer than
+BUDGET_S = 0.6  # for all rounds of a paired benchmark, unless that is fewer than
 LEAST_ROUNDS = 3
 WARMUP_ROUNDS = 1
 
 
 @dataclass(frozen=True)
-class Contest:
-    """What takes turns: calls without arguments. floor: the least that the machine must do for such a result."""
+class Case:
+    """What takes turns: calls without arguments. lower_bound: the least that the machine must do for such a result."""
 
     ours: Callable[[], object]
-    peer: Callable[[], object] | None = None
-    floor: Callable[[], object] | None = None
+    baseline: Callable[[], object] | None = None
+    lower_bound: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True)
-class Duel:
-    """What came of it. threads: None for a GPU. seconds: per contestant (ours, peer, floor), a time per round."""
+class PairedBenchmark:
+    """What came of it. threads: None for a GPU. seconds: per entry (ours, baseline, lower_bound), a time per round."""
 
     operator: str
     input: str
     threads: int | None
-    peer: str | None
-    floor: str | None
+    baseline: str | None
+    lower_bound: str | None
     seconds: Mapping[str, tuple[float, ...]]
 
     def milliseconds(self, side: str) -> float | None:
@@ -38,13 +38,13 @@ class Duel:
 
     @property
     def ratio(self) -> float | None:
-        """How many times faster than the peer: the median of the rounds' ratios, which share the machine's mood."""
-        return self._against("peer")
+        """How many times faster than the baseline: the median of the rounds' ratios, which share the machine's mood."""
+        return self._against("baseline")
 
     @property
     def share(self) -> float | None:
-        """Of the machine's limit: 1 is as fast as the floor."""
-        return self._against("floor")
+        """Of the machine's limit: 1 is as fast as the lower bound."""
+        return self._against("lower_bound")
 
     def _against(self, side: str) -> float | None:
         if side not in self.seconds:
@@ -52,9 +52,9 @@ class Duel:
         return median(other / own for own, other in zip(self.seconds["ours"], self.seconds[side], strict=True))
 
 
-def fight(contest: Contest, threads: int) -> dict[str, tuple[float, ...]]:
-    """Seconds per round of each contestant, in turns, with so many threads of torch's."""
-    calls = {"ours": contest.ours, "peer": contest.peer, "floor": contest.floor}
+def run_interleaved(case: Case, threads: int) -> dict[str, tuple[float, ...]]:
+    """Seconds per round of each entry, in turns, with so many threads of torch's."""
+    calls = {"ours": case.ours, "baseline": case.baseline, "lower_bound": case.lower_bound}
     calls = {side: call for side, call in calls.items() if call is not None}
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
