@@ -38,7 +38,7 @@ RUN = [
     (("--dataset", "coco:no-such-file"), "no-such-file"),
     (("--dataset", "folders:file"), "file holds no folders"),
     (("--dataset", "scenes@test"), "scenes has the splits train and val"),
-    (("--dataset", "photos"), "is scored on boxes, labels; data set 'photos' has image_label"),
+    (("--dataset", "photos"), "is scored on boxes, labels; dataset 'photos' has image_label"),
     (("--device", "tpu"), "--device 'tpu': want cpu, cuda or cuda:N"),
     (("--device", "meta"), "--device 'meta': want cpu, cuda or cuda:N"),
     (("--device", "cuda:99"), "usable GPU; `roibench doctor` says"),
@@ -54,7 +54,7 @@ RUN = [
     (("--on-bad-data", "ignore"), "--on-bad-data 'ignore': want one of fail, skip, clip"),
     (("--out", "file"), "can't write file"),
     (("--out", "/proc/nowhere"), "can't write /proc/nowhere"),
-    (("--model", "faster_rcnn"), "no weights for data set 'squares'"),
+    (("--model", "faster_rcnn"), "no weights for dataset 'squares'"),
     (("--weights", str(SHIPPED)), "is of model 'faster_rcnn', not of works: want --model faster_rcnn"),
     (("--model", "faster_rcnn,works", "--weights", str(SHIPPED)), "not of works: want --model faster_rcnn"),
     (("--model", "faster_rcnn", "--weights", str(SHIPPED)), "trained for classes"),
@@ -91,7 +91,7 @@ PREDICT = [
     (("faster_rcnn", "photo.png", "folder/photo.png"), "2 images would be drawn to out/photo.png"),
     (("faster_rcnn", "photo.png", "--device", "tpu"), "--device 'tpu': want cpu"),
     (("faster_rcnn", "photo.png", "--dataset", "scene"), "did you mean 'scenes'"),
-    (("faster_rcnn", "photo.png", "--dataset", "squares"), "no weights for data set 'squares'"),
+    (("faster_rcnn", "photo.png", "--dataset", "squares"), "no weights for dataset 'squares'"),
 ]
 
 EXPORT = [

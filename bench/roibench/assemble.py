@@ -1,4 +1,4 @@
-"""From a registered name to a model that can predict: build it for a data set, load its weights, place it."""
+"""From a registered name to a model that can predict: build it for a dataset, load its weights, place it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from roibench.weights import load_weights, shipped_weights
 
 
 class NoWeightsError(LookupError):
-    """A model that must be trained has no weights for a data set; the message says how to get them."""
+    """A model that must be trained has no weights for a dataset; the message says how to get them."""
 
 
 def usable_device(name: str) -> torch.device:
@@ -38,7 +38,7 @@ def build_model(spec: ModelSpec, info: DatasetInfo, overrides: Mapping[str, Any]
 
 
 def find_weights(spec: ModelSpec, dataset: str, weights: Path | None, registry: Registry) -> Path | None:
-    """The file to load: the given one, else what the plugin ships for this data set (its bare name), else None for a
+    """The file to load: the given one, else what the plugin ships for this dataset (its bare name), else None for a
     model that learns nothing. Raises NoWeightsError, saying how to get some, for a model that does. A model that
     explains another one has that one's weights.
     """
@@ -46,11 +46,11 @@ def find_weights(spec: ModelSpec, dataset: str, weights: Path | None, registry: 
         return find_weights(registry.models[spec.explains], dataset, weights, registry)
     name = Source.parse(dataset).name
     if name not in registry.datasets:
-        raise UnknownNameError(unknown("data set", name, registry.datasets))
+        raise UnknownNameError(unknown("dataset", name, registry.datasets))
     path = weights or shipped_weights(spec, name, registry)
     if path is None and spec.recipe is not None:
         raise NoWeightsError(
-            f"model {spec.name!r} has no weights for data set {dataset!r}; "
+            f"model {spec.name!r} has no weights for dataset {dataset!r}; "
             f"train some with `roibench train {spec.name} --dataset {dataset}` and pass them by --weights FILE"
         )
     if path is not None and not path.is_file():

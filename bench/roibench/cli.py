@@ -41,7 +41,7 @@ def options(context: typer.Context, debug: Annotated[bool, typer.Option("--debug
 
 @app.command("list")
 def list_() -> None:
-    """List the registered models, data sets and metrics, and the plugins that failed."""
+    """List the registered models, datasets and metrics, and the plugins that failed."""
     from rich.text import Text
 
     from roibench.console import console, named
@@ -57,7 +57,7 @@ def list_() -> None:
     printer = console()
     for table in (
         named(("model", "family", "tasks", "weights for", "paper"), models, title="Models"),
-        named(("data set", "description", "targets"), datasets, title="Data sets"),
+        named(("dataset", "description", "targets"), datasets, title="Datasets"),
         named(("metric", "task"), metrics, title="Metrics"),
     ):
         printer.print(table, crop=False)
@@ -216,7 +216,7 @@ def predict(
     model: Annotated[str, typer.Argument(help="a registered model")],
     images: Annotated[list[Path], typer.Argument(help="image files")],
     out: Annotated[Path, typer.Option(help="folder for the drawings and predictions.jsonl")],
-    dataset: Annotated[str, typer.Option(help="the data set whose shipped weights are used")] = "scenes",
+    dataset: Annotated[str, typer.Option(help="the dataset whose shipped weights are used")] = "scenes",
     weights: WeightsOption = None,
     score_threshold: Annotated[float, typer.Option(help="what is drawn")] = 0.5,
     device: DeviceOption = "cpu",
@@ -236,7 +236,7 @@ def export(
     images: Annotated[int | None, typer.Option(help="only so many (default: all)")] = None,
     on_bad_data: BadDataOption = "fail",
 ) -> None:
-    """Write a data set that has boxes in a format that other tools read."""
+    """Write a dataset that has boxes in a format that other tools read."""
     from rich.progress import Progress
 
     from roibench.console import console

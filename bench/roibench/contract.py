@@ -322,7 +322,7 @@ class AttributionContract(ModelContract):
 
 @dataclasses.dataclass(frozen=True)
 class _Noise:
-    """A data set of a few inputs that share a target."""
+    """A dataset of a few inputs that share a target."""
 
     info: DatasetInfo
     inputs: list[Input]

@@ -17,7 +17,7 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
 
 @hookspec
 def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
-    """Call register(DatasetSpec) once for every data set, or kind of data set, that this plugin can open."""
+    """Call register(DatasetSpec) once for every dataset, or kind of dataset, that this plugin can open."""
 
 
 @hookspec

@@ -51,7 +51,7 @@ def predict_files(
     (8-bit: 0 background, class index + 1), and at the end out/predictions.jsonl: also at an early end, with what was
     done by then.
 
-    Classes come from the weights' header; the data set is opened for a model that has none. Raises ValueError where a
+    Classes come from the weights' header; the dataset is opened for a model that has none. Raises ValueError where a
     drawing would replace an image or another drawing.
     """
     registry = installed()

@@ -203,7 +203,7 @@ def _model_problem(spec: ModelSpec) -> str | None:
     if spec.recipe is not None and not isinstance(spec.recipe, Recipe):
         return f"recipe: want a Recipe or None, got {spec.recipe!r}"
     if not all(isinstance(file, str) and file.endswith(".safetensors") for file in spec.weights.values()):
-        return f"weights: want data set name -> file.safetensors, got {dict(spec.weights)!r}"
+        return f"weights: want dataset name -> file.safetensors, got {dict(spec.weights)!r}"
     return (
         _path_problem("build", spec.build)
         or _fields_problem("trained_on", spec.trained_on)

@@ -14,7 +14,7 @@ from torch import Tensor
 class Input:
     """What a model is given. It never holds the answer.
 
-    id: the image's name, unique in its data set.
+    id: the image's name, unique in its dataset.
     image: uint8 [3, H, W], RGB, decoded, on the host; None for tasks without an image (generation).
     query: what the task asks for, if anything: a class to explain, a latent to decode, a unit to show.
     """
@@ -26,7 +26,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Ground truth of one image with N objects. A field is None where the data set doesn't know it.
+    """Ground truth of one image with N objects. A field is None where the dataset doesn't know it.
 
     boxes: float32 [N, 4], of the visible part. labels: int64 [N], index into DatasetInfo.classes.
     crowd: bool [N], a region of uncountable objects (COCO's iscrowd): detections inside it count neither way.
@@ -75,7 +75,7 @@ class Prediction:
 
 
 class Sample(NamedTuple):
-    """One element of a data set."""
+    """One element of a dataset."""
 
     input: Input
     target: Target

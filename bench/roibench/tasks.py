@@ -1,4 +1,4 @@
-"""What can be registered: models, data sets, metrics; and the tasks that tie them together."""
+"""What can be registered: models, datasets, metrics; and the tasks that tie them together."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -80,7 +80,7 @@ RULES: Mapping[Task, TaskRules] = {
         ("boxes", "labels"),
         ("attribution",),
         "pointing",
-        query="the class to explain, an index; None for the one that the model is surest of",
+        query="the class to explain, an index; None for the highest-scoring one",
         ask=main_class,
         shown=("energy", "insertion", "deletion", "MaxBoxAccV2", "randomization"),
         plotted=("faithfulness",),
@@ -92,7 +92,7 @@ RULES: Mapping[Task, TaskRules] = {
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What a model may know of a data set before it sees an image.
+    """What a model may know of a dataset before it sees an image.
 
     name: what it was opened as, e.g. `scenes` or `voc:PATH`. split: which part. classes: names, in label order,
     background not counted. joints: names, in order. vocabulary: words of the captions. image_size: (height, width) in
@@ -111,7 +111,7 @@ class DatasetInfo:
 class Dataset(Protocol):
     """A sequence of samples; `dataset[i]` decodes the i-th image and depends on nothing but i.
 
-    hash: SHA-256 (hex) of everything that the samples depend on: two data sets with one hash hold the same samples.
+    hash: SHA-256 (hex) of everything that the samples depend on: two datasets with one hash hold the same samples.
     unbounded: any i >= 0 is accepted, and the length is that of one epoch (Scenes' train split).
     """
 
@@ -163,10 +163,10 @@ class ModelSpec:
     name: lower_case, unique. family: the plugin folder's name. tasks: what its one timed output is scored under. build:
     "module:function", called as build(info, config) -> Model. config: the keyword settings that make this model this
     model. trained_on: fields of Target that training needs. helped_by: those that it also learns from where the data
-    set has them. warm_start: the registered model whose weights for the data set, if it ships some, training begins
+    set has them. warm_start: the registered model whose weights for the dataset, if it ships some, training begins
     with, as far as names and shapes are the same. explains: the registered model that this one wraps (Grad-CAM does);
     build is then called as build(info, config, explained) with that model, an Explainer comes out, and weights are
-    those of the wrapped model. weights: data set name -> file, relative to the plugin's package, that the recipe
+    those of the wrapped model. weights: dataset name -> file, relative to the plugin's package, that the recipe
     produced.
     """
 
@@ -191,7 +191,7 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """A data set, or a kind of data set that is opened at a path.
+    """A dataset, or a kind of dataset that is opened at a path.
 
     open: "module:function", called as open(None, split) -> Dataset; where takes_path, as open(path, split,
     on_bad_data="fail", "skip" or "clip").

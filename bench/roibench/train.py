@@ -227,10 +227,10 @@ def train_model(
     on_bad_data: str = "fail",
     begin: Callable[[int, int], Progress] | None = None,
 ) -> Path:
-    """Trains a registered model on a data set's train split and writes folder/MODEL-DATASET.safetensors.
+    """Trains a registered model on a dataset's train split and writes folder/MODEL-DATASET.safetensors.
 
     epochs, seed: instead of the recipe's. begin: called with epochs and steps per epoch before the first step; returns
-    who is told of each. Raises ValueError where model, data set and recipe don't go together.
+    who is told of each. Raises ValueError where model, dataset and recipe don't go together.
     """
     registry = installed()
     if name not in registry.models:
@@ -253,7 +253,7 @@ def train_model(
     source = Source.parse(dataset)
     if source.split == registry.datasets[source.name].eval_split:
         train = dataclasses.replace(source, split="train")
-        raise ValueError(f"data set {dataset!r}: models are scored on this split; train on another, such as {train}")
+        raise ValueError(f"dataset {dataset!r}: models are scored on this split; train on another, such as {train}")
     if threads is not None:
         torch.set_num_threads(threads)
     torch.manual_seed(recipe.seed)
@@ -286,7 +286,7 @@ def train_model(
 
 
 class _Augmented:
-    """A data set whose samples are augmented, each from a generator of its own: the same in any order and worker."""
+    """A dataset whose samples are augmented, each from a generator of its own: the same in any order and worker."""
 
     def __init__(self, data: Dataset, names: tuple[str, ...], seed: int) -> None:
         self.data, self.names, self.seed = data, names, seed

@@ -80,7 +80,7 @@ def load_weights(path: Path, model: Model, spec: ModelSpec, classes: tuple[str, 
         raise WeightsError(f"weights {path}: of model {header.model!r}, want {spec.learner!r}")
     if header.classes != classes:
         raise WeightsError(
-            f"weights {path}: trained for classes {list(header.classes)}, the data set has {list(classes)}"
+            f"weights {path}: trained for classes {list(header.classes)}, the dataset has {list(classes)}"
         )
     with safe_open(path, framework="pt") as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
@@ -110,7 +110,7 @@ def load_shared(path: Path, model: Model) -> None:
 
 
 def shipped_weights(spec: ModelSpec, dataset: str, registry: Registry) -> Path | None:
-    """The file that the model's plugin ships for a data set (by its bare name), or None."""
+    """The file that the model's plugin ships for a dataset (by its bare name), or None."""
     file = spec.weights.get(dataset)
     if file is None:
         return None

@@ -1,4 +1,4 @@
-// How the glue hands a kernel's range to torch's threads.
+// How the bindings hand a kernel's range to torch's threads.
 #pragma once
 
 #include <ATen/Parallel.h>

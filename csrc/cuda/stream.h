@@ -1,4 +1,4 @@
-// What the glue of every CUDA operator needs: the stream that torch works on, launches checked, tensors that kernels
+// What the bindings of every CUDA operator needs: the stream that torch works on, launches checked, tensors that kernels
 // can read 16 bytes at a time.
 #pragma once
 

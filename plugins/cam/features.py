@@ -54,10 +54,10 @@ def asked_classes(inputs: Sequence[Input], scores: Tensor) -> Tensor:
 
     scores: [B, classes]. Raises ValueError, naming the input, for what is no class.
     """
-    surest = scores.argmax(1).tolist()
+    highest = scores.argmax(1).tolist()
     count = scores.shape[1]
     classes = []
-    for one, otherwise in zip(inputs, surest, strict=True):
+    for one, otherwise in zip(inputs, highest, strict=True):
         try:
             label = otherwise if one.query is None else operator.index(one.query)
         except TypeError:

@@ -1,8 +1,8 @@
 """Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391): maps weighted by how the score of a class depends on them.
 
 It asks nothing of what comes after the maps but that it can be differentiated, and so explains any task's head: the
-logit of a classifier, the surest detection of a detector, the pixels that a segmenter names alike. Where a pyramid's
-levels have maps of their own, an explanation is the sum over them.
+logit of a classifier, the highest-scoring detection of a detector, the pixels that a segmenter names alike. Where a
+pyramid's levels have maps of their own, an explanation is the sum over them.
 """
 
 from collections.abc import Mapping, Sequence

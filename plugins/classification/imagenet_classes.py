@@ -1,4 +1,4 @@
-"""Which of ImageNet's 1,000 classes a data set's class stands for."""
+"""Which of ImageNet's 1,000 classes a dataset's class stands for."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,6 +1,6 @@
 """MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381) as torchvision trained it on ImageNet: nothing is learned here.
 
-A data set's class is as likely as ImageNet's classes for it are together; one that ImageNet lacks has no chance.
+A dataset's class is as likely as ImageNet's classes for it are together; one that ImageNet lacks has no chance.
 """
 
 from collections.abc import Mapping, Sequence
@@ -64,7 +64,7 @@ class ImageNetMobileNet(nn.Module):
         return self.network.classifier((features * inside).sum((2, 3)) / inside.sum((2, 3))).float()
 
     def grouped(self, logits: Tensor) -> Tensor:
-        """ImageNet's [B, 1000] -> the data set's [B, classes]: of several, the logarithm of their sum."""
+        """ImageNet's [B, 1000] -> the dataset's [B, classes]: of several, the logarithm of their sum."""
         nothing = logits.new_full((len(logits),), -torch.inf)
         columns = [logits[:, list(group)].logsumexp(1) if group else nothing for group in self.members]
         return torch.stack(columns, 1)
@@ -74,5 +74,5 @@ def build(info: DatasetInfo, config: Mapping[str, Any]) -> ImageNetMobileNet:
     """Raises ValueError where ImageNet knows none of the classes, FileNotFoundError where its weights aren't there."""
     members = imagenet_members(info.classes)
     if not any(members):
-        raise ValueError(f"ImageNet has none of the classes of data set {info.name!r}: {', '.join(info.classes)}")
+        raise ValueError(f"ImageNet has none of the classes of dataset {info.name!r}: {', '.join(info.classes)}")
     return ImageNetMobileNet(members, **config)

@@ -7,7 +7,7 @@ class's share of a cell, by FCN's way up to the pixels. Both are weighted by att
 ones, which a plain mean could not tell apart. Images are resized to one size; the aspect is kept, and the padding gets
 no attention.
 
-The class of an image is all that it needs to learn from; where the data set has more, it also learns what each pixel
+The class of an image is all that it needs to learn from; where the dataset has more, it also learns what each pixel
 shows.
 """
 

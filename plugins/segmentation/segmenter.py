@@ -103,7 +103,7 @@ def check_classes(info: DatasetInfo) -> int:
     """How many classes there are. Raises ValueError where a map of bytes can't hold them beside background and void."""
     count = len(info.classes)
     if count >= VOID:
-        raise ValueError(f"data set {info.name!r} has {count} classes; a semantic map holds {VOID - 1}")
+        raise ValueError(f"dataset {info.name!r} has {count} classes; a semantic map holds {VOID - 1}")
     return count
 
 

@@ -148,7 +148,7 @@ class RetinaNet(TrainableModel):
         return self.class_subnet.last
 
     def class_scores(self, batch: ImageBatch) -> Tensor:
-        """Logits [B, classes] of each class's surest anchor: the detection that suppression would keep first."""
+        """Logits [B, classes] of each class's highest-scoring anchor: the detection that suppression keeps first."""
         logits = torch.cat(self.class_subnet(self.pyramid(self.backbone(batch.pixels))), 1)
         return logits.max(1).values
 

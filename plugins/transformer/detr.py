@@ -254,7 +254,7 @@ class DETR(TrainableModel):
         return self.proposals(memory.tokens, memory.cells * memory.cells.new_tensor((1, 1, 2, 2)))
 
     def _best(self, memory: Memory, logits: Tensor, boxes: Tensor) -> Tensor:
-        """The boxes that the decoder starts from, [B, Q, 4]: of the tokens that are surest, where they have a class."""
+        """The boxes that the decoder starts from, [B, Q, 4]: of the highest-scoring tokens, where they have a class."""
         sure = logits.amax(-1).masked_fill(memory.hidden, -math.inf)
         best = sure.topk(min(self.config.queries, sure.shape[1])).indices
         return boxes.detach().take_along_dim(best[..., None], 1)

@@ -6,7 +6,7 @@ for which positions are learned; the aspect is kept, and tokens in the padding a
 The paper trains on 14 million images or more. What makes a small one learn from few, from scratch:
 - the tokens are the cells of a small residual network's last map (the paper's hybrid, section 3.1; Xiao et al. 2021,
   arXiv 2106.14881, on what convolutions do for a ViT's first layers);
-- where the data set knows them, every token learns to name what it shows (Jiang et al. 2021, arXiv 2104.10858), and
+- where the dataset knows them, every token learns to name what it shows (Jiang et al. 2021, arXiv 2104.10858), and
   objects that are cut out are classified, too: small images, for which the positions are interpolated.
 """
 

@@ -1,4 +1,4 @@
-"""Exported data sets, read back by pycocotools and by the coco: adapter: the same truth and the same scores."""
+"""Exported datasets, read back by pycocotools and by the coco: adapter: the same truth and the same scores."""
 
 import contextlib
 import io

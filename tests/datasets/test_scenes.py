@@ -1,4 +1,4 @@
-"""Scenes: the bytes, the promises of its targets, and what the data set is made of."""
+"""Scenes: the bytes, the promises of its targets, and what the dataset is made of."""
 
 import hashlib
 import os

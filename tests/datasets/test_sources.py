@@ -1,4 +1,4 @@
-"""What a person types for a data set."""
+"""What a person types for a dataset."""
 
 from dataclasses import dataclass, field
 
@@ -121,7 +121,7 @@ class Opened:
 
 
 def opened(path, split, **options):
-    """Stands for a data set's open function."""
+    """Stands for a dataset's open function."""
     return Opened((path, split, options))
 
 
@@ -160,11 +160,11 @@ def test_open_dataset_fails_on_bad_data_unless_told_otherwise(registry):
 
 
 def test_open_dataset_refuses_what_nobody_registered_and_paths_in_the_wrong_place(registry):
-    with pytest.raises(UnknownNameError, match="no data set matches 'folders'; did you mean 'folder'"):
+    with pytest.raises(UnknownNameError, match="no dataset matches 'folders'; did you mean 'folder'"):
         open_dataset("folders:x", registry)
-    with pytest.raises(ValueError, match="data set 'folder': want folder:PATH"):
+    with pytest.raises(ValueError, match="dataset 'folder': want folder:PATH"):
         open_dataset("folder", registry)
-    with pytest.raises(ValueError, match="data set 'shapes:x': want shapes"):
+    with pytest.raises(ValueError, match="dataset 'shapes:x': want shapes"):
         open_dataset("shapes:x", registry)
 
 

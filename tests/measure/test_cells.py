@@ -160,7 +160,7 @@ def test_a_run_of_another_plan_does_not_go_on_with_this_one(tmp_path, third_part
         ({"precisions": ("int8",)}, "want one of float32"),
         ({"batch_sizes": (0,)}, "--batch-size 0"),
         ({"images": 0}, "--images 0"),
-        ({"models": ("faster_rcnn",)}, "no weights for data set 'squares'"),
+        ({"models": ("faster_rcnn",)}, "no weights for dataset 'squares'"),
     ],
 )
 def test_a_wrong_wish_is_one_line_that_says_what_would_be_right(third_party, changes, words):
@@ -180,7 +180,7 @@ def test_what_is_named_and_can_not_run_is_an_error_before_anything_runs(third_pa
 
 
 def test_a_model_that_is_named_must_run_on_every_dataset(third_party):
-    with pytest.raises(PlanError, match="model 'works' is scored on boxes, labels; data set 'photos' has image_label"):
+    with pytest.raises(PlanError, match="model 'works' is scored on boxes, labels; dataset 'photos' has image_label"):
         make_plan(Options(models=("works", "*imagenet*"), datasets=("squares", "photos")), third_party)
 
 
@@ -201,7 +201,7 @@ def test_what_a_wildcard_matches_and_can_not_run_is_listed_with_its_reason(third
 def test_a_model_that_can_not_be_built_is_listed_or_an_error(third_party):
     third_party.models["crooked"] = replace(third_party.models["works"], name="crooked", config={})
     assert any(
-        line == "model 'crooked' can't be built for data set 'squares': KeyError: 'behaviour'"
+        line == "model 'crooked' can't be built for dataset 'squares': KeyError: 'behaviour'"
         for line in make_plan(Options(models=("*",), datasets=("squares",)), third_party).skipped
     )
     with pytest.raises(PlanError, match="KeyError: 'behaviour'"):
@@ -255,7 +255,7 @@ def test_what_was_found_is_shown_everywhere(tmp_path):
         assert "centre_and_size (!)" in text and "works (!)" not in text and doubt in text
         assert "image square-0: scores[0] is nan; want a finite number" in text
         assert "plugin 'broken_import': RuntimeError: this plugin is broken" in text
-        assert "model 'fcn' is scored on semantic_map; data set 'squares' has boxes, labels" in text
+        assert "model 'fcn' is scored on semantic_map; dataset 'squares' has boxes, labels" in text
     assert {line["model"]: line["warnings"][:24] for line in DictReader(io.StringIO(csv))} == {
         "works": "",
         "centre_and_size": doubt[:24],

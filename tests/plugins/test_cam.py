@@ -187,11 +187,11 @@ def test_grad_cam_of_a_linear_head_is_the_positive_part_of_cam():
         assert torch.allclose(positive / positive.max(), linear.relu() / linear.max(), atol=1e-4)
 
 
-def test_without_a_query_the_surest_class_is_explained():
+def test_without_a_query_the_highest_scoring_class_is_explained():
     model = untrained("resnet_classifier")
     [one] = asked(None)
-    surest = int(model.class_scores(model.batch([one])).argmax())
-    same, named = GradCAM(model).predict([one, Input(one.id, one.image, surest)])
+    highest = int(model.class_scores(model.batch([one])).argmax())
+    same, named = GradCAM(model).predict([one, Input(one.id, one.image, highest)])
     assert torch.equal(same.attribution, named.attribution)
 
 
@@ -316,7 +316,7 @@ def test_a_segments_score_is_its_mean_over_the_pixels_named_so():
         assert torch.allclose(score, own[region].mean() if region.any() else own.mean(), atol=1e-4)
 
 
-def test_a_detections_score_is_that_of_the_surest_box():
+def test_a_detections_score_is_that_of_the_highest_scoring_box():
     model = untrained("retinanet")
     inputs = asked(0, size=(64, 64))
     model.config = model.config.__class__(score_threshold=0.0)

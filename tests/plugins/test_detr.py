@@ -151,7 +151,7 @@ def test_padding_is_not_looked_at():
     assert memory.hidden[0].sum() == 48 + 12 and not memory.hidden[1].any()
 
 
-def test_queries_start_from_the_surest_tokens():
+def test_queries_start_from_the_highest_scoring_tokens():
     model = untrained(queries=2)
     cells = torch.tensor([[[0.5, 0.5, 0.1, 0.1], [0.2, 0.5, 0.1, 0.1], [0.9, 0.9, 0.1, 0.2], [0.3, 0.3, 0.1, 0.1]]])
     hidden = torch.tensor([[False, False, False, True]])

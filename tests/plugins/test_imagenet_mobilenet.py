@@ -1,4 +1,4 @@
-"""ImageNet's own network under a data set's names."""
+"""ImageNet's own network under a dataset's names."""
 
 import os
 from pathlib import Path
@@ -64,7 +64,7 @@ def test_a_class_is_as_likely_as_its_members_together():
 
 
 def test_a_data_set_that_imagenet_knows_nothing_of_is_skipped():
-    with pytest.raises(PlanError, match="ImageNet has none of the classes of data set 'scenes': circle"):
+    with pytest.raises(PlanError, match="ImageNet has none of the classes of dataset 'scenes': circle"):
         make_plan(Options(models=["imagenet_mobilenet", "grad_cam_imagenet"]), installed())
 
 

@@ -175,7 +175,7 @@ def test_unet_is_as_deep_as_it_is_told():
 @pytest.mark.parametrize("name", NAMES)
 def test_more_classes_than_a_byte_holds_are_refused(name):
     info = dataclasses.replace(INFO, classes=tuple(map(str, range(255))))
-    with pytest.raises(ValueError, match="data set 'noise' has 255 classes; a semantic map holds 254"):
+    with pytest.raises(ValueError, match="dataset 'noise' has 255 classes; a semantic map holds 254"):
         build_model(installed().models[name], info)
 
 

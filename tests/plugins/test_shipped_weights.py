@@ -20,6 +20,6 @@ def test_shipped_weights_are_small_and_say_where_they_come_from(name):
     assert path.stat().st_size <= 3 * 2**20
     header = read_header(path)
     train = open_dataset("scenes", registry, split="train")
-    assert header.data_hash == train.hash, "the weights were trained on other data than the data set now makes"
+    assert header.data_hash == train.hash, "the weights were trained on other data than the dataset now makes"
     assert header.recipe == json.loads(json.dumps(dataclasses.asdict(spec.recipe))), "trained by another recipe"
     assert header.config == json.loads(json.dumps(dict(spec.config)))

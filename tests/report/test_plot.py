@@ -92,7 +92,7 @@ def test_a_table_by_another_score_is_ranked_and_drawn_by_it(record):
     (table,) = tables([scored("slow", 0.9, -0.2, 50), scored("fast", 0.5, 0.4, 5)])
     ranked = table.by("faithfulness")
     assert [row.model for row in table.rows] == ["slow", "fast"]
-    assert [(row.model, row.on_front) for row in ranked.rows] == [("fast", True), ("slow", False)]
+    assert [(row.model, row.on_pareto_front) for row in ranked.rows] == [("fast", True), ("slow", False)]
     axes = speed_accuracy(ranked).axes[0]
     assert axes.get_ylabel().startswith("faithfulness (%)")
     assert axes.get_ylim()[0] < -30  # what is below zero is in the picture

@@ -9,8 +9,8 @@ def names(table):
     return [row.model for row in table.rows]
 
 
-def front(table):
-    return [row.model for row in table.rows if row.on_front]
+def pareto_front(table):
+    return [row.model for row in table.rows if row.on_pareto_front]
 
 
 def test_rows_stand_by_score_best_first(record):
@@ -27,21 +27,21 @@ def test_a_row_holds_what_the_record_measured(record):
 
 def test_the_front_is_what_nothing_else_beats(record):
     records = [record("fast", 0.2, 5), record("good", 0.6, 50), record("worse", 0.5, 60), record("between", 0.4, 20)]
-    assert front(tables(records)[0]) == ["good", "between", "fast"]
+    assert pareto_front(tables(records)[0]) == ["good", "between", "fast"]
 
 
 def test_equals_share_the_front(record):
-    assert front(tables([record("a", 0.4, 9), record("b", 0.4, 9), record("slower", 0.4, 10)])[0]) == ["a", "b"]
+    assert pareto_front(tables([record("a", 0.4, 9), record("b", 0.4, 9), record("slower", 0.4, 10)])[0]) == ["a", "b"]
 
 
 @given(points=st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=12))
 def test_every_row_is_on_the_front_or_beaten_by_one_that_is(record, points):
     (table,) = tables([record(f"m{i}", ap / 10, p50=p50) for i, (ap, p50) in enumerate(points)])
-    leaders = [(row.score.value, row.p50.value) for row in table.rows if row.on_front]
+    leaders = [(row.score.value, row.p50.value) for row in table.rows if row.on_pareto_front]
     for row in table.rows:
         point = (row.score.value, row.p50.value)
         beaten = any(leader != point and leader[0] >= point[0] and leader[1] <= point[1] for leader in leaders)
-        assert row.on_front != beaten
+        assert row.on_pareto_front != beaten
 
 
 @pytest.mark.parametrize(
@@ -49,13 +49,13 @@ def test_every_row_is_on_the_front_or_beaten_by_one_that_is(record, points):
 )
 def test_cells_of_different_settings_do_not_compete(record, other):
     (table,) = tables([record("best", 0.5, 5), record("other", 0.4, 50, **other)])
-    assert front(table) == ["best", "other"]
+    assert pareto_front(table) == ["best", "other"]
     assert table.own(table.rows[0].setting) != table.own(table.rows[1].setting)
 
 
 def test_cells_of_different_machines_do_not_compete(record):
     elsewhere = record("x").provenance.model_copy(update={"cpu": "another"})
-    assert len(front(tables([record("best", 0.5, 5), record("other", 0.4, 50, provenance=elsewhere)])[0])) == 2
+    assert len(pareto_front(tables([record("best", 0.5, 5), record("other", 0.4, 50, provenance=elsewhere)])[0])) == 2
 
 
 def test_accuracies_of_fewer_images_stand_below(record):
@@ -74,7 +74,7 @@ def test_the_folders_above_a_data_set_are_not_told(record):
 def test_a_score_that_the_data_leave_undefined_ranks_last_and_is_on_no_front(record):
     (table,) = tables([record("undefined", None, 1), record("scored", 0.1, 100)])
     assert names(table) == ["scored", "undefined"]
-    assert front(table) == ["scored"]
+    assert pareto_front(table) == ["scored"]
 
 
 def test_a_failed_cell_is_a_failure_and_nothing_else(record, failed):

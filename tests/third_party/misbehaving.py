@@ -1,4 +1,4 @@
-"""A plugin as a third party would install it: a tiny data set, one model that works, and some that don't."""
+"""A plugin as a third party would install it: a tiny dataset, one model that works, and some that don't."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A data set that worker processes can import."""
+"""A dataset that worker processes can import."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Data sets that come with RoIBench, one file each."""
+"""Datasets that come with RoIBench, one file each."""
 
 from roibench.hookspecs import hookimpl
 from roibench.tasks import DatasetSpec

@@ -29,7 +29,7 @@ class Problem(NamedTuple):
 
 
 class BadDataError(ValueError):
-    """A data set is broken; the message lists every problem, one per line."""
+    """A dataset is broken; the message lists every problem, one per line."""
 
     def __init__(self, problems: tuple[Problem, ...]):
         found = f"{len(problems)} problems" if len(problems) != 1 else "1 problem"
@@ -43,7 +43,7 @@ class BadDataError(ValueError):
 
 @dataclass
 class BadData:
-    """Collects problems while a data set is read; `settle` at the end acts on them."""
+    """Collects problems while a dataset is read; `settle` at the end acts on them."""
 
     action: str
     problems: list[Problem] = field(default_factory=list)

@@ -1,11 +1,11 @@
-"""Writes a data set that has boxes as COCO does (cocodataset.org/#format-data), for whatever reads COCO.
+"""Writes a dataset that has boxes as COCO does (cocodataset.org/#format-data), for whatever reads COCO.
 
     DIR/SPLIT/000000000001.png, ...               the images, lossless
     DIR/annotations/instances_SPLIT.json          boxes, classes, areas; masks as compressed runs (RLE); captions
-    DIR/annotations/person_keypoints_SPLIT.json   the objects that have joints, where the data set knows joints
+    DIR/annotations/person_keypoints_SPLIT.json   the objects that have joints, where the dataset knows joints
     DIR/annotations/captions_SPLIT.json           a caption per image, of its objects' own joined by "; "
 
-An image's name in the data set is its "source"; VOC's difficult objects have "ignore": 1, which pycocotools and coco:
+An image's name in the dataset is its "source"; VOC's difficult objects have "ignore": 1, which pycocotools and coco:
 don't look at. The instances are written last: where their file is, the export is complete.
 """
 
@@ -45,7 +45,7 @@ def export(
     """Writes the first `images` samples (None: all) to a folder; returns the file of instances.
 
     progress: called with images written and images in all. Every file is whole or not there; an export that was
-    interrupted is run again. Raises ValueError for an unknown format or a data set without boxes and labels, and
+    interrupted is run again. Raises ValueError for an unknown format or a dataset without boxes and labels, and
     FileExistsError where the split has been exported already.
     """
     if form not in FORMATS:

@@ -15,7 +15,7 @@ from roibench.tasks import DatasetInfo
 
 
 class ImageFile(Protocol):
-    """An image's name, unique in its data set, and its file; an adapter's own type adds what is known of it."""
+    """An image's name, unique in its dataset, and its file; an adapter's own type adds what is known of it."""
 
     id: str
     image: CheckedImage
@@ -39,7 +39,7 @@ class ImageFiles(ABC, Generic[Picture]):
 
     @abstractmethod
     def facts(self, picture: Picture) -> tuple:
-        """All that id and target depend on beside the classes: what has a repr goes into the data set's hash."""
+        """All that id and target depend on beside the classes: what has a repr goes into the dataset's hash."""
 
     def __len__(self) -> int:
         return len(self.pictures)

@@ -1,4 +1,4 @@
-"""What a person types for a data set: `scenes`, `scenes@train`, `voc:PATH`, `voc:PATH@test`."""
+"""What a person types for a dataset: `scenes`, `scenes@train`, `voc:PATH`, `voc:PATH@test`."""
 
 import re
 from collections.abc import Collection
@@ -13,7 +13,7 @@ from roibench.tasks import Dataset
 
 @dataclass(frozen=True)
 class Source:
-    """A data set's name, its path if it is a kind that takes one, and a split (None: the kind's eval_split)."""
+    """A dataset's name, its path if it is a kind that takes one, and a split (None: the kind's eval_split)."""
 
     name: str
     path: str | None = None
@@ -24,7 +24,7 @@ class Source:
         """Splits NAME[:PATH][@SPLIT]; an @ inside the path is the path's own unless only a word follows."""
         match = re.fullmatch(r"(?P<name>[^:@]+)(?::(?P<path>.+?))?(?:@(?P<split>\w+))?", text)
         if match is None:
-            raise ValueError(f"data set {text!r}: want NAME, NAME:PATH or either with @SPLIT, such as voc:photos@test")
+            raise ValueError(f"dataset {text!r}: want NAME, NAME:PATH or either with @SPLIT, such as voc:photos@test")
         return cls(**match.groupdict())
 
     @property
@@ -64,10 +64,10 @@ def open_dataset(text: str, registry: Registry, split: str | None = None, on_bad
     source = Source.parse(text)
     spec = registry.datasets.get(source.name)
     if spec is None:
-        raise UnknownNameError(unknown("data set", source.name, registry.datasets))
+        raise UnknownNameError(unknown("dataset", source.name, registry.datasets))
     if spec.takes_path != (source.path is not None):
         want = f"{spec.name}:PATH" if spec.takes_path else spec.name
-        raise ValueError(f"data set {text!r}: want {want}")
+        raise ValueError(f"dataset {text!r}: want {want}")
     options = {"on_bad_data": on_bad_data} if spec.takes_path else {}
     data = resolve(spec.open)(source.path, source.split or split or spec.eval_split, **options)
     if not len(data):

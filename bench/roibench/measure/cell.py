@@ -39,7 +39,7 @@ class CellError(RuntimeError):
 
 @dataclass(frozen=True)
 class Inputs(Sequence[Input]):
-    """The first `images` inputs of a data set, decoded when asked for, each with what its tasks ask."""
+    """The first `images` inputs of a dataset, decoded when asked for, each with what its tasks ask."""
 
     data: Dataset
     images: int
@@ -91,10 +91,10 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, tell: Callabl
     if spec.plugins_hash not in (None, plugins_hash(registry)):
         raise CellError("a plugin, or one of its files, has changed since this run was planned: start the run again")
     model_spec = registry.models[spec.model]
-    tell("opening the data set")
+    tell("opening the dataset")
     data = open_dataset(spec.dataset, registry, on_bad_data=spec.on_bad_data)
     if data.hash != spec.dataset_hash:
-        raise CellError(f"data set {spec.dataset!r} has changed: hash {data.hash[:12]}, want {spec.dataset_hash[:12]}")
+        raise CellError(f"dataset {spec.dataset!r} has changed: hash {data.hash[:12]}, want {spec.dataset_hash[:12]}")
     tell("building the model")
     weights = find_weights(model_spec, spec.dataset, Path(spec.weights) if spec.weights else None, registry)
     if weights is not None and (found := file_hash(weights)) != spec.weights_hash:
@@ -173,7 +173,7 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, tell: Callabl
 
 
 def scored_tasks(spec: ModelSpec, data: Dataset) -> list[Task]:
-    """Those of the model's tasks for which the data set has the truth."""
+    """Those of the model's tasks for which the dataset has the truth."""
     return [task for task in spec.tasks if set(RULES[task].target_fields) <= data.info.fields]
 
 
@@ -188,7 +188,7 @@ def _images_within_budget(
 ) -> int:
     """Warms up, and from the last warm calls' speed says how many images all rounds can take within the budget."""
     if not inputs:
-        raise CellError(f"data set {spec.dataset!r} is empty")
+        raise CellError(f"dataset {spec.dataset!r} is empty")
     begun = perf_counter()
     warm = time_predictions(model, Batches(inputs.first(WARMUP_CALLS * spec.batch_size), spec.batch_size), precision)
     while perf_counter() - begun < 1.0 and len(warm.seconds) < 10 * WARMUP_CALLS:

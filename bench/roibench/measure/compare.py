@@ -28,7 +28,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Cells scored on the same images of one data set, under one task, best first."""
+    """Cells scored on the same images of one dataset, under one task, best first."""
 
     dataset: str
     task: Task
@@ -38,11 +38,11 @@ class Comparison:
 
 
 def compare_runs(runs: Sequence[Path], registry: Registry) -> list[Comparison]:
-    """Compares all cells of the runs' folders that share data set, task and number of images.
+    """Compares all cells of the runs' folders that share dataset, task and number of images.
 
     They are scored again, from the predictions that the runs have kept: the metric's resamples, which no record holds,
     are the same draws for each. Raises ValueError where a run has no predictions or other ones than its record says, or
-    where the data set has changed since.
+    where the dataset has changed since.
     """
     groups: dict[tuple[str, str, int], list[tuple[Record, Path]]] = {}
     for run in runs:

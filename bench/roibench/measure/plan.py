@@ -66,7 +66,7 @@ class Plan:
 
 
 def make_plan(options: Options, registry: Registry) -> Plan:
-    """Raises PlanError (or the registry's and the data sets' own errors) for anything that can't be right: a model that
+    """Raises PlanError (or the registry's and the datasets' own errors) for anything that can't be right: a model that
     was named, and not only matched by a wildcard, must run on every dataset.
     """
     _check(options)
@@ -134,7 +134,7 @@ def _weights_hash(model: ModelSpec, source: str, data: Dataset, options: Options
     if not tasks:
         wants = " or ".join(", ".join(RULES[task].target_fields) for task in model.tasks)
         raise PlanError(
-            f"model {model.name!r} is scored on {wants}; data set {source!r} has {', '.join(sorted(data.info.fields))}"
+            f"model {model.name!r} is scored on {wants}; dataset {source!r} has {', '.join(sorted(data.info.fields))}"
         )
     for task in tasks:
         if not any_counts(data, RULES[task].target_fields, options.images):
@@ -142,14 +142,14 @@ def _weights_hash(model: ModelSpec, source: str, data: Dataset, options: Options
             what = f"dataset {source!r} has nothing that counts for {task.value}{where}"
             raise PlanError(f"model {model.name!r}: {what}")
     path = find_weights(model, source, options.weights, registry)
-    if path is None:  # with nothing to load, building is what shows whether the model takes this data set
+    if path is None:  # with nothing to load, building is what shows whether the model takes this dataset
         try:
             with torch.random.fork_rng(devices=()):
                 torch.manual_seed(0)
                 return state_hash(build_model(model, data.info).state_dict())
         except Exception as reason:
             what = str(reason) if isinstance(reason, ValueError | OSError) else f"{type(reason).__name__}: {reason}"
-            raise PlanError(f"model {model.name!r} can't be built for data set {source!r}: {what}") from reason
+            raise PlanError(f"model {model.name!r} can't be built for dataset {source!r}: {what}") from reason
     if options.weights is not None:  # loaded once here, so that a file that doesn't fit is refused before anything runs
         load_weights(options.weights, build_model(model, data.info), model, data.info.classes)
     return file_hash(path)

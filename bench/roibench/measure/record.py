@@ -20,7 +20,7 @@ class _Data(BaseModel):
 
 
 class CellSpec(_Data):
-    """One cell: model x data set x device x precision x batch size x threads, and how it is measured.
+    """One cell: model x dataset x device x precision x batch size x threads, and how it is measured.
 
     dataset: a source such as `scenes` or `voc:PATH@test`; dataset_hash pins its content. weights: path of a file, None
     for those that the model ships for this dataset; weights_hash pins either, or what a model holds that finds its

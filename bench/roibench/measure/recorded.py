@@ -1,4 +1,4 @@
-"""What a run has kept: its cells, and the data set and predictions that they speak of, if these are still the same."""
+"""What a run has kept: its cells, and the dataset and predictions that they speak of, if these are still the same."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,10 +23,10 @@ def recorded_cells(run: Path) -> list[Record]:
 
 
 def recorded_data(record: Record, registry: Registry) -> Dataset:
-    """The data set that was measured on. Raises ValueError where it has changed since."""
+    """The dataset that was measured on. Raises ValueError where it has changed since."""
     data = open_dataset(record.cell.dataset, registry, on_bad_data=record.cell.on_bad_data)
     if data.hash != record.cell.dataset_hash:
-        raise ValueError(f"data set {record.cell.dataset!r} has changed since {record.cell_id} was measured")
+        raise ValueError(f"dataset {record.cell.dataset!r} has changed since {record.cell_id} was measured")
     return data
 
 

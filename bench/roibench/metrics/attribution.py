@@ -74,7 +74,7 @@ def max_box_acc(predictions: Sequence[Prediction], targets: Sequence[Target], pr
 
     A map is scaled to [0, 1] and cut at a threshold; every component of what lies above it (8 neighbours) has a box. An
     image is right if one of these has an IoU of 0.3, 0.5 or 0.7 with an object of the class. Each of the three has the
-    threshold that is best for the whole data set, out of 0, 0.01 ... 0.99, and so has each resample; the mean of the
+    threshold that is best for the whole dataset, out of 0, 0.01 ... 0.99, and so has each resample; the mean of the
     three fractions of images is the value. artefacts["best threshold"]: IoU -> threshold and fraction.
     """
     images = [read(*image) for image in by_image(predictions, targets)]

@@ -116,5 +116,5 @@ def _labels(owner: Owner, labels: Tensor | None, count: int, one_class: bool) ->
 
 
 def true_areas(owner: Owner, target: Target, otherwise: Floats) -> Floats:
-    """[G]: the objects' own areas, or those of what stands for them where the data set doesn't know."""
+    """[G]: the objects' own areas, or those of what stands for them where the dataset doesn't know."""
     return otherwise if target.areas is None else numbers(owner, "areas", target.areas, len(otherwise))

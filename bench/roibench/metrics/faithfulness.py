@@ -33,8 +33,8 @@ def insertion_deletion(predictions: Sequence[Prediction], targets: Sequence[Targ
     is RISE's, sigma 5 and a kernel of 11 pixels at 224, in proportion to the shorter side. faithfulness: insertion -
     deletion. Of the first 100 images.
     A curve's ordinate is what the explained model says of the class that was asked for: its probability, the score of
-    its surest detection, or how much of what it named so in the whole image it still names so. An image without such a
-    class doesn't count: NaN in per_image. artefacts["curves"]: the mean curves.
+    its highest-scoring detection, or how much of what it named so in the whole image it still names so. An image
+    without such a class doesn't count: NaN in per_image. artefacts["curves"]: the mean curves.
     """
     model = _explained(probe)
     curves = np.full((len(predictions), 2, STEPS + 1), np.nan)

@@ -75,7 +75,7 @@ def match(
     max_detections: int = MAX_DETECTIONS,
     assign: Assignment | None = None,
 ) -> Matching:
-    """Match every image of a data set; assign: best_free_object (COCO's, the default) or nearest_object (VOC's)."""
+    """Match every image of a dataset; assign: best_free_object (COCO's, the default) or nearest_object (VOC's)."""
     assign = assign or best_free_object
     if not pairings:
         raise ValueError("there is no image to match")

@@ -1,7 +1,7 @@
 """What each cell of a feature map shows: a classifier that learns it as well needs far fewer images.
 
 As in token labelling (Jiang et al. 2021, arXiv 2104.10858), whose labels come from a larger network; here they come
-from a semantic map, where the data set has one.
+from a semantic map, where the dataset has one.
 """
 
 from collections.abc import Sequence

@@ -31,7 +31,7 @@ def batch_maps(batch: ImageBatch, targets: Sequence[Target]) -> Tensor:
 
 
 def batch_truths(batch: ImageBatch, targets: Sequence[Target]) -> list[Truth]:
-    """One Truth per image. Crowds and what the data set ignores are kept, because candidates on them are undecided."""
+    """One Truth per image. Crowds and what the dataset ignores are kept, because candidates on them are undecided."""
     device = batch.pixels.device
     truths = []
     for index, target in enumerate(targets):

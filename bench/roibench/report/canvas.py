@@ -43,7 +43,7 @@ def ink(background: Colour) -> Colour:
 
 
 def fitting(name: str, figure: str, font: ImageFont.FreeTypeFont, width: float) -> str:
-    """Name and figure, the name cut where both are wider than there is room."""
+    """Name and figure, the name cut where both are wider than the space."""
     text = name + figure
     while name and font.getlength(text) > width:
         name = name[:-1]

@@ -29,7 +29,7 @@ def _line(table: Table, row: Row) -> dict[str, object]:
     line |= {
         "gflops": row.gflops,
         "parameters_m": row.parameters,
-        "on_front": int(row.on_front),
+        "on_pareto_front": int(row.on_pareto_front),
         "warnings": "; ".join(row.warnings),
         "primary": row.primary,
     }

@@ -34,9 +34,9 @@ def add_legend(canvas: Canvas, semantic_map: NDArray[np.uint8], classes: Sequenc
     patch = ascent + descent
     width, height = canvas.image.size
     names = ("background", *classes)
-    room = width - patch - 3 * pad
+    space = width - patch - 3 * pad
     entries = [
-        (value, fitting(names[value], f" {_percent(share)}", font, room))
+        (value, fitting(names[value], f" {_percent(share)}", font, space))
         for value, share in shares(semantic_map).items()
     ]
     column = max(font.getlength(text) for _, text in entries) + patch + 3 * pad

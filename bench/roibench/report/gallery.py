@@ -23,10 +23,10 @@ _GAP = 6
 
 
 def write_gallery(run: Path, images: Sequence[int], out: Path, registry: Registry) -> Path:
-    """Draw what a run's cells predicted for some images of their data set into a .png; returns its path.
+    """Draw what a run's cells predicted for some images of their dataset into a .png; returns its path.
 
     The predictions are those that were timed and scored; left_out names the cells that aren't shown. Raises ValueError
-    where there are none, where they lack an image, are impossible, or where they or the data set have changed.
+    where there are none, where they lack an image, are impossible, or where they or the dataset have changed.
     """
     records, _ = _chosen(run)
     first = records[0]

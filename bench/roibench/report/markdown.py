@@ -7,11 +7,11 @@ from roibench.measure.record import Provenance, Record
 from roibench.report.numbers import percent, percent_interval, short, short_interval
 from roibench.report.rows import DOUBTFUL, Remark, Row, Table, cells, disturbances, doubts, failures, tables
 
-_MEASURED = ("p50 ms [95 % CI]", "p90 ms", "p99 ms", "images/s", "peak MiB", "GFLOPs", "parameters M", "front")
+_MEASURED = ("p50 ms [95 % CI]", "p90 ms", "p99 ms", "images/s", "peak MiB", "GFLOPs", "parameters M", "Pareto front")
 _NOTES = (
     "Times are per image, from the decoded image on the host to the final predictions on the host. CI: bootstrap over "
-    "images, for times over rounds, too. Front: no other model of the same setting is as accurate and faster, or as "
-    "fast and more accurate. Accuracies are comparable only at an equal number of images."
+    "images, for times over rounds, too. Pareto front: no other model of the same setting is as accurate and faster, "
+    "or as fast and more accurate. Accuracies are comparable only at an equal number of images."
 )
 
 _EXPLAINED = (
@@ -21,7 +21,7 @@ _EXPLAINED = (
 
 
 def render(records: Sequence[Record], notes: Mapping[str, Sequence[str]] = MappingProxyType({})) -> str:
-    """A section per data set and task, where the time went, whose predictions or times are in doubt, what failed, and
+    """A section per dataset and task, where the time went, whose predictions or times are in doubt, what failed, and
     what it was measured with. notes: what else is to be said of the run, by title.
     """
     found = tables(records)
@@ -32,7 +32,7 @@ def render(records: Sequence[Record], notes: Mapping[str, Sequence[str]] = Mappi
             for cell in ran
         ]
         sections.append(
-            "## Where the time goes\n\n" + grid(("model", "data set", "p50 ms", "share of its stages"), rows)
+            "## Where the time goes\n\n" + grid(("model", "dataset", "p50 ms", "share of its stages"), rows)
         )
     sections += _remarks(f"{DOUBTFUL} Doubtful predictions: check what these models return", "why", doubts(records))
     sections += _remarks("The machine was not quiet: don't trust these times", "why", disturbances(records))
@@ -47,7 +47,7 @@ def render(records: Sequence[Record], notes: Mapping[str, Sequence[str]] = Mappi
 
 def _remarks(title: str, what: str, remarks: Sequence[Remark]) -> list[str]:
     rows = [(remark.model, remark.dataset, remark.cell_id, remark.text) for remark in remarks]
-    return [f"## {title}\n\n" + grid(("model", "data set", "cell", what), rows)] if rows else []
+    return [f"## {title}\n\n" + grid(("model", "dataset", "cell", what), rows)] if rows else []
 
 
 def _comparison(table: Table) -> str:
@@ -73,7 +73,7 @@ def _comparison(table: Table) -> str:
 def _measured(row: Row) -> list[str]:
     """The cells under _MEASURED."""
     numbers = (row.p90, row.p99, row.throughput, row.memory, row.gflops, row.parameters)
-    return [short_interval(row.p50), *map(short, numbers), "●" if row.on_front else ""]
+    return [short_interval(row.p50), *map(short, numbers), "●" if row.on_pareto_front else ""]
 
 
 def _software(records: Sequence[Record]) -> str:

@@ -17,7 +17,7 @@ def percent_interval(score: Interval | Estimate | None) -> str:
 
 
 def percent_margin(score: Interval | None) -> str:
-    """`48.3 ±2.2`: half the interval's width, where there is no room for its ends."""
+    """`48.3 ±2.2`: half the interval's width, where there is no space for its ends."""
     return MISSING if score is None else f"{100 * score.value:.1f} ±{50 * (score.high - score.low):.1f}"
 
 

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 _MARKERS = "osD^vP*Xp<>h"
 _GREY = "0.45"
-_FRONT = {"color": "0.75", "linewidth": 3}
+_PARETO_FRONT = {"color": "0.75", "linewidth": 3}
 
 
 def speed_accuracy(table: Table) -> Figure | None:
-    """Median latency (log scale) against the primary score, with the front of each setting; None if nothing was scored.
+    """Median latency (log scale) against the primary score, with each setting's Pareto front; None without a score.
 
     Bars: to the right, from the median to the 90th percentile over images; upright, the score's 95 % interval. The
     colour is the model's family, the marker its setting.
@@ -36,15 +36,15 @@ def speed_accuracy(table: Table) -> Figure | None:
     markers = {setting: _MARKERS[i % len(_MARKERS)] for i, setting in enumerate(settings)}
     for row in rows:
         _point(axes, row, colours[row.family], markers[row.setting])
-    fronts = [[row for row in rows if row.setting == setting and row.on_front] for setting in settings]
-    for front in fronts:
-        _front(axes, front)
+    pareto_fronts = [[row for row in rows if row.setting == setting and row.on_pareto_front] for setting in settings]
+    for pareto_front in pareto_fronts:
+        _pareto_front(axes, pareto_front)
     _scales(axes, rows)
     axes.set_xlabel("median latency per image (ms, log scale); bar: to the 90th percentile")
     axes.set_ylabel(f"{table.primary} (%); bar: 95 % confidence interval")
     title = figure.suptitle(table.title[0].upper() + table.title[1:], fontweight="bold", ha="left")
     axes.set_title(table.shared, fontsize=8.5, color=_GREY, loc="left")
-    _legend(axes, table, colours, markers, any(len(front) > 1 for front in fronts))
+    _legend(axes, table, colours, markers, any(len(pareto_front) > 1 for pareto_front in pareto_fronts))
     figure.draw_without_rendering()  # the layout decides where points are, and so where labels can be
     figure.set_layout_engine("none")
     title.set_x(axes.get_position().x0)
@@ -61,11 +61,11 @@ def _point(axes: Axes, row: Row, colour: str, marker: str) -> None:
     axes.errorbar(row.p50.value, score, xerr=spread, yerr=upright, markeredgecolor="white", **style)
 
 
-def _front(axes: Axes, rows: list[Row]) -> None:
-    """The best accuracy to be had within each time: level until the next model on the front is affordable."""
+def _pareto_front(axes: Axes, rows: list[Row]) -> None:
+    """The best accuracy to be had within each time: level until the next model on the Pareto front is affordable."""
     rows = sorted(rows, key=lambda row: row.p50.value)
     times, scores = [row.p50.value for row in rows], [100 * row.score.value for row in rows]
-    axes.plot(times, scores, drawstyle="steps-post", zorder=1, **_FRONT)
+    axes.plot(times, scores, drawstyle="steps-post", zorder=1, **_PARETO_FRONT)
 
 
 def _scales(axes: Axes, rows: list[Row]) -> None:
@@ -89,8 +89,8 @@ def _scales(axes: Axes, rows: list[Row]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _legend(axes: Axes, table: Table, colours: dict[str, str], markers: dict[Setting, str], front: bool) -> None:
-    """Below the plot: families and settings where there are several, and the front where one is drawn."""
+def _legend(axes: Axes, table: Table, colours: dict[str, str], markers: dict[Setting, str], pareto_front: bool) -> None:
+    """Below the plot: families and settings where there are several, and the Pareto front where one is drawn."""
     from matplotlib.lines import Line2D
 
     handles = []
@@ -98,8 +98,8 @@ def _legend(axes: Axes, table: Table, colours: dict[str, str], markers: dict[Set
         handles += [Line2D([], [], color=colour, marker="o", ls="", label=name) for name, colour in colours.items()]
     if len(markers) > 1:
         handles += [Line2D([], [], color=_GREY, marker=m, ls="", label=table.own(s)) for s, m in markers.items()]
-    if front:
-        handles.append(Line2D([], [], label="speed/accuracy front", **_FRONT))
+    if pareto_front:
+        handles.append(Line2D([], [], label="Pareto front", **_PARETO_FRONT))
     columns = 1 if len(markers) > 1 else 5
     axes.figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
 

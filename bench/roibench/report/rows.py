@@ -1,7 +1,7 @@
 """Records as rows to compare: one per cell that ran and task that it was scored under.
 
 Accuracies are compared only at an equal number of images, speeds only on the same machine with the same settings; so a
-row's speed/accuracy front is taken among the rows that share all of these.
+row's Pareto front is taken among the rows that share all of these.
 """
 
 import math
@@ -40,8 +40,8 @@ class Row:
     """One cell under one task. score: the primary metric, None where the data leave it undefined; scores: all of them,
     in the unit interval. p50, p90, p99: milliseconds per image. throughput: images/s. memory: MiB at the peak. gflops:
     per image. parameters: millions. explains: the model that this one explains, if any; passes: what that costs, in
-    predictions of that one. warnings: what is doubtful about the predictions that were scored. on_front: no row of the
-    same setting is as accurate and faster, or as fast and more accurate.
+    predictions of that one. warnings: what is doubtful about the predictions that were scored. on_pareto_front: no row
+    of the same setting is as accurate and faster, or as fast and more accurate.
     """
 
     cell_id: str
@@ -61,12 +61,12 @@ class Row:
     explains: str | None
     passes: float | None
     warnings: tuple[str, ...]
-    on_front: bool
+    on_pareto_front: bool
 
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of one data set and task: most images first, then by score, best first."""
+    """The rows of one dataset and task: most images first, then by score, best first."""
 
     dataset: str
     dataset_hash: str
@@ -136,7 +136,7 @@ class Remark:
 
 
 def tables(records: Sequence[Record]) -> list[Table]:
-    """Every data set and task that a cell was scored under, in the order of the records."""
+    """Every dataset and task that a cell was scored under, in the order of the records."""
     groups: dict[tuple[str, str, str], list[Row]] = {}
     for record in records:
         if record.status == "ok":
@@ -207,7 +207,7 @@ def _row(record: Record, task: str) -> Row:
         explains=record.explains,
         passes=cost.passes if cost else None,
         warnings=score.warnings,
-        on_front=False,
+        on_pareto_front=False,
     )
 
 
@@ -230,11 +230,11 @@ def _one_line(error: str | None) -> str:
 
 
 def _ranked(rows: list[Row]) -> tuple[Row, ...]:
-    rows = [replace(row, on_front=_on_front(row, rows)) for row in rows]
+    rows = [replace(row, on_pareto_front=_on_pareto_front(row, rows)) for row in rows]
     return tuple(sorted(rows, key=lambda row: (-row.setting.images, -_accuracy(row), row.p50.value)))
 
 
-def _on_front(row: Row, rows: list[Row]) -> bool:
+def _on_pareto_front(row: Row, rows: list[Row]) -> bool:
     rivals = [rival for rival in rows if rival.setting == row.setting]
     return row.score is not None and not any(_beats(rival, row) for rival in rivals)
 

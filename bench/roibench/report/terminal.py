@@ -13,18 +13,18 @@ from roibench.measure.record import Record
 from roibench.report.numbers import percent, percent_interval, percent_margin, short, short_margin
 from roibench.report.rows import DOUBTFUL, Cell, Remark, Row, Table, cells, disturbances, doubts, failures, tables
 
-FRONT = "●"
+PARETO_FRONT = "●"
 
 
 def render(records: Sequence[Record], notes: Mapping[str, Sequence[str]] = MappingProxyType({})) -> RenderableType:
-    """A table per data set and task, where the time went, whose predictions or times are in doubt, and what failed.
+    """A table per dataset and task, where the time went, whose predictions or times are in doubt, and what failed.
     notes: what else is to be said of the run, by title.
     """
     found = tables(records)
     parts = [part for table in found for part in _comparison(table)]
     if found:
         legend = (
-            f"{FRONT} on the speed/accuracy front of its setting.  ±: half the 95 % confidence interval.  p50, p90: ms."
+            f"{PARETO_FRONT} on the Pareto front of its setting.  ±: half the 95 % confidence interval.  p50, p90: ms."
         )
         parts.append(Text(legend + "\n", style="dim"))
     if ran := cells(records):
@@ -61,7 +61,7 @@ def _comparison(table: Table) -> list[RenderableType]:
     for heading in (f"{table.primary} %", *others, *_MEASURED):
         grid.add_column(heading, justify="right", no_wrap=True)
     for row, after in zip(table.rows, (*table.rows[1:], None), strict=True):
-        mark = (FRONT if row.on_front else " ") + numbers.get(row.setting, "")
+        mark = (PARETO_FRONT if row.on_pareto_front else " ") + numbers.get(row.setting, "")
         second = [percent(row.scores.get(name)) for name in others]
         # Accuracies of different numbers of images are no ranking: a line parts them.
         parted = after is not None and after.setting.images != row.setting.images
@@ -80,7 +80,7 @@ def _measured(row: Row) -> list[str]:
 
 
 def render_comparisons(comparisons: Sequence[Comparison]) -> RenderableType:
-    """A table per data set and task: how far each cell is behind the best, and whether that is more than chance."""
+    """A table per dataset and task: how far each cell is behind the best, and whether that is more than chance."""
     parts = []
     for comparison in comparisons:
         title = f"{comparison.task.replace('_', ' ')} on {comparison.dataset}, {comparison.images:,} images"

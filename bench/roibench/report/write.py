@@ -54,7 +54,7 @@ def write_operators(benchmarks: Sequence[PairedBenchmark], machine: Provenance, 
 
 
 def _named(found: Sequence[Table]) -> dict[str, Table]:
-    """File names without ending; two data sets of one name are told apart by their hash."""
+    """File names without ending; two datasets of one name are told apart by their hash."""
     named: dict[str, Table] = {}
     for table in found:
         plotted = {"speed_accuracy": table} | {score: table.by(score) for score in RULES[Task(table.task)].plotted}

@@ -1,4 +1,4 @@
-"""Scenes: the embedded data set. Shapes and figures on photographs, rendered on the spot, the same everywhere.
+"""Scenes: the embedded dataset. Shapes and figures on photographs, rendered on the spot, the same everywhere.
 
 `scenes[split][i]` depends on (split, i) and the image size alone: the same bytes on every platform, numpy version and
 SIMD level. So nothing here computes a pixel, a place or a choice in floating point.

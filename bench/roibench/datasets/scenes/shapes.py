@@ -10,7 +10,7 @@ CLASSES = (
 )  # fmt: skip
 PERSON = CLASSES.index("person")
 
-# Names and order are those of the Leeds Sports Pose data set; right and left are the person's own.
+# Names and order are those of the Leeds Sports Pose dataset; right and left are the person's own.
 JOINTS = (
     "right ankle", "right knee", "right hip", "left hip", "left knee", "left ankle",
     "right wrist", "right elbow", "right shoulder", "left shoulder", "left elbow", "left wrist",
