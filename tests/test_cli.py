@@ -36,7 +36,7 @@ def test_doctor_says_what_was_built_and_found():
 def test_schema_describes_a_record():
     schema = json.loads(runner.invoke(cli.app, ["schema"]).output)
     assert schema["title"] == "Record"
-    assert {"cell", "scores", "latency", "stages", "memory", "cost", "disturbance", "provenance"} <= set(
+    assert {"cell", "scores", "latency", "stages", "memory", "cost", "interference", "provenance"} <= set(
         schema["properties"]
     )
     assert "milliseconds per image" in schema["$defs"]["Latency"]["description"].lower()

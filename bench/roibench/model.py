@@ -35,7 +35,7 @@ class Model(Protocol):
 
 
 @runtime_checkable
-class Illustrated(Protocol):
+class HasArtefacts(Protocol):
     """A model that has more to show than its predictions.
 
     artefacts: of a few inputs, things to look at by name: uint8 tensors [3, H, W] are pictures; other tensors, and what

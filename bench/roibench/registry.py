@@ -206,8 +206,8 @@ def _model_problem(spec: ModelSpec) -> str | None:
         return f"weights: want dataset name -> file.safetensors, got {dict(spec.weights)!r}"
     return (
         _path_problem("build", spec.build)
-        or _fields_problem("trained_on", spec.trained_on)
-        or _fields_problem("helped_by", spec.helped_by)
+        or _fields_problem("required_targets", spec.required_targets)
+        or _fields_problem("optional_targets", spec.optional_targets)
     )
 
 

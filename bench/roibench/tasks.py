@@ -160,14 +160,18 @@ class Recipe:
 class ModelSpec:
     """A model as a plugin declares it. Registering one imports no model code.
 
-    name: lower_case, unique. family: the plugin folder's name. tasks: what its one timed output is scored under. build:
-    "module:function", called as build(info, config) -> Model. config: the keyword settings that make this model this
-    model. trained_on: fields of Target that training needs. helped_by: those that it also learns from where the data
-    set has them. warm_start: the registered model whose weights for the dataset, if it ships some, training begins
-    with, as far as names and shapes are the same. explains: the registered model that this one wraps (Grad-CAM does);
-    build is then called as build(info, config, explained) with that model, an Explainer comes out, and weights are
-    those of the wrapped model. weights: dataset name -> file, relative to the plugin's package, that the recipe
-    produced.
+    name: lower_case, unique.
+    family: the plugin folder's name.
+    tasks: what its one timed output is scored under.
+    build: "module:function", called as build(info, config) -> Model.
+    required_targets: fields of Target that training needs.
+    optional_targets: those that it also learns from where the dataset has them.
+    config: the keyword settings that make this model this model.
+    warm_start: the registered model whose weights for the dataset, if it ships some, training begins with, as far as
+        names and shapes are the same.
+    explains: the registered model that this one wraps (Grad-CAM does). build is then called as build(info, config,
+        explained) with that model, an Explainer comes out, and weights are those of the wrapped model.
+    weights: dataset name -> file, relative to the plugin's package, that the recipe produced.
     """
 
     name: str
@@ -175,8 +179,8 @@ class ModelSpec:
     tasks: tuple[Task, ...]
     build: str
     paper: Paper
-    trained_on: tuple[str, ...] = ()
-    helped_by: tuple[str, ...] = ()
+    required_targets: tuple[str, ...] = ()
+    optional_targets: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     warm_start: str | None = None
     explains: str | None = None
@@ -184,7 +188,7 @@ class ModelSpec:
     weights: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def learner(self) -> str:
+    def weights_from(self) -> str:
         """The registered model whose weights this one has."""
         return self.explains or self.name
 

@@ -246,10 +246,9 @@ def train_model(
         raise ValueError(f"model {name!r} has no recipe: it isn't trained by gradients")
     recipe = dataclasses.replace(spec.recipe, seed=seed, epochs=epochs or spec.recipe.epochs)
     data = open_dataset(dataset, registry, split="train", on_bad_data=on_bad_data)
-    if missing := set(spec.trained_on) - data.info.fields:
-        raise ValueError(
-            f"model {name!r} learns from {', '.join(spec.trained_on)}; {dataset!r} lacks {', '.join(sorted(missing))}"
-        )
+    if missing := set(spec.required_targets) - data.info.fields:
+        needed, lacking = ", ".join(spec.required_targets), ", ".join(sorted(missing))
+        raise ValueError(f"model {name!r} learns from {needed}; {dataset!r} lacks {lacking}")
     source = Source.parse(dataset)
     if source.split == registry.datasets[source.name].eval_split:
         train = dataclasses.replace(source, split="train")

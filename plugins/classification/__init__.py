@@ -18,8 +18,8 @@ def register_models(register):
                 "https://arxiv.org/abs/1512.03385",
                 published={"ImageNet top-1": "72.1 (ResNet-18, 1.8 GFLOP), 77.1 (ResNet-50, 3.8 GFLOP), 10 crops"},
             ),
-            trained_on=("image_label",),
-            helped_by=("semantic_map",),
+            required_targets=("image_label",),
+            optional_targets=("semantic_map",),
             # Where every pixel's class is known, naming pixels teaches much sooner what things look like.
             warm_start="fcn",
             recipe=Recipe(

@@ -44,7 +44,7 @@ def register_models(register):
             tasks=(Task.SEMANTIC_SEGMENTATION,),
             build=f"roibench.plugins.segmentation.{name}:build",
             paper=paper,
-            trained_on=("semantic_map",),
+            required_targets=("semantic_map",),
             warm_start=warm_start,
             recipe=recipe,
             weights={"scenes": f"weights/{name}-scenes.safetensors"},

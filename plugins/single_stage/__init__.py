@@ -36,7 +36,7 @@ def register_models(register):
                 tasks=(Task.DETECTION,),
                 build="roibench.plugins.single_stage.retinanet:build",
                 paper=RETINANET,
-                trained_on=("boxes", "labels"),
+                required_targets=("boxes", "labels"),
                 config=config,
                 recipe=RECIPE,
                 weights={"scenes": f"weights/{name}-scenes.safetensors"},

@@ -18,7 +18,7 @@ def register_models(register):
                 "https://arxiv.org/abs/2005.12872",
                 published={"COCO AP": "42.0 (ResNet-50, 41 M parameters, 86 GFLOP, 28 images/s on a V100)"},
             ),
-            trained_on=("boxes", "labels"),
+            required_targets=("boxes", "labels"),
             recipe=Recipe(
                 epochs=24,
                 batch_size=8,
@@ -46,8 +46,8 @@ def register_models(register):
                     "ImageNet top-1": "77.9 (ViT-B/16, 384 px, trained on ImageNet alone); 84.0 (on ImageNet-21k first)"
                 },
             ),
-            trained_on=("image_label",),
-            helped_by=("boxes", "labels", "semantic_map"),
+            required_targets=("image_label",),
+            optional_targets=("boxes", "labels", "semantic_map"),
             warm_start="fcn",
             recipe=Recipe(
                 epochs=10,

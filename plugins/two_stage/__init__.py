@@ -22,7 +22,7 @@ def register_models(register):
             tasks=(Task.DETECTION,),
             build="roibench.plugins.two_stage.faster_rcnn:build",
             paper=FASTER_RCNN,
-            trained_on=("boxes", "labels"),
+            required_targets=("boxes", "labels"),
             recipe=Recipe(
                 epochs=16,
                 batch_size=8,
@@ -42,7 +42,7 @@ def register_models(register):
             tasks=(Task.DETECTION,),
             build="roibench.plugins.two_stage.faster_rcnn:build",
             paper=FASTER_RCNN,
-            trained_on=("boxes", "labels"),
+            required_targets=("boxes", "labels"),
             config={
                 "backbone": "mobilenet_v2",
                 "strides": (8, 16, 32),

@@ -13,4 +13,4 @@ def test_two_runs_of_a_cell_agree_exactly(tmp_path):
     assert first.predictions_sha256 == second.predictions_sha256
     assert first.latency != second.latency
     for record in (first, second):
-        assert "the rounds gave different predictions" not in record.disturbance.warnings
+        assert "the rounds gave different predictions" not in record.interference.warnings

@@ -46,6 +46,8 @@ def test_until_schema_4_one_cut_stood_for_the_record_and_0_for_what_is_not_known
     assert (detector["score_threshold"], detector["max_detections"]) == (0.05, 100)
     score = Record.model_validate(detector).scores["detection"]
     assert (score.score_threshold, score.max_detections, score.warnings) == (0.05, 100, ())
+    assert Record.model_validate(detector).interference.steal == detector["disturbance"]["steal"]
+    detector["interference"] = detector.pop("disturbance")
     del detector["schema_version"], detector["score_threshold"], detector["max_detections"]
     assert Record.model_validate(detector).scores["detection"].score_threshold is None
     assert "score_threshold" not in json.loads(Record.model_validate(detector).model_dump_json())

@@ -4,7 +4,7 @@ import io
 import pytest
 from rich.console import Console
 
-from roibench.measure.record import Disturbance, Interval, Plugin, Score
+from roibench.measure.record import Interference, Interval, Plugin, Score
 from roibench.report import csv, markdown, terminal
 from roibench.report.numbers import percent_interval, short, short_interval
 
@@ -55,12 +55,12 @@ def test_a_failed_cell_is_listed_with_its_error_and_has_no_row(record, failed):
 
 
 def test_times_from_a_machine_that_was_not_quiet_are_marked(record):
-    noise = Disturbance(
+    noise = Interference(
         steal=0.2, other_cores=0.0, frequency_fall=None, drift=None, warnings=("the hypervisor took 20%",)
     )
     quiet = noise.model_copy(update={"warnings": ()})
-    records = [record("noisy").model_copy(update={"disturbance": noise}), record("quiet", threads=1)]
-    records.append(record("still").model_copy(update={"disturbance": quiet}))
+    records = [record("noisy").model_copy(update={"interference": noise}), record("quiet", threads=1)]
+    records.append(record("still").model_copy(update={"interference": quiet}))
     doubts = markdown.render(records).partition("## The machine was not quiet")[2].partition("##")[0]
     assert "| noisy | scenes |" in doubts and "hypervisor took 20%" in doubts
     assert "| quiet |" not in doubts and "| still |" not in doubts

@@ -15,14 +15,14 @@ from roibench.files import file_hash
 from roibench.measure.artefacts import save_artefacts
 from roibench.measure.checks import Frame, check_predictions
 from roibench.measure.cost import count_cost, memory_now, memory_peak
-from roibench.measure.disturbance import Watch
+from roibench.measure.interference import SystemMonitor
 from roibench.measure.plugin_state import plugins_hash
 from roibench.measure.predictions import save_predictions
 from roibench.measure.provenance import provenance
 from roibench.measure.record import CellSpec, Interval, Memory, Record, Score
 from roibench.measure.score import score
 from roibench.measure.timing import summarise, time_predictions, time_stages
-from roibench.model import Illustrated, Model
+from roibench.model import HasArtefacts, Model
 from roibench.registry import Registry
 from roibench.structures import Input
 from roibench.tasks import RULES, Dataset, ModelSpec, Probe, Task
@@ -30,7 +30,7 @@ from roibench.tasks import RULES, Dataset, ModelSpec, Probe, Task
 WARMUP_CALLS = 8
 STAGE_IMAGES = 64
 COST_IMAGES = 8
-ILLUSTRATED_IMAGES = 8
+ARTEFACT_IMAGES = 8
 
 
 class CellError(RuntimeError):
@@ -77,12 +77,13 @@ class Batches:
         return -(-len(self.inputs) // self.size)
 
 
-def measure_cell(spec: CellSpec, folder: Path, registry: Registry, tell: Callable[[str], None]) -> Record:
+def measure_cell(spec: CellSpec, folder: Path, registry: Registry, on_progress: Callable[[str], None]) -> Record:
     """Measures a cell in this process; run_cell (measure.isolate) gives it a process of its own.
 
-    folder: of the run; predictions go to folder/predictions/CELL.npz, artefacts to folder/artefacts/CELL. tell: is told
-    what begins, for the error message of a cell that dies. Raises whatever the model raises, PredictionError where it
-    returns what can't be, and CellError where spec and world disagree.
+    folder: of the run; predictions go to folder/predictions/CELL.npz, artefacts to folder/artefacts/CELL.
+    on_progress: called with what begins, for the error message of a cell that dies.
+    Raises whatever the model raises, PredictionError where it returns what can't be, and CellError where spec and world
+    disagree.
     """
     started = datetime.now(UTC)
     torch.set_num_threads(spec.threads)
@@ -91,39 +92,39 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, tell: Callabl
     if spec.plugins_hash not in (None, plugins_hash(registry)):
         raise CellError("a plugin, or one of its files, has changed since this run was planned: start the run again")
     model_spec = registry.models[spec.model]
-    tell("opening the dataset")
+    on_progress("opening the dataset")
     data = open_dataset(spec.dataset, registry, on_bad_data=spec.on_bad_data)
     if data.hash != spec.dataset_hash:
         raise CellError(f"dataset {spec.dataset!r} has changed: hash {data.hash[:12]}, want {spec.dataset_hash[:12]}")
-    tell("building the model")
+    on_progress("building the model")
     weights = find_weights(model_spec, spec.dataset, Path(spec.weights) if spec.weights else None, registry)
     if weights is not None and (found := file_hash(weights)) != spec.weights_hash:
         raise CellError(f"weights {weights} have changed: SHA-256 {found[:12]}, want {(spec.weights_hash or '')[:12]}")
     model = ready_model(model_spec, data.info, weights, device)
 
-    tell("warming up")
+    on_progress("warming up")
     precision = _precision(spec)
     inputs = Inputs(data, min(len(data), spec.images or len(data)), model_spec.tasks)
     inputs = inputs.first(_images_within_budget(model, spec, inputs, precision))
     images = len(inputs)
     batches = Batches(inputs, spec.batch_size)
-    tell("timing")
+    on_progress("timing")
     before = memory_now(device)
-    watch = Watch(spec.threads)
+    monitor = SystemMonitor(spec.threads)
     rounds = [time_predictions(model, batches, precision)]
-    watch.look()
+    monitor.look()
     predictions = rounds[0].predictions
     tasks = scored_tasks(model_spec, data)
-    tell("checking what predict returned")
+    on_progress("checking what predict returned")
     frames = [Frame.of(one, data.info) for one in inputs]
     check_predictions(predictions, frames, {name for task in tasks for name in RULES[task].prediction_fields})
-    tell("timing")
+    on_progress("timing")
     for _ in range(1, spec.rounds):
         rounds.append(time_predictions(model, batches, precision, rounds[0]))
-        watch.look()
+        monitor.look()
     memory = Memory(before=before, peak=memory_peak(device))
 
-    tell("scoring")
+    on_progress("scoring")
     path = folder / "predictions" / f"{spec.id}.npz"
     save_predictions(path, [frame.id for frame in frames], predictions)
     targets = [data[i].target for i in range(images)]
@@ -140,15 +141,15 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, tell: Callabl
             warnings=found.warnings,
         )
         artefacts |= {f"{task.value}: {name}": value for name, value in found.artefacts.items()}
-    tell("stage times")
+    on_progress("stage times")
     stages = time_stages(model, Batches(inputs.first(STAGE_IMAGES), spec.batch_size), precision, device)
-    tell("counting FLOPs")
+    on_progress("counting FLOPs")
     with precision():
         cost = count_cost(model, list(Batches(inputs.first(COST_IMAGES), spec.batch_size)))
-    if isinstance(model, Illustrated):
-        tell("illustrating")
+    if isinstance(model, HasArtefacts):
+        on_progress("collecting artefacts")
         with precision():
-            artefacts |= model.artefacts(list(inputs.first(ILLUSTRATED_IMAGES)))
+            artefacts |= model.artefacts(list(inputs.first(ARTEFACT_IMAGES)))
     return Record(
         cell=spec,
         cell_id=spec.id,
@@ -161,7 +162,7 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, tell: Callabl
         rounds=spec.rounds,
         scores=scores,
         latency=summarise(rounds),
-        disturbance=watch.report(rounds),
+        interference=monitor.report(rounds),
         stages=stages,
         memory=memory,
         cost=cost,

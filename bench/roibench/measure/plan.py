@@ -157,7 +157,7 @@ def _weights_hash(model: ModelSpec, source: str, data: Dataset, options: Options
 
 def _check_weights(path: Path, models: Sequence[ModelSpec]) -> None:
     owner = read_header(path).model
-    if others := [model.name for model in models if model.learner != owner]:
+    if others := [model.name for model in models if model.weights_from != owner]:
         raise PlanError(f"--weights {path} is of model {owner!r}, not of {', '.join(others)}: want --model {owner}")
 
 

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from roibench.datasets.sources import Source
 
 # 2 added `disturbance`, 3 `artefacts`, 4 `explains` and `passes`; 5 `plugins`, `plugins_hash`, and to each score its
-# `score_threshold`, `max_detections` and `warnings`. Older records are still read.
+# `score_threshold`, `max_detections` and `warnings`, and calls `interference` what was `disturbance`. Older records are
+# still read.
 SCHEMA_VERSION = 5
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -108,7 +109,7 @@ class Memory(_Data):
     peak: float
 
 
-class Disturbance(_Data):
+class Interference(_Data):
     """What the machine did beside the timed rounds, from their beginning to their end; None: can't be known here.
 
     steal: share of the processors' time that a hypervisor gave to other guests. other_cores: how many cores other
@@ -194,7 +195,7 @@ class Record(_Data):
     rounds: int | None = None
     scores: dict[str, Score] = {}
     latency: Latency | None = None
-    disturbance: Disturbance | None = None
+    interference: Interference | None = None
     stages: list[Stage] = []
     memory: Memory | None = None
     cost: Cost | None = None
@@ -215,6 +216,8 @@ class Record(_Data):
         if scores := data.get("scores"):
             first = next(iter(scores))
             data["scores"] = {**scores, first: {**scores[first], **cut}}
+        if "disturbance" in data:
+            data["interference"] = data.pop("disturbance")
         if cost := data.get("cost"):
             data["cost"] = {**cost, **{name: cost[name] or None for name in ("parameters", "flops")}}
         return data

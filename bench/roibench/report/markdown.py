@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from roibench.measure.record import Provenance, Record
 from roibench.report.numbers import percent, percent_interval, short, short_interval
-from roibench.report.rows import DOUBTFUL, Remark, Row, Table, cells, disturbances, doubts, failures, tables
+from roibench.report.rows import DOUBTFUL, Remark, Row, Table, cells, doubts, failures, interferences, tables
 
 _MEASURED = ("p50 ms [95 % CI]", "p90 ms", "p99 ms", "images/s", "peak MiB", "GFLOPs", "parameters M", "Pareto front")
 _NOTES = (
@@ -35,7 +35,7 @@ def render(records: Sequence[Record], notes: Mapping[str, Sequence[str]] = Mappi
             "## Where the time goes\n\n" + grid(("model", "dataset", "p50 ms", "share of its stages"), rows)
         )
     sections += _remarks(f"{DOUBTFUL} Doubtful predictions: check what these models return", "why", doubts(records))
-    sections += _remarks("The machine was not quiet: don't trust these times", "why", disturbances(records))
+    sections += _remarks("The machine was not quiet: don't trust these times", "why", interferences(records))
     sections += _remarks("Failed", "error", failures(records))
     sections += [f"## {title}\n\n" + "\n".join(f"- {line}" for line in lines) for title, lines in notes.items()]
     if any(row.explains for table in found for row in table.rows):

@@ -167,10 +167,10 @@ def failures(records: Sequence[Record]) -> list[Remark]:
     return [_remark(record, _one_line(record.error)) for record in records if record.status == "failed"]
 
 
-def disturbances(records: Sequence[Record]) -> list[Remark]:
+def interferences(records: Sequence[Record]) -> list[Remark]:
     """The cells whose times were taken on a machine that wasn't quiet, each with what disturbed it."""
-    noisy = [record for record in records if record.disturbance and record.disturbance.warnings]
-    return [_remark(record, "; ".join(record.disturbance.warnings)) for record in noisy]
+    noisy = [record for record in records if record.interference and record.interference.warnings]
+    return [_remark(record, "; ".join(record.interference.warnings)) for record in noisy]
 
 
 def doubts(records: Sequence[Record]) -> list[Remark]:

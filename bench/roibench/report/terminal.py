@@ -11,7 +11,7 @@ from rich.text import Text
 from roibench.measure.compare import Comparison
 from roibench.measure.record import Record
 from roibench.report.numbers import percent, percent_interval, percent_margin, short, short_margin
-from roibench.report.rows import DOUBTFUL, Cell, Remark, Row, Table, cells, disturbances, doubts, failures, tables
+from roibench.report.rows import DOUBTFUL, Cell, Remark, Row, Table, cells, doubts, failures, interferences, tables
 
 PARETO_FRONT = "●"
 
@@ -33,7 +33,7 @@ def render(records: Sequence[Record], notes: Mapping[str, Sequence[str]] = Mappi
         parts.append(
             _remarks(f"{DOUBTFUL} doubtful predictions: check what these models return", "yellow", "why", doubtful)
         )
-    if disturbed := disturbances(records):
+    if disturbed := interferences(records):
         parts.append(_remarks("the machine was not quiet: don't trust these times", "yellow", "why", disturbed))
     if failed := failures(records):
         parts.append(_remarks("failed", "red", "error", failed))

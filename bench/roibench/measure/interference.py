@@ -7,7 +7,7 @@ from time import monotonic
 import numpy as np
 import psutil
 
-from roibench.measure.record import Disturbance
+from roibench.measure.record import Interference
 from roibench.measure.timing import Timed
 
 STEAL = 0.01  # of the processors' time
@@ -43,7 +43,7 @@ class _Look:
         )
 
 
-class Watch:
+class SystemMonitor:
     """Looks at the machine when it is made, and after each timed round."""
 
     def __init__(self, threads: int) -> None:
@@ -53,7 +53,7 @@ class Watch:
     def look(self) -> None:
         self._looks.append(_Look.now())
 
-    def report(self, rounds: Sequence[Timed]) -> Disturbance:
+    def report(self, rounds: Sequence[Timed]) -> Interference:
         """What happened between the first look and the last, while `rounds` were timed."""
         first, last = self._looks[0], self._looks[-1]
         cores = psutil.cpu_count() or 1
@@ -78,7 +78,7 @@ class Watch:
             ),
             *(["the rounds gave different predictions"] if not all(one.repeats for one in rounds) else []),
         ]
-        return Disturbance(
+        return Interference(
             steal=stolen, other_cores=others, frequency_fall=fall, drift=slower, warnings=tuple(warnings)
         )
 

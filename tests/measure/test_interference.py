@@ -3,7 +3,7 @@
 import psutil
 import pytest
 
-from roibench.measure.disturbance import Watch, drift
+from roibench.measure.interference import SystemMonitor, drift
 from roibench.measure.timing import Timed
 
 
@@ -25,7 +25,7 @@ def machine(monkeypatch):
 
     def set_to(second: float, own: float = 0.0, megahertz: float = 2600.0, **counters: float) -> None:
         process_user[0] = own
-        monkeypatch.setattr("roibench.measure.disturbance.monotonic", lambda: second)
+        monkeypatch.setattr("roibench.measure.interference.monotonic", lambda: second)
         monkeypatch.setattr(psutil, "cpu_times", lambda: times._replace(**counters))
         monkeypatch.setattr(psutil, "Process", Process)
         monkeypatch.setattr(psutil, "cpu_count", lambda: 2)
@@ -37,7 +37,7 @@ def machine(monkeypatch):
 
 def watched(machine, before: dict, after: dict, threads: int = 1, rounds=None):
     machine(0.0, **before)
-    watch = Watch(threads)
+    watch = SystemMonitor(threads)
     machine(10.0, **after)
     watch.look()
     return watch.report(rounds or [timed(0.1, 0.2), timed(0.1, 0.2)])
@@ -85,7 +85,7 @@ def test_rounds_that_disagree_are_seen(machine):
 
 
 def test_the_real_counters_can_be_read():
-    watch = Watch(threads=1)
+    watch = SystemMonitor(threads=1)
     watch.look()
     report = watch.report([timed(0.1)])
     assert report.steal >= 0 and report.other_cores >= 0 and report.drift is None
