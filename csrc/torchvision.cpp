@@ -14,6 +14,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <tuple>
 
@@ -101,13 +102,13 @@ std::atomic<int64_t> open_calls = 0;
 // What the dispatcher calls for a device. Boxed, because torchvision's functions take other types in other versions.
 template <auto function, DispatchKey device>
 struct Kernel {
-  static inline c10::KernelFunction ours, replaced;
+  static inline c10::KernelFunction ours;
+  static inline std::optional<c10::SafeKernelFunction> replaced;
 
   static void call(const c10::OperatorHandle& op, c10::DispatchKeySet keys, torch::jit::Stack* stack) {
-    const bool open = open_calls.load(std::memory_order_relaxed) > 0;
-    TORCH_CHECK_NOT_IMPLEMENTED(open || replaced.isValid(), op.operator_name(), ": torchvision has no kernel for ",
-                                device);
-    (open ? ours : replaced).callBoxed(op, keys, stack);
+    if (open_calls.load(std::memory_order_relaxed) > 0) return ours.callBoxed(op, keys, stack);
+    TORCH_CHECK_NOT_IMPLEMENTED(replaced.has_value(), op.operator_name(), ": torchvision has no kernel for ", device);
+    replaced->callBoxed(op, keys, stack);
   }
 
   static void put(torch::Library& library, const char* name, const char* needed) {
@@ -115,7 +116,7 @@ struct Kernel {
     const auto our_op = c10::Dispatcher::singleton().findSchemaOrThrow(needed, "");
     if (!our_op.hasKernelForDispatchKey(device)) return;  // not built for it
     ours = c10::KernelFunction::makeFromUnboxedRuntimeFunction(function);
-    if (op.hasKernelForDispatchKey(device)) replaced = op.lookup(c10::DispatchKeySet(device));
+    if (op.hasKernelForDispatchKey(device)) replaced = op.getComputedKernelForDispatchKey(device);
     library.impl(name, torch::dispatch(device, torch::CppFunction::makeFromBoxedFunction<&call>()));
   }
 };
