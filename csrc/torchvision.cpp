@@ -106,13 +106,9 @@ struct Kernel {
   static inline std::optional<c10::SafeKernelFunction> replaced;
 
   static void call(const c10::OperatorHandle& op, c10::DispatchKeySet keys, torch::jit::Stack* stack) {
-    const bool open = open_calls.load(std::memory_order_relaxed) > 0;
-    TORCH_CHECK_NOT_IMPLEMENTED(open || replaced, op.operator_name(), ": torchvision has no kernel for ", device);
-    if (open) {
-      ours.callBoxed(op, keys, stack);
-    } else {
-      replaced->callBoxed(op, keys, stack);
-    }
+    if (open_calls.load(std::memory_order_relaxed) > 0) return ours.callBoxed(op, keys, stack);
+    TORCH_CHECK_NOT_IMPLEMENTED(replaced.has_value(), op.operator_name(), ": torchvision has no kernel for ", device);
+    replaced->callBoxed(op, keys, stack);
   }
 
   static void put(torch::Library& library, const char* name, const char* needed) {
