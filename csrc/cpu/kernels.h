@@ -1,5 +1,5 @@
-// The contract between the operators' torch bindings (cpu/*.cpp) and the loops (cpu/kernels/*.h): plain arguments, and a
-// table of functions. The loops are compiled once per SIMD level; kernels<T>() is the table for this machine.
+// The contract between the operators' torch bindings (cpu/*.cpp) and the loops (cpu/kernels/*.h): plain arguments, and
+// a table of functions. The loops are compiled once per SIMD level; kernels<T>() is the table for this machine.
 #pragma once
 
 #include <cstdint>

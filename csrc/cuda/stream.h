@@ -1,5 +1,5 @@
-// What the bindings of every CUDA operator needs: the stream that torch works on, launches checked, tensors that kernels
-// can read 16 bytes at a time.
+// What the bindings of every CUDA operator needs: the stream that torch works on, launches checked, tensors that
+// kernels can read 16 bytes at a time.
 #pragma once
 
 #include <ATen/core/Tensor.h>
