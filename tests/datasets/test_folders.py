@@ -42,7 +42,7 @@ def test_a_folder_is_read(folder):
         data[3]
 
 
-def test_a_folder_without_splits_is_never_trained_on(folder):
+def test_a_folder_without_splits_is_never_training_data(folder):
     undivided = str(folder / "val")
     for split in ("val", "test", "all"):
         data = open_folders(undivided, split)
