@@ -2,17 +2,33 @@
 
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from roibench.structures import Input, Prediction, Target
+from roibench.tasks import Dataset, Recipe
 
 if TYPE_CHECKING:
     from roibench.nn.images import ImageBatch
-    from roibench.tasks import Dataset
-    from roibench.train import Trainer
+
+
+class Trainer(Protocol):
+    """What `fit` is handed: roibench.train.Trainer, whose own `fit` is the common loop.
+
+    recipe: what was declared, with what the caller chose in its place.
+    folder: where what is kept of the training goes.
+    device: where to compute.
+    """
+
+    recipe: Recipe
+    folder: Path
+    device: torch.device
+
+    def fit(self, model: "TrainableModel", data: Dataset) -> None: ...
 
 
 @runtime_checkable
@@ -29,7 +45,7 @@ class Model(Protocol):
     stages: tuple[str, ...]
 
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]: ...
-    def fit(self, data: "Dataset", trainer: "Trainer") -> None: ...
+    def fit(self, data: Dataset, trainer: Trainer) -> None: ...
     def state_dict(self) -> dict[str, Tensor]: ...
     def load_state_dict(self, state: Mapping[str, Tensor]) -> object: ...
 
@@ -65,7 +81,7 @@ class TrainableModel(nn.Module):
         """Scalar losses by name; their sum is minimised."""
         raise NotImplementedError(f"{type(self).__name__} must implement losses(inputs, targets) or its own fit")
 
-    def fit(self, data: "Dataset", trainer: "Trainer") -> None:
+    def fit(self, data: Dataset, trainer: Trainer) -> None:
         trainer.fit(self, data)
 
 
@@ -101,7 +117,7 @@ class Explainer(nn.Module):
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         raise NotImplementedError(f"{type(self).__name__} must implement predict(inputs)")
 
-    def fit(self, data: "Dataset", trainer: "Trainer") -> None:
+    def fit(self, data: Dataset, trainer: Trainer) -> None:
         raise TypeError(f"{type(self).__name__} learns nothing; train the {type(self.explained).__name__} it explains")
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
@@ -109,6 +125,17 @@ class Explainer(nn.Module):
 
     def load_state_dict(self, state: Mapping[str, Tensor], *args: Any, **kwargs: Any) -> object:
         return self.explained.load_state_dict(state, *args, **kwargs)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The model that was scored and the inputs that it was given, in order: to be asked again, untimed.
+
+    An input is decoded when it is looked up. Whoever changes the model changes a copy of it.
+    """
+
+    model: Model
+    inputs: Sequence[Input]
 
 
 class StageListener(Protocol):

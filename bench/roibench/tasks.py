@@ -3,14 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
-from roibench.structures import Input, Sample, Target
-
-if TYPE_CHECKING:
-    from roibench.model import Model
+from roibench.structures import Sample, Target
 
 
 class Task(StrEnum):
@@ -236,22 +233,11 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Probe:
-    """The model that was scored and the inputs that it was given, in order: to be asked again, untimed.
-
-    An input is decoded when it is looked up. Whoever changes the model changes a copy of it.
-    """
-
-    model: "Model"
-    inputs: Sequence[Input]
-
-
-@dataclass(frozen=True)
 class MetricSpec:
     """A metric of a task. compute: "module:function", called as compute(predictions, targets, probe=None) -> Result.
 
-    needs_probe: a Probe is passed, for definitions that ask the model again (insertion, parameter randomisation); None
-    otherwise.
+    needs_probe: a roibench.model.Probe is passed, for definitions that ask the model again (insertion, parameter
+    randomisation); None otherwise.
     """
 
     name: str

@@ -14,9 +14,8 @@ from roibench.metrics.faithfulness import (
     parameter_randomization,
     rank_correlation,
 )
-from roibench.model import Explainer
+from roibench.model import Explainer, Probe
 from roibench.structures import Input, Prediction, Target
-from roibench.tasks import Probe
 
 SIZE = (46, 50)
 

@@ -11,12 +11,13 @@ from roibench.assemble import build_model
 from roibench.contract import AttributionContract, ModelContract
 from roibench.measure.plan import Options, PlanError, make_plan
 from roibench.metrics.faithfulness import insertion_deletion
+from roibench.model import Probe
 from roibench.nn.backbones import imagenet_mobilenet_v2
 from roibench.plugins.classification.imagenet_classes import _NAMES, CATEGORIES, imagenet_members
 from roibench.predict import read_image
 from roibench.registry import installed
 from roibench.structures import Input, Target
-from roibench.tasks import DatasetInfo, Probe
+from roibench.tasks import DatasetInfo
 
 INFO = DatasetInfo("photos", "val", ("dog", "person", "Zebra"))
 

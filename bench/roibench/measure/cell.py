@@ -22,10 +22,10 @@ from roibench.measure.provenance import provenance
 from roibench.measure.record import CellSpec, Interval, Memory, Record, Score
 from roibench.measure.score import score
 from roibench.measure.timing import summarise, time_predictions, time_stages
-from roibench.model import HasArtefacts, Model
+from roibench.model import HasArtefacts, Model, Probe
 from roibench.registry import Registry
 from roibench.structures import Input
-from roibench.tasks import RULES, Dataset, ModelSpec, Probe, Task
+from roibench.tasks import RULES, Dataset, ModelSpec, Task
 
 WARMUP_CALLS = 8
 STAGE_IMAGES = 64

@@ -8,9 +8,10 @@ from roibench.measure.checks import Frame
 from roibench.measure.doubts import Scored, doubts
 from roibench.measure.predictions import cut
 from roibench.metrics.fields import ImageError
+from roibench.model import Probe
 from roibench.registry import Registry, resolve
 from roibench.structures import Prediction, Target
-from roibench.tasks import RULES, Estimate, Probe, Task
+from roibench.tasks import RULES, Estimate, Task
 
 
 class ScoreError(ValueError):
