@@ -14,8 +14,9 @@ ifneq ($(wildcard ../shared/data),)
 export ROIBENCH_DATA ?= $(abspath ../shared/data)
 endif
 
-# Tests in as many processes as there are cores, each computing with one thread; JOBS=0 runs them in one.
+# Tests run in as many processes as there are cores, each computing in one thread. JOBS=0: in one process.
 JOBS ?= logical
+PARALLEL := OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n $(JOBS)
 LEVELS ?= v2 v3 v4
 
 .PHONY: help bench test test-simd test-asan test-cuda test-mutants test-versions build-cuda sass check check-all lint format \
@@ -29,13 +30,13 @@ bench: $(VENV)/.ready ## measure every model: speed and accuracy, table and plot
 	$(VENV)/bin/pytest bench --benchmark-only $(ARGS)
 
 test: $(VENV)/.ready ## run the tests
-	$(VENV)/bin/pytest tests -n $(JOBS) $(ARGS)
+	$(PARALLEL) tests $(ARGS)
 
 test-simd: $(VENV)/.ready ## run the operators' tests at every SIMD level that this machine has
 	@for level in $(LEVELS); do \
 	  if ROIBENCH_SIMD=$$level $(VENV)/bin/python -c 'import roibench.ops' 2>/dev/null; then \
 	    echo "SIMD level $$level"; \
-	    ROIBENCH_SIMD=$$level $(VENV)/bin/pytest tests/ops -q -n $(JOBS) -k 'not test_build and not test_accelerate' $(ARGS) || exit 1; \
+	    ROIBENCH_SIMD=$$level $(PARALLEL) tests/ops -q -k 'not test_build and not test_accelerate' $(ARGS) || exit 1; \
 	  else echo "SIMD level $$level: not on this machine"; fi; \
 	done
 
@@ -43,7 +44,7 @@ test-asan: $(VENV)/.ready ## run the operators' tests on a build with AddressSan
 	ROIBENCH_CUDA=0 ROIBENCH_SANITIZE=1 $(VENV)/bin/python setup.py -q build --build-base build/asan --build-lib build/asan/lib
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
 	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONPATH=build/asan/lib \
-	  $(VENV)/bin/pytest tests/ops -q -n $(JOBS) -p no:cacheprovider $(ARGS)
+	  $(PARALLEL) tests/ops -q -p no:cacheprovider $(ARGS)
 
 # The CUDA kernels without a GPU: tests/simt/README.md.
 SIMT := PYTHONPATH=tests $(VENV)/bin/python -m

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from roibench.datasets.sources import Source
+from roibench.datasets.reference import DatasetRef
 from roibench.model import Model
 from roibench.registry import Registry, UnknownNameError, installed, resolve, unknown
 from roibench.tasks import DatasetInfo, ModelSpec
@@ -44,7 +44,7 @@ def find_weights(spec: ModelSpec, dataset: str, weights: Path | None, registry: 
     """
     if spec.explains is not None:
         return find_weights(registry.models[spec.explains], dataset, weights, registry)
-    name = Source.parse(dataset).name
+    name = DatasetRef.parse(dataset).name
     if name not in registry.datasets:
         raise UnknownNameError(unknown("dataset", name, registry.datasets))
     path = weights or shipped_weights(spec, name, registry)

@@ -149,9 +149,9 @@ def compare(
 
 
 def train_folder(model: str, dataset: str) -> Path:
-    from roibench.datasets.sources import Source
+    from roibench.datasets.reference import DatasetRef
 
-    return Path("results/runs") / f"train-{model}-{Source.parse(dataset).name}"
+    return Path("results/runs") / f"train-{model}-{DatasetRef.parse(dataset).name}"
 
 
 def _train(model: str, dataset: str, folder: Path, **options: Any) -> Path:
@@ -166,7 +166,7 @@ def _train(model: str, dataset: str, folder: Path, **options: Any) -> Path:
     )
 
     from roibench.console import console
-    from roibench.datasets.sources import Source
+    from roibench.datasets.reference import DatasetRef
     from roibench.report.write import write_training_curve
     from roibench.train import LOG, train_model
 
@@ -190,7 +190,7 @@ def _train(model: str, dataset: str, folder: Path, **options: Any) -> Path:
             return progress
 
         path = train_model(model, dataset, folder, begin=begin, **options)
-    curve = write_training_curve(folder / LOG, f"{model} on {Source.parse(dataset).label}")
+    curve = write_training_curve(folder / LOG, f"{model} on {DatasetRef.parse(dataset).label}")
     typer.echo(f"wrote {path} and {curve}")
     return path
 
@@ -241,7 +241,7 @@ def export(
 
     from roibench.console import console
     from roibench.datasets.export import export as write
-    from roibench.datasets.sources import open_dataset
+    from roibench.datasets.reference import open_dataset
     from roibench.registry import installed
 
     data = open_dataset(dataset, installed(), on_bad_data=on_bad_data)

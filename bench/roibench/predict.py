@@ -13,7 +13,7 @@ from PIL import Image
 from roibench.assemble import find_weights, ready_model, usable_device
 from roibench.datasets.bad_data import BadDataError
 from roibench.datasets.images import decode
-from roibench.datasets.sources import open_dataset
+from roibench.datasets.reference import open_dataset
 from roibench.files import hold, write_atomically
 from roibench.measure.checks import Frame, PredictionError, check_count, check_predictions
 from roibench.model import Model

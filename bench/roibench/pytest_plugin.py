@@ -207,7 +207,7 @@ def _print(terminalreporter: pytest.TerminalReporter, title: str, content: "Rend
 
 
 def _options(config: pytest.Config, registry: "Registry") -> "Options":
-    from roibench.datasets.sources import split_list
+    from roibench.datasets.reference import split_list
     from roibench.measure.plan import Options
 
     def words(name: str) -> list[str]:

@@ -26,7 +26,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from roibench.assemble import build_model, usable_device
-from roibench.datasets.sources import Source, open_dataset
+from roibench.datasets.reference import DatasetRef, open_dataset
 from roibench.files import file_hash, hold, write_atomically
 from roibench.model import TrainableModel
 from roibench.nn.augment import augment
@@ -249,16 +249,16 @@ def train_model(
     if missing := set(spec.required_targets) - data.info.fields:
         needed, lacking = ", ".join(spec.required_targets), ", ".join(sorted(missing))
         raise ValueError(f"model {name!r} learns from {needed}; {dataset!r} lacks {lacking}")
-    source = Source.parse(dataset)
-    if source.split == registry.datasets[source.name].eval_split:
-        train = dataclasses.replace(source, split="train")
+    reference = DatasetRef.parse(dataset)
+    if reference.split == registry.datasets[reference.name].eval_split:
+        train = dataclasses.replace(reference, split="train")
         raise ValueError(f"dataset {dataset!r}: models are scored on this split; train on another, such as {train}")
     if threads is not None:
         torch.set_num_threads(threads)
     torch.manual_seed(recipe.seed)
     model = build_model(spec, data.info)
     model.initialize()
-    start = shipped_weights(registry.models[spec.warm_start], source.name, registry) if spec.warm_start else None
+    start = shipped_weights(registry.models[spec.warm_start], reference.name, registry) if spec.warm_start else None
     if start is not None:
         load_shared(start, model)
     progress = begin(recipe.epochs, math.ceil(len(data) / recipe.batch_size)) if begin else None
@@ -279,7 +279,7 @@ def train_model(
         warm_start=None if start is None else file_hash(start),
         final_losses=trainer.losses,
     )
-    path = folder / f"{name}-{source.name}.safetensors"
+    path = folder / f"{name}-{reference.name}.safetensors"
     save_weights(path, model.state_dict(), header)
     return path
 

@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from roibench.datasets.bad_data import BORDER, BadData, BadDataError, fit_box
-from roibench.datasets.sources import open_dataset
+from roibench.datasets.reference import open_dataset
 from roibench.registry import installed
 
 WIDTH, HEIGHT = 64, 48

@@ -12,7 +12,7 @@ from roibench.datasets import checked_images
 from roibench.datasets.bad_data import BadData, BadDataError
 from roibench.datasets.checked_images import check_images, check_labels
 from roibench.datasets.images import read_rgb
-from roibench.datasets.sources import open_dataset
+from roibench.datasets.reference import open_dataset
 from roibench.registry import installed
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from roibench.datasets.bad_data import BadDataError
 from roibench.datasets.coco import open_coco
-from roibench.datasets.sources import open_dataset
+from roibench.datasets.reference import open_dataset
 from roibench.registry import installed
 
 

@@ -18,7 +18,7 @@ from scipy.io import savemat
 from roibench.datasets.bad_data import BadData, BadDataError
 from roibench.datasets.checked_images import check_images
 from roibench.datasets.images import decode
-from roibench.datasets.sources import open_dataset
+from roibench.datasets.reference import open_dataset
 from roibench.predict import read_image
 from roibench.registry import installed
 

@@ -6,7 +6,7 @@ import torch
 from roibench import ops
 from roibench.assemble import build_model, ready_model
 from roibench.contract import DetectorContract
-from roibench.datasets.sources import open_dataset
+from roibench.datasets.reference import open_dataset
 from roibench.measure.cost import count_cost
 from roibench.registry import installed
 from roibench.tasks import DatasetInfo, Task

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from roibench import ops
 from roibench.assemble import build_model, ready_model
 from roibench.contract import SegmentationContract
-from roibench.datasets.sources import open_dataset
+from roibench.datasets.reference import open_dataset
 from roibench.metrics.semantic_segmentation import mean_iou
 from roibench.nn.images import batch_images
 from roibench.nn.truth import VOID, batch_maps

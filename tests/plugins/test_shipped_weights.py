@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from roibench.datasets.sources import open_dataset
+from roibench.datasets.reference import open_dataset
 from roibench.registry import installed
 from roibench.weights import read_header, shipped_weights
 

@@ -10,7 +10,7 @@ from time import perf_counter
 import torch
 
 from roibench.assemble import find_weights, ready_model
-from roibench.datasets.sources import open_dataset
+from roibench.datasets.reference import open_dataset
 from roibench.files import file_hash
 from roibench.measure.artefacts import save_artefacts
 from roibench.measure.checks import Frame, check_predictions

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from roibench.datasets.sources import Source
+from roibench.datasets.reference import DatasetRef
 from roibench.measure.checks import Frame
 from roibench.measure.record import Record
 from roibench.measure.recorded import recorded_cells, recorded_data, recorded_predictions
@@ -74,5 +74,5 @@ def _compare(task: Task, cells: Sequence[tuple[Record, Path]], registry: Registr
         Entry(record, value, None if value is best else difference(value, best), warnings)
         for record, value, warnings in scored
     )
-    label = Source.parse(first.cell.dataset).label
+    label = DatasetRef.parse(first.cell.dataset).label
     return Comparison(label, task, RULES[task].primary, first.images, entries)

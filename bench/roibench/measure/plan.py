@@ -13,7 +13,7 @@ import torch
 from roibench.assemble import NoWeightsError, build_model, find_weights, usable_device
 from roibench.datasets.bad_data import ON_BAD_DATA
 from roibench.datasets.ground_truth import any_counts
-from roibench.datasets.sources import open_dataset
+from roibench.datasets.reference import open_dataset
 from roibench.files import file_hash
 from roibench.measure.cell import scored_tasks
 from roibench.measure.plugin_state import plugins_hash

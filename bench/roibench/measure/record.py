@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from roibench.datasets.sources import Source
+from roibench.datasets.reference import DatasetRef
 
 # 2 added `disturbance`, 3 `artefacts`, 4 `explains` and `passes`; 5 `plugins`, `plugins_hash`, and to each score its
 # `score_threshold`, `max_detections` and `warnings`, and calls `interference` what was `disturbance`. Older records are
@@ -52,7 +52,7 @@ class CellSpec(_Data):
     def id(self) -> str:
         """Short, stable name of the cell: what it is, and a digest of everything that it depends on."""
         digest = hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
-        name = Source.parse(self.dataset).name
+        name = DatasetRef.parse(self.dataset).name
         return f"{self.model}-{name}-{self.device.replace(':', '')}-{self.precision}-{digest}"
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from roibench.datasets.sources import open_dataset
+from roibench.datasets.reference import open_dataset
 from roibench.files import file_hash
 from roibench.measure.checks import Frame, PredictionError, check_predictions
 from roibench.measure.journal import read_records

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
-from roibench.datasets.sources import Source
+from roibench.datasets.reference import DatasetRef
 from roibench.measure.record import Interval, Record, Stage
 from roibench.tasks import RULES, Task
 
@@ -220,7 +220,7 @@ def _setting(record: Record) -> Setting:
 
 
 def _dataset(record: Record) -> str:
-    return Source.parse(record.cell.dataset).label
+    return DatasetRef.parse(record.cell.dataset).label
 
 
 def _one_line(error: str | None) -> str:

@@ -12,7 +12,7 @@ from roibench.tasks import Dataset
 
 
 @dataclass(frozen=True)
-class Source:
+class DatasetRef:
     """A dataset's name, its path if it is a kind that takes one, and a split (None: the kind's eval_split)."""
 
     name: str
@@ -43,16 +43,16 @@ def split_list(text: str, names: Collection[str]) -> list[str]:
     begins as a dataset does: with one of the names (of what is registered) alone or before : or @, or with any word of
     two or more letters before a colon.
     """
-    sources: list[str] = []
+    references: list[str] = []
     for piece in text.split(","):
         begins = re.match(r"\s*([a-z]\w+)(:|@|\s*$)", piece)
         another = begins is not None and (begins[1] in names or begins[2] == ":")
-        if sources and ":" in sources[-1] and not another:
-            sources[-1] += f",{piece}"
+        if references and ":" in references[-1] and not another:
+            references[-1] += f",{piece}"
         else:
-            sources.append(piece)
-    stripped = (source.strip().rstrip(",") for source in sources)
-    return [source for source in stripped if source]
+            references.append(piece)
+    stripped = (reference.strip().rstrip(",") for reference in references)
+    return [reference for reference in stripped if reference]
 
 
 def open_dataset(text: str, registry: Registry, split: str | None = None, on_bad_data: str = "fail") -> Dataset:
@@ -61,15 +61,15 @@ def open_dataset(text: str, registry: Registry, split: str | None = None, on_bad
     on_bad_data: "fail", "skip" or "clip", for kinds that are read from a path. Raises UnknownNameError for a name that
     nothing registered, and ValueError for a missing or superfluous path and for a split in which nothing counts.
     """
-    source = Source.parse(text)
-    spec = registry.datasets.get(source.name)
+    reference = DatasetRef.parse(text)
+    spec = registry.datasets.get(reference.name)
     if spec is None:
-        raise UnknownNameError(unknown("dataset", source.name, registry.datasets))
-    if spec.takes_path != (source.path is not None):
+        raise UnknownNameError(unknown("dataset", reference.name, registry.datasets))
+    if spec.takes_path != (reference.path is not None):
         want = f"{spec.name}:PATH" if spec.takes_path else spec.name
         raise ValueError(f"dataset {text!r}: want {want}")
     options = {"on_bad_data": on_bad_data} if spec.takes_path else {}
-    data = resolve(spec.open)(source.path, source.split or split or spec.eval_split, **options)
+    data = resolve(spec.open)(reference.path, reference.split or split or spec.eval_split, **options)
     if not len(data):
         raise ValueError(f"dataset {text!r}: split {data.info.split!r} has no images{_left_out(data)}")
     if data.info.fields and not any(any_counts(data, [field]) for field in sorted(data.info.fields)):

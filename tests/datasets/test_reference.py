@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roibench.datasets.ground_truth import any_counts
-from roibench.datasets.sources import Source, open_dataset, split_list
+from roibench.datasets.reference import DatasetRef, open_dataset, split_list
 from roibench.registry import Registry, UnknownNameError
 from roibench.structures import Input, Sample, Target
 from roibench.tasks import DatasetInfo, DatasetSpec
@@ -20,44 +20,44 @@ paths = st.text(st.characters(exclude_characters="\n\r"), min_size=1)
 
 @given(name=names, path=st.none() | paths.filter(lambda path: "@" not in path), split=splits)
 def test_what_is_written_is_read_back(name, path, split):
-    source = Source(name, path, split)
-    assert Source.parse(str(source)) == source
+    reference = DatasetRef(name, path, split)
+    assert DatasetRef.parse(str(reference)) == reference
 
 
 @given(name=names, path=paths, split=st.from_regex(r"\w+", fullmatch=True))
 def test_the_last_word_after_an_at_is_the_split_whatever_the_path(name, path, split):
-    assert Source.parse(f"{name}:{path}@{split}") == Source(name, path, split)
+    assert DatasetRef.parse(f"{name}:{path}@{split}") == DatasetRef(name, path, split)
 
 
 @given(text=st.text())
 def test_any_text_is_parsed_or_refused_with_an_example(text):
     try:
-        source = Source.parse(text)
+        reference = DatasetRef.parse(text)
     except ValueError as error:
         assert "want NAME, NAME:PATH or either with @SPLIT, such as voc:photos@test" in str(error)
     else:
-        assert str(source) == text
+        assert str(reference) == text
 
 
 @pytest.mark.parametrize(
     ("text", "want"),
     [
-        ("scenes", Source("scenes")),
-        ("scenes@train", Source("scenes", None, "train")),
-        ("voc:a/b", Source("voc", "a/b")),
-        ("voc:a@b/c", Source("voc", "a@b/c")),
-        ("voc:a@b/c@test", Source("voc", "a@b/c", "test")),
-        ("voc:C:\\photos@test", Source("voc", "C:\\photos", "test")),
+        ("scenes", DatasetRef("scenes")),
+        ("scenes@train", DatasetRef("scenes", None, "train")),
+        ("voc:a/b", DatasetRef("voc", "a/b")),
+        ("voc:a@b/c", DatasetRef("voc", "a@b/c")),
+        ("voc:a@b/c@test", DatasetRef("voc", "a@b/c", "test")),
+        ("voc:C:\\photos@test", DatasetRef("voc", "C:\\photos", "test")),
     ],
 )
 def test_examples(text, want):
-    assert Source.parse(text) == want
+    assert DatasetRef.parse(text) == want
 
 
 @pytest.mark.parametrize("text", ["", ":path", "@train", "scenes@", "voc:", "scenes@a b"])
 def test_nonsense_is_refused(text):
     with pytest.raises(ValueError, match="want NAME, NAME:PATH or either with @SPLIT"):
-        Source.parse(text)
+        DatasetRef.parse(text)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_nonsense_is_refused(text):
     ],
 )
 def test_a_label_has_no_folders_of_the_machine_in_it(text, label):
-    assert Source.parse(text).label == label
+    assert DatasetRef.parse(text).label == label
 
 
 NAMES = ("scenes", "voc", "coco")
@@ -99,8 +99,8 @@ typed_paths = st.text("ab ,/._", max_size=12).map(lambda text: text.rstrip(" ,")
 
 
 @given(st.lists(st.sampled_from(NAMES) | st.builds("voc:/{}{}".format, typed_paths, st.sampled_from(["", "@x"]))))
-def test_a_list_of_datasets_is_read_back(sources):
-    assert split_list(",".join(sources), NAMES) == sources
+def test_a_list_of_datasets_is_read_back(references):
+    assert split_list(",".join(references), NAMES) == references
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def registry():
 @pytest.fixture(autouse=True)
 def resolvable(monkeypatch):
     """importlib mode gives test modules no importable name; the specs above need none."""
-    monkeypatch.setattr("roibench.datasets.sources.resolve", lambda path: opened)
+    monkeypatch.setattr("roibench.datasets.reference.resolve", lambda path: opened)
 
 
 @pytest.mark.parametrize(
@@ -210,6 +210,6 @@ def test_only_the_first_images_are_asked_and_no_more_than_needed():
     ],
 )
 def test_a_split_in_which_nothing_counts_is_refused(registry, monkeypatch, targets, words):
-    monkeypatch.setattr("roibench.datasets.sources.resolve", lambda path: lambda *_: Opened((), targets))
+    monkeypatch.setattr("roibench.datasets.reference.resolve", lambda path: lambda *_: Opened((), targets))
     with pytest.raises(ValueError, match=words):
         open_dataset("shapes", registry)
