@@ -85,7 +85,6 @@ class TrainableModel(nn.Module):
         trainer.fit(self, data)
 
 
-@runtime_checkable
 class Explainable(Protocol):
     """A network whose scores can be traced back to a map: what class activation mapping asks of it.
 

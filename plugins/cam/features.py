@@ -7,7 +7,6 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from roibench.model import Explainable
 from roibench.structures import Input
 
 
@@ -43,8 +42,9 @@ def watched_features(model: nn.Module, layer: nn.Module, differentiable: bool) -
 
 def explainable(model: nn.Module, explainer: str) -> nn.Module:
     """The model, if it can be explained. Raises TypeError, saying what it lacks."""
-    if not isinstance(model, Explainable):
-        wanted = [name for name in ("feature_layer", "batch", "class_scores") if not hasattr(model, name)]
+    # Not isinstance: from Python 3.12 on it doesn't see attributes that nn.Module looks up, such as submodules.
+    wanted = [name for name in ("feature_layer", "batch", "class_scores") if not hasattr(model, name)]
+    if wanted:
         raise TypeError(f"{explainer} explains a roibench.model.Explainable; {type(model).__name__} lacks {wanted}")
     return model
 
