@@ -99,7 +99,7 @@ SIMT_CSRC := $(shell find tests/simt -name '*.h' -o -name '*.cpp' -o -name '*.cu
 
 # Each step leaves its mark only when it has succeeded, so that an interrupted set-up goes on where it stopped.
 $(VENV)/.created:
-	$(PYTHON) -c 'import sys; sys.exit("RoIBench needs Python >= 3.11, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "RoIBench needs Python 3.11 to 3.13, this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
