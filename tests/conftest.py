@@ -1,6 +1,8 @@
 """Fixtures that tests of several folders share."""
 
 import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,10 @@ settings.load_profile("ci" if os.environ.get("CI") else "roibench")
 # Where tests run in several processes, a pytest that a test starts is none of them: it may measure.
 for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
     os.environ.pop(name, None)
+
+# A shell that runs tests in the background lets them ignore Ctrl-C, and with them all that they start.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 THIRD_PARTY = Path(__file__).parent / "third_party"
 
