@@ -9,7 +9,8 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "geometry.h"
+#include "geometry/bins.h"
+#include "geometry/overlap.h"
 
 namespace roibench {
 
@@ -50,7 +51,7 @@ inline void check_map(const char* op, const at::Tensor& input) {
 
 inline void check_output_size(const char* op, int64_t height, int64_t width) {
   TORCH_CHECK_VALUE(height > 0 && width > 0, op, ": output_size must be positive, got ", height, " x ", width);
-  TORCH_CHECK_VALUE(height <= kMostPerAxis && width <= kMostPerAxis, op, ": output_size must be at most ", kMostPerAxis,
+  TORCH_CHECK_VALUE(height <= kMaxPerAxis && width <= kMaxPerAxis, op, ": output_size must be at most ", kMaxPerAxis,
                     " per axis, got ", height, " x ", width);
 }
 

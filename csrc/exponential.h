@@ -3,7 +3,7 @@
 // shrink. Relative error: below 3e-7 in float32, 6e-16 in float64.
 #pragma once
 
-#include "geometry.h"
+#include "geometry/scalar.h"
 
 namespace roibench {
 

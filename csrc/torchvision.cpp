@@ -112,11 +112,12 @@ struct Kernel {
   }
 
   static void put(torch::Library& library, const char* name, const char* needed) {
+    if (ours.isValid()) return;  // put already, by a call that failed later
     const auto op = c10::Dispatcher::singleton().findSchemaOrThrow((std::string("torchvision::") + name).c_str(), "");
     const auto our_op = c10::Dispatcher::singleton().findSchemaOrThrow(needed, "");
     if (!our_op.hasKernelForDispatchKey(device)) return;  // not built for it
-    ours = c10::KernelFunction::makeFromUnboxedRuntimeFunction(function);
     if (op.hasKernelForDispatchKey(device)) replaced = op.getComputedKernelForDispatchKey(device);
+    ours = c10::KernelFunction::makeFromUnboxedRuntimeFunction(function);
     library.impl(name, torch::dispatch(device, torch::CppFunction::makeFromBoxedFunction<&call>()));
   }
 };

@@ -51,6 +51,14 @@ struct Saved {
   variable_list tensors;
 };
 
+// An operator that is linear in its first argument: its tangent is what it makes of that argument's.
+template <class F, class Op, class... Args>
+Tensor apply_linear(const Op& op, const Tensor& input, const Tensor& rois, const Args&... args) {
+  const Tensor out = apply<F>(needs_graph(input, rois), primal(input), rois, args...);
+  if (const Tensor change = tangent(input); change.defined()) set_tangent(out, op.call(change, rois, args...));
+  return out;
+}
+
 // For an argument by which there is no derivative.
 inline void refuse_tangent(const char* op, const char* name, const Tensor& t) {
   TORCH_CHECK_NOT_IMPLEMENTED(!tangent(t).defined(), op, ": ", name, " has a tangent, but no derivative; detach() it");

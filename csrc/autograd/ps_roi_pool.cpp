@@ -54,24 +54,12 @@ struct PsRoiPoolBackward : Function<PsRoiPoolBackward> {
 
 Tensor ps_roi_pool(const Tensor& input, const Tensor& rois, double spatial_scale, c10::SymInt pooled_height,
                    c10::SymInt pooled_width) {
-  const Tensor boxes = primal(rois);
-  const Tensor out =
-      apply<PsRoiPool>(needs_graph(input, rois), primal(input), boxes, spatial_scale, pooled_height, pooled_width);
-  if (const Tensor change = tangent(input); change.defined()) {
-    set_tangent(out, forward_op().call(change, boxes, spatial_scale, pooled_height, pooled_width));
-  }
-  return out;
+  return apply_linear<PsRoiPool>(forward_op(), input, primal(rois), spatial_scale, pooled_height, pooled_width);
 }
 
 Tensor ps_roi_pool_backward(const Tensor& grad, const Tensor& rois, c10::SymIntArrayRef input_size,
                             double spatial_scale, bool channels_last) {
-  const Tensor boxes = primal(rois);
-  const Tensor out =
-      apply<PsRoiPoolBackward>(needs_graph(grad, rois), primal(grad), boxes, input_size, spatial_scale, channels_last);
-  if (const Tensor change = tangent(grad); change.defined()) {
-    set_tangent(out, backward_op().call(change, boxes, input_size, spatial_scale, channels_last));
-  }
-  return out;
+  return apply_linear<PsRoiPoolBackward>(backward_op(), grad, primal(rois), input_size, spatial_scale, channels_last);
 }
 
 }  // namespace

@@ -63,25 +63,15 @@ struct RoiAlignBackward : Function<RoiAlignBackward> {
 Tensor roi_align(const Tensor& input, const Tensor& rois, double spatial_scale, c10::SymInt pooled_height,
                  c10::SymInt pooled_width, int64_t sampling_ratio, bool aligned) {
   refuse_tangent("roi_align", "rois", rois);
-  const Tensor out = apply<RoiAlign>(needs_graph(input, rois), primal(input), rois, spatial_scale, pooled_height,
-                                     pooled_width, sampling_ratio, aligned);
-  if (const Tensor change = tangent(input); change.defined()) {
-    set_tangent(out,
-                forward_op().call(change, rois, spatial_scale, pooled_height, pooled_width, sampling_ratio, aligned));
-  }
-  return out;
+  return apply_linear<RoiAlign>(forward_op(), input, rois, spatial_scale, pooled_height, pooled_width, sampling_ratio,
+                                aligned);
 }
 
 Tensor roi_align_backward(const Tensor& grad, const Tensor& rois, c10::SymIntArrayRef input_size, double spatial_scale,
                           int64_t sampling_ratio, bool aligned, bool channels_last) {
   refuse_tangent("roi_align_backward", "rois", rois);
-  const Tensor out = apply<RoiAlignBackward>(needs_graph(grad, rois), primal(grad), rois, input_size, spatial_scale,
-                                             sampling_ratio, aligned, channels_last);
-  if (const Tensor change = tangent(grad); change.defined()) {
-    set_tangent(out,
-                backward_op().call(change, rois, input_size, spatial_scale, sampling_ratio, aligned, channels_last));
-  }
-  return out;
+  return apply_linear<RoiAlignBackward>(backward_op(), grad, rois, input_size, spatial_scale, sampling_ratio, aligned,
+                                        channels_last);
 }
 
 }  // namespace

@@ -5,7 +5,8 @@
 #include <cstdint>
 
 #include "../focal_loss.h"
-#include "../geometry.h"
+#include "../geometry/bins.h"
+#include "../geometry/overlap.h"
 #include "../soft_nms.h"
 
 // x86-64 has three levels (the psABI's names); any other machine runs the first one as plain C++.
@@ -79,7 +80,7 @@ struct Kernels {
   void (*roi_align_backward)(const RoiAlign<T>& shape, int64_t rois, const T* pooled_grad, T* input_grad, int64_t image,
                              int64_t begin, int64_t end);
 
-  // Fills windows.pixels for RoIs [begin, end) on maps of height x width. `last` is geometry.h's.
+  // Fills windows.pixels for RoIs [begin, end) on maps of height x width. `last` is geometry/bins.h's.
   void (*roi_bins)(const Windows& windows, const T* rois, T scale, int64_t last, int64_t height, int64_t width,
                    Range* pixels, int64_t begin, int64_t end);
 

@@ -50,23 +50,22 @@ struct Cpu {
     const at::Tensor source = input_channels_last ? input : input.contiguous();
     const at::Tensor ordered = at::empty({batch, pixels, w.channels}, input.options().dtype(bits));
     const I* const from = static_cast<const I*>(source.const_data_ptr());
-    I* const in_order = ordered.mutable_data_ptr<I>();
+    I* const ranks = ordered.mutable_data_ptr<I>();
     const std::vector<char> seen = runs_in_windows(w, table.count(), runs, batch);
     at::parallel_for(0, batch * runs, grain(kPixels * w.channels), [&](int64_t begin, int64_t end) {
       for (int64_t run = begin; run < end; ++run) {
         if (!seen[run]) continue;
         const int64_t map = run / runs * pixels * w.channels, first = run % runs * kPixels;
-        order_kernels<I>().to_order(from + map, in_order + map, w.channels, pixels, input_channels_last, infinity,
-                                    first, std::min(first + kPixels, pixels));
+        order_kernels<I>().to_order(from + map, ranks + map, w.channels, pixels, input_channels_last, infinity, first,
+                                    std::min(first + kPixels, pixels));
       }
     });
 
     I* const to = static_cast<I*>(pooled.mutable_data_ptr());
     int32_t* const at = argmax.numel() == 0 ? nullptr : argmax.mutable_data_ptr<int32_t>();
-    at::parallel_for(0, table.count() * at::divup(w.channels, kPoolBlock), grain(w.bins * kPoolBlock),
-                     [&](int64_t begin, int64_t end) {
-                       order_kernels<I>().max_pool(w, in_order, channels_last, to, at, begin, end);
-                     });
+    at::parallel_for(
+        0, table.count() * at::divup(w.channels, kPoolBlock), grain(w.bins * kPoolBlock),
+        [&](int64_t begin, int64_t end) { order_kernels<I>().max_pool(w, ranks, channels_last, to, at, begin, end); });
   }
 
   template <class T>

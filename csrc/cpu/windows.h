@@ -25,7 +25,7 @@ struct WindowTable {
       set_images();
     }
   }
-  // RoIs, of which `last` and the map's height and width are geometry.h's, on maps of `size` [N, C, H, W].
+  // RoIs, of which `last` and the map's height and width are geometry/bins.h's, on maps of `size` [N, C, H, W].
   WindowTable(at::IntArrayRef size, const Grid& grid, const at::Tensor& rois, double scale, int64_t last,
               int64_t height, int64_t width)
       : WindowTable(size, {grid}, rois.size(0)) {

@@ -49,15 +49,15 @@ struct Cuda {
   template <class T>
   static at::Tensor backward(const Pooling& pooling, const at::Tensor& grad, bool grad_channels_last,
                              const at::Tensor& argmax, bool channels_last) {
-    const bool in_order = at::globalContext().deterministicAlgorithms();
-    const bool side_by_side = channels_last || in_order;
+    const bool deterministic = at::globalContext().deterministicAlgorithms();
+    const bool side_by_side = channels_last || deterministic;
     const WindowTables windows = windows_of(pooling, side_by_side, grad.options());
     const T* const from = grad.const_data_ptr<T>();
     const int32_t* const at = argmax.const_data_ptr<int32_t>();
     at::Tensor input_grad = at::empty(pooling.size, grad.options().memory_format(format(side_by_side)));
     T* const to = input_grad.mutable_data_ptr<T>();
-    if (in_order) {
-      check_launch(cuda::max_pool_backward_in_order(*windows, from, grad_channels_last, at, to, current_stream()));
+    if (deterministic) {
+      check_launch(cuda::max_pool_backward_deterministic(*windows, from, grad_channels_last, at, to, current_stream()));
     } else {
       input_grad.zero_();
       check_launch(cuda::max_pool_backward(*windows, from, grad_channels_last, at, to, current_stream()));

@@ -33,12 +33,12 @@ struct Cuda {
     const at::Tensor classes = idxs.defined() ? idxs.index_select(0, order) : at::Tensor();
 
     at::Tensor overlaps = memory(std::min(n, cuda::kNmsBand) * (cuda::kNmsBand / 64), at::kLong);
-    at::Tensor struck = zeros(2 * at::ceil_div(n, int64_t(64)), at::kInt);
+    at::Tensor suppressed = zeros(2 * at::ceil_div(n, int64_t(64)), at::kInt);
     at::Tensor kept = memory(n, at::kLong), counts = zeros(cuda::nms_bands(n) + 1, at::kLong);
     cuda::check_launch(cuda::nms<T>(
         {sorted.const_data_ptr<T>(), idxs.defined() ? classes.const_data_ptr<int64_t>() : nullptr, n, threshold},
         {reinterpret_cast<uint64_t*>(overlaps.mutable_data_ptr<int64_t>()),
-         reinterpret_cast<uint32_t*>(struck.mutable_data_ptr<int32_t>()), kept.mutable_data_ptr<int64_t>(),
+         reinterpret_cast<uint32_t*>(suppressed.mutable_data_ptr<int32_t>()), kept.mutable_data_ptr<int64_t>(),
          counts.mutable_data_ptr<int64_t>()},
         stream));
     const int64_t count = counts[-1].item<int64_t>();  // the only synchronisation

@@ -40,7 +40,7 @@ struct Cuda {
     at::Tensor input_grad = at::empty(input_size, grad.options().memory_format(format(channels_last)));
     T* const to = input_grad.mutable_data_ptr<T>();
     if (at::globalContext().deterministicAlgorithms()) {
-      check_launch(cuda::ps_roi_pool_backward_in_order(*windows, from, to, current_stream()));
+      check_launch(cuda::ps_roi_pool_backward_deterministic(*windows, from, to, current_stream()));
     } else {
       input_grad.zero_();
       check_launch(cuda::ps_roi_pool_backward(*windows, from, to, current_stream()));

@@ -55,16 +55,16 @@ struct Cuda {
   template <class T>
   static at::Tensor backward(const at::Tensor& grad, const at::Tensor& rois, at::IntArrayRef input_size,
                              const RoiAlignSampling& sampling, bool channels_last) {
-    const bool in_order = at::globalContext().deterministicAlgorithms();
-    const bool side_by_side = channels_last || in_order;
+    const bool deterministic = at::globalContext().deterministicAlgorithms();
+    const bool side_by_side = channels_last || deterministic;
     const auto shape = shape_of<T>("roi_align_backward", input_size, grad.sizes(), side_by_side, sampling);
     const at::Tensor pooled_grad = cuda::aligned(as(grad, rois.scalar_type(), format(side_by_side)));
     const Taps<T> bins(shape, rois);
     const T* const from = pooled_grad.const_data_ptr<T>();
     at::Tensor input_grad = at::empty(input_size, rois.options().memory_format(format(side_by_side)));
     T* const to = input_grad.mutable_data_ptr<T>();
-    if (in_order) {
-      check_launch(cuda::roi_align_backward_in_order(shape, bins.taps, rois.size(0), from, to, current_stream()));
+    if (deterministic) {
+      check_launch(cuda::roi_align_backward_deterministic(shape, bins.taps, rois.size(0), from, to, current_stream()));
     } else {
       input_grad.zero_();
       check_launch(cuda::roi_align_backward(shape, bins.taps, rois.size(0), from, to, current_stream()));

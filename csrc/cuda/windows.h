@@ -38,7 +38,7 @@ class WindowTables {
   at::Tensor memory_;
 };
 
-// Windows that are RoIs, of which `last` and the map's height and width are geometry.h's.
+// Windows that are RoIs, of which `last` and the map's height and width are geometry/bins.h's.
 inline WindowTables windows_of_rois(const char* op, at::IntArrayRef size, bool channels_last,
                                     const std::vector<Grid>& grids, const at::Tensor& rois, double scale, int64_t last,
                                     int64_t height, int64_t width) {

@@ -39,7 +39,7 @@ inline std::vector<Grid> check_levels(const char* op, at::IntArrayRef levels) {
   std::vector<Grid> grids;
   int64_t sum = 0;
   for (const int64_t bins : levels) {
-    TORCH_CHECK_VALUE(bins > 0 && bins <= kMostPerAxis, op, ": levels must be from 1 to ", kMostPerAxis, ", got ",
+    TORCH_CHECK_VALUE(bins > 0 && bins <= kMaxPerAxis, op, ": levels must be from 1 to ", kMaxPerAxis, ", got ",
                       levels);
     grids.push_back({bins, bins});
     sum += bins * bins;
@@ -133,8 +133,8 @@ at::Tensor max_pool_backward(const at::Tensor& grad, const at::Tensor& argmax, c
   constexpr const char* op = "max_pool_backward";
   check_input_size(op, input_size);
   TORCH_CHECK_VALUE(grids.size() % 2 == 0 &&
-                        std::all_of(grids.begin(), grids.end(), [](int64_t n) { return n > 0 && n <= kMostPerAxis; }),
-                    op, ": grids must be pairs (rows, columns) from 1 to ", kMostPerAxis, ", got ", grids);
+                        std::all_of(grids.begin(), grids.end(), [](int64_t n) { return n > 0 && n <= kMaxPerAxis; }),
+                    op, ": grids must be pairs (rows, columns) from 1 to ", kMaxPerAxis, ", got ", grids);
   check_floating(op, "grad", grad);
   check_pixels(op, input_size);
   const auto dtype = arithmetic(grad, grad);

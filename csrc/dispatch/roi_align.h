@@ -18,7 +18,7 @@ struct RoiAlignSampling {
 };
 
 inline void check_sampling_ratio(const char* op, int64_t ratio) {
-  TORCH_CHECK_VALUE(ratio <= kMostPerAxis, op, ": sampling_ratio must be at most ", kMostPerAxis, ", got ", ratio);
+  TORCH_CHECK_VALUE(ratio <= kMaxPerAxis, op, ": sampling_ratio must be at most ", kMaxPerAxis, ", got ", ratio);
 }
 
 template <class Device>

@@ -1,5 +1,5 @@
 // soft_nms on any device. A Device has soft_nms<T>, for contiguous tensors of one type: it fills the indices and the
-// scores that are kept, for which there is room, and returns how many they are.
+// scores that are kept, for which there is space, and returns how many they are.
 #pragma once
 
 #include <ATen/Dispatch.h>

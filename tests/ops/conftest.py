@@ -82,7 +82,7 @@ def put(device: str) -> Callable[[T], T]:
 
 
 @pytest.fixture
-def in_order():
+def deterministic():
     """Gradients are summed in a fixed order on every device, as they always are on the CPU."""
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True)

@@ -20,16 +20,16 @@ def overlap(a: list[float], b: list[float], kind: str) -> float:
     def area(x1: float, y1: float, x2: float, y2: float) -> float:
         return max(x2 - x1, 0.0) * max(y2 - y1, 0.0)
 
-    shared = area(max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3]))
-    joined = area(*a) + area(*b) - shared
-    iou = shared / joined
-    hull = min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
+    inter = area(max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3]))
+    union = area(*a) + area(*b) - inter
+    iou = inter / union
+    enclosing = min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
     if kind == "iou":
         return iou
     if kind == "giou":
-        return iou - (area(*hull) - joined) / area(*hull)
+        return iou - (area(*enclosing) - union) / area(*enclosing)
     centre = [(a[i] + a[i + 2] - b[i] - b[i + 2]) / 2 for i in (0, 1)]
-    diou = iou - math.hypot(*centre) ** 2 / math.hypot(hull[2] - hull[0], hull[3] - hull[1]) ** 2
+    diou = iou - math.hypot(*centre) ** 2 / math.hypot(enclosing[2] - enclosing[0], enclosing[3] - enclosing[1]) ** 2
     if kind == "diou":
         return diou
     v = 4 / math.pi**2 * (math.atan((a[2] - a[0]) / (a[3] - a[1])) - math.atan((b[2] - b[0]) / (b[3] - b[1]))) ** 2

@@ -16,9 +16,9 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
     """In the boxes' own precision, as an array program has it; 0 for boxes that have no finite area together."""
     with np.errstate(all="ignore"):
         zero = a.dtype.type(0)
-        shared = np.prod(np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), zero))
-        joined = np.prod(np.maximum(a[2:] - a[:2], zero)) + np.prod(np.maximum(b[2:] - b[:2], zero)) - shared
-        return float(shared / joined) if 0 < joined < math.inf else 0.0
+        inter = np.prod(np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), zero))
+        union = np.prod(np.maximum(a[2:] - a[:2], zero)) + np.prod(np.maximum(b[2:] - b[:2], zero)) - inter
+        return float(inter / union) if 0 < union < math.inf else 0.0
 
 
 def textbook(boxes: torch.Tensor, scores: torch.Tensor, threshold: float, classes: list[int] | None = None) -> list:

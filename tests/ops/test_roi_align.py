@@ -113,7 +113,7 @@ def test_reversed_boxes_are_sampled_backwards_where_they_are_sampled_at_all(rati
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @each_format
-def test_half_types_are_float32_rounded_once(dtype, memory_format, ops, in_order):
+def test_half_types_are_float32_rounded_once(dtype, memory_format, ops, deterministic):
     features = random_features(2, 20, 9, 8, dtype=dtype).contiguous(memory_format=memory_format).requires_grad_()
     rois = random_rois(15, 2, 9, 8).float()
     wide = features.detach().float().requires_grad_()

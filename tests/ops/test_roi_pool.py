@@ -109,7 +109,9 @@ def test_nan_is_the_maximum_and_infinities_and_zeros_have_their_order(dtype, cha
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @each_format
-def test_gradients_of_half_types_are_float32_rounded_once(dtype, memory_format, random_map, random_rois, ops, in_order):
+def test_gradients_of_half_types_are_float32_rounded_once(
+    dtype, memory_format, random_map, random_rois, ops, deterministic
+):
     features = random_map(2, 20, 9, 8, dtype=dtype).contiguous(memory_format=memory_format).requires_grad_()
     rois = random_rois(15, 2, 9, 8).float()
     wide = features.detach().float().requires_grad_()

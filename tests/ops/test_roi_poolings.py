@@ -31,7 +31,7 @@ def test_no_rois_give_an_empty_map_and_a_zero_gradient(pool, memory_format):
 
 @POOLINGS
 @FORMATS
-def test_the_number_of_threads_changes_no_bit(pool, memory_format, threads, random_map, random_rois, in_order):
+def test_the_number_of_threads_changes_no_bit(pool, memory_format, threads, random_map, random_rois, deterministic):
     features = random_map(2, CHANNELS, 20, 20, dtype=torch.float32).contiguous(memory_format=memory_format)
     features.requires_grad_()
     rois = random_rois(150, 2, 20, 20).float()
@@ -90,8 +90,8 @@ def test_on_a_gpu_a_roi_of_no_image_is_an_error_for_whoever_debugs(gpu, pooling)
 
 @POOLINGS
 @FORMATS
-def test_a_gpus_sums_in_order_are_the_same_bits_each_time(
-    gpu, pooling, memory_format, random_map, random_rois, in_order
+def test_a_gpus_deterministic_sums_are_the_same_bits_each_time(
+    gpu, pooling, memory_format, random_map, random_rois, deterministic
 ):
     features = random_map(2, CHANNELS, 20, 20, dtype=torch.float32).contiguous(memory_format=memory_format).cuda()
     features.requires_grad_()

@@ -47,7 +47,7 @@ class GridOfBins(ctypes.Structure):
 
 
 def fill_windows(kernels, features: Tensor, grids, rois: Tensor | None, scale: float = 1.0, last: int = 1) -> Windows:
-    """The tables of RoIs, or without them of the maps themselves; `last` as in geometry.h."""
+    """The tables of RoIs, or without them of the maps themselves; `last` as in geometry/bins.h."""
     count = len(features if rois is None else rois)
     bins, edges = sum(rows * columns for rows, columns in grids), sum(map(sum, grids))
     sizes = {"grid": 4 * len(grids), "bin": 4 * bins, "edge": 2 * count * edges, "image": count}

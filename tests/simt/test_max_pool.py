@@ -41,9 +41,9 @@ class Pooling:
         )  # fmt: skip
         return pooled, argmax
 
-    def backward(self, grad: Tensor, argmax: Tensor, in_order: bool) -> Tensor:
-        launcher = self.kernels.max_pool_backward_in_order if in_order else self.kernels.max_pool_backward
-        input_grad = torch.full_like(self.features, math.nan if in_order else 0)
+    def backward(self, grad: Tensor, argmax: Tensor, deterministic: bool) -> Tensor:
+        launcher = self.kernels.max_pool_backward_deterministic if deterministic else self.kernels.max_pool_backward
+        input_grad = torch.full_like(self.features, math.nan if deterministic else 0)
         channels_last = regions.is_channels_last(grad)
         launcher[grad.dtype](self.windows, in_memory(grad), channels_last, argmax, in_memory(input_grad))
         return input_grad
@@ -123,9 +123,9 @@ def test_rois_of_no_image_are_nan_and_have_no_gradient(kernels, memory_format, b
     assert_same((pooled[known], argmax[known]), torch.ops.roibench.roi_pool(features, rois[known], 1.0, 2, 2, True))
     grad = random_map(*pooled.shape, dtype=torch.float32, seed=2)
     expected = pooling.backward_on_cpu(grad, argmax, known)
-    torch.testing.assert_close(pooling.backward(grad, argmax, in_order=False), expected)
+    torch.testing.assert_close(pooling.backward(grad, argmax, deterministic=False), expected)
     if memory_format == CHANNELS_LAST:
-        assert torch.equal(pooling.backward(grad, argmax, in_order=True), expected)
+        assert torch.equal(pooling.backward(grad, argmax, deterministic=True), expected)
 
 
 @each_sharing
@@ -144,9 +144,9 @@ def test_gradients_of_roi_pool_are_the_cpus(kernels, memory_format, dtype, grad_
     _, argmax = pooling.forward(by_warp=False)
     grad = random_map(*pooling.size, dtype=dtype, seed=2).contiguous(memory_format=grad_format)
     expected = pooling.backward_on_cpu(grad, argmax)
-    torch.testing.assert_close(pooling.backward(grad, argmax, in_order=False), expected)
+    torch.testing.assert_close(pooling.backward(grad, argmax, deterministic=False), expected)
     if memory_format == CHANNELS_LAST:
-        assert torch.equal(pooling.backward(grad, argmax, in_order=True), expected)
+        assert torch.equal(pooling.backward(grad, argmax, deterministic=True), expected)
 
 
 @each_format
@@ -159,16 +159,16 @@ def test_gradients_of_pyramids_are_the_cpus(kernels, memory_format, dtype, of_ro
     _, argmax = pooling.forward(by_warp=True)
     grad = torch.randn(pooling.size, generator=torch.Generator().manual_seed(2), dtype=dtype)
     expected = pooling.backward_on_cpu(grad, argmax)
-    torch.testing.assert_close(pooling.backward(grad[:, :, None, None], argmax, in_order=False), expected)
+    torch.testing.assert_close(pooling.backward(grad[:, :, None, None], argmax, deterministic=False), expected)
     if memory_format == CHANNELS_LAST:
-        assert torch.equal(pooling.backward(grad[:, :, None, None], argmax, in_order=True), expected)
+        assert torch.equal(pooling.backward(grad[:, :, None, None], argmax, deterministic=True), expected)
 
 
 def test_a_foreign_argmax_is_read_safely(kernels):
     features = random_map(1, 4, 3, 3, dtype=torch.float32)
     pooling = Pooling(kernels, features, [(1, 1)], torch.tensor([[0.0, 0, 0, 9, 9]]), pyramid=False)
     argmax = torch.tensor([9, -1, 2**31 - 1, -(2**31)], dtype=torch.int32).reshape(1, 1, 4)
-    assert not pooling.backward(torch.ones(1, 4, 1, 1), argmax, in_order=False).any()
+    assert not pooling.backward(torch.ones(1, 4, 1, 1), argmax, deterministic=False).any()
 
 
 def test_more_bins_than_a_warp_has_lanes(kernels):
@@ -176,5 +176,5 @@ def test_more_bins_than_a_warp_has_lanes(kernels):
     pooling = Pooling(kernels, features, [(35, 37)], random_rois(3, 1, 4, 3), pyramid=False)
     pooled, argmax = pooling.forward(by_warp=False)
     grad = random_map(*pooled.shape, dtype=torch.float64, seed=2)
-    got = pooling.backward(grad, argmax, in_order=True)
+    got = pooling.backward(grad, argmax, deterministic=True)
     assert torch.equal(got, pooling.backward_on_cpu(grad, argmax))

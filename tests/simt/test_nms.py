@@ -31,7 +31,7 @@ def candidates(boxes: Tensor, classes: Tensor | None, threshold: float) -> ctype
 
 
 class NmsMemory(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_void_p) for name in ("overlaps", "struck", "kept", "counts")]
+    _fields_ = [(name, ctypes.c_void_p) for name in ("overlaps", "suppressed", "kept", "counts")]
 
 
 def suppress(kernels, boxes: Tensor, scores: Tensor, classes: Tensor | None, threshold: float) -> list[int]:

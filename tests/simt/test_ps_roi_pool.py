@@ -28,9 +28,11 @@ class Pooling:
         self.kernels.ps_roi_pool[NAMES[self.features.dtype]](self.windows, in_memory(self.features), pooled)
         return pooled
 
-    def backward(self, grad: Tensor, in_order: bool) -> Tensor:
-        launcher = self.kernels.ps_roi_pool_backward_in_order if in_order else self.kernels.ps_roi_pool_backward
-        input_grad = torch.full_like(self.features, math.nan if in_order else 0)
+    def backward(self, grad: Tensor, deterministic: bool) -> Tensor:
+        launcher = (
+            self.kernels.ps_roi_pool_backward_deterministic if deterministic else self.kernels.ps_roi_pool_backward
+        )
+        input_grad = torch.full_like(self.features, math.nan if deterministic else 0)
         launcher[grad.dtype](self.windows, grad, in_memory(input_grad))
         return input_grad
 
@@ -64,11 +66,11 @@ def test_gradients_are_the_cpus(kernels, memory_format, dtype):
     pooling = Pooling(kernels, features, rois, scale=0.5)
     grad = random_map(*pooling.size, dtype=dtype, seed=2)
     expected = pooling.backward_on_cpu(grad)
-    torch.testing.assert_close(pooling.backward(grad, in_order=False), expected)
-    in_order = pooling.backward(grad, in_order=True)
-    torch.testing.assert_close(in_order, expected)
+    torch.testing.assert_close(pooling.backward(grad, deterministic=False), expected)
+    deterministic = pooling.backward(grad, deterministic=True)
+    torch.testing.assert_close(deterministic, expected)
     if memory_format == CHANNELS_LAST:  # elsewhere the CPU takes RoIs in the order of their bins' size
-        assert torch.equal(in_order, expected)
+        assert torch.equal(deterministic, expected)
 
 
 @each_format
@@ -81,8 +83,8 @@ def test_rois_of_no_image_are_nan_and_have_no_gradient(kernels, memory_format):
     assert torch.equal(pooled[known], ops.ps_roi_pool(features, rois[known], SIZE))
     grad = random_map(*pooled.shape, dtype=torch.float32, seed=2)
     expected = pooling.backward_on_cpu(grad, known)
-    for in_order in (False, True):
-        torch.testing.assert_close(pooling.backward(grad, in_order), expected)
+    for deterministic in (False, True):
+        torch.testing.assert_close(pooling.backward(grad, deterministic), expected)
 
 
 def test_maps_without_pixels_give_zeros(kernels):

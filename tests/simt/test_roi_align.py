@@ -22,7 +22,7 @@ both_types = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 
 class Taps(ctypes.Structure):
     _fields_ = (
-        [("room_y", c_int), ("room_x", c_int)]
+        [("capacity_y", c_int), ("capacity_x", c_int)]
         + [(name, c_void_p) for name in ("taps", "bins", "covered", "image")]
     )  # fmt: skip
 
@@ -41,16 +41,16 @@ class Align:
             ]  # fmt: skip
 
         self.shape = Shape(regions.feature_map(features), *size, aligned, ratio, scale)
-        rooms = [self.room(bins, pixels, ratio) for bins, pixels in zip(size, features.shape[2:], strict=True)]
+        capacities = [self.capacity(bins, pixels, ratio) for bins, pixels in zip(size, features.shape[2:], strict=True)]
         words = 4 if self.dtype == torch.float64 else 2
-        sizes = (words * self.n * sum(rooms), 2 * self.n * sum(size), 4 * self.n, self.n)
+        sizes = (words * self.n * sum(capacities), 2 * self.n * sum(size), 4 * self.n, self.n)
         self.tables = [torch.full((n,), -7, dtype=torch.int32) for n in sizes]
-        self.taps = Taps(*rooms, *(table.data_ptr() for table in self.tables))
+        self.taps = Taps(*capacities, *(table.data_ptr() for table in self.tables))
         self.taps.tensors = self.tables
         kernels.roi_align_taps[self.dtype](self.shape, rois.to(self.dtype).contiguous(), self.n, self.taps)
 
     @staticmethod
-    def room(bins: int, pixels: int, ratio: int) -> int:
+    def capacity(bins: int, pixels: int, ratio: int) -> int:
         by_pixels = pixels + 6 * bins
         return 2 * ratio * bins if 0 < ratio < by_pixels // (2 * bins) else by_pixels
 
@@ -61,9 +61,9 @@ class Align:
         self.kernels.roi_align[types](self.shape, self.taps, self.n, in_memory(self.features), in_memory(pooled))
         return pooled
 
-    def backward(self, grad: Tensor, in_order: bool) -> Tensor:
-        launcher = self.kernels.roi_align_backward_in_order if in_order else self.kernels.roi_align_backward
-        input_grad = torch.full_like(self.features, math.nan if in_order else 0)
+    def backward(self, grad: Tensor, deterministic: bool) -> Tensor:
+        launcher = self.kernels.roi_align_backward_deterministic if deterministic else self.kernels.roi_align_backward
+        input_grad = torch.full_like(self.features, math.nan if deterministic else 0)
         grad = grad.contiguous(memory_format=regions.format_of(self.features))
         launcher[self.dtype](self.shape, self.taps, self.n, in_memory(grad), in_memory(input_grad))
         return input_grad
@@ -96,7 +96,9 @@ def test_is_the_cpu_operator_for_any_type_number_of_channels_and_of_bins(kernels
 
 
 @each_alignment
-def test_the_tables_have_room_where_coordinates_are_so_large_that_samples_are_rounded_to_whole_pixels(kernels, aligned):
+def test_the_tables_have_space_where_coordinates_are_so_large_that_samples_are_rounded_to_whole_pixels(
+    kernels, aligned
+):
     features = random_map(1, 1, 17, 40, dtype=torch.float32)
     generator = torch.Generator().manual_seed(4)
     reach = 10 ** (torch.rand(40, 4, generator=generator) * 7 + 1)
@@ -118,7 +120,7 @@ def test_rois_of_no_image_are_nan_and_have_no_gradient(kernels, memory_format, d
     if dtype in (torch.float32, torch.float64):
         grad = random_map(*pooled.shape, dtype=dtype, seed=2)
         expected = backward_on_cpu(features, rois[known], grad[known], 1.0, -1, False)
-        torch.testing.assert_close(align.backward(grad, in_order=False), expected)
+        torch.testing.assert_close(align.backward(grad, deterministic=False), expected)
 
 
 def test_a_map_without_pixels_gives_zeros(kernels):
@@ -143,9 +145,9 @@ def test_gradients_are_the_cpus(kernels, memory_format, ratio, aligned, dtype):
     grad = random_map(len(rois), 8, 2, 3, dtype=dtype, seed=2)
     expected = backward_on_cpu(features, rois, grad, 0.5, ratio, aligned)
     align = Align(kernels, features, rois, (2, 3), 0.5, ratio, aligned)
-    torch.testing.assert_close(align.backward(grad, in_order=False), expected)
+    torch.testing.assert_close(align.backward(grad, deterministic=False), expected)
     if memory_format == CHANNELS_LAST:
-        assert torch.equal(align.backward(grad, in_order=True), expected)
+        assert torch.equal(align.backward(grad, deterministic=True), expected)
 
 
 @both_types
@@ -155,7 +157,7 @@ def test_sums_in_order_are_the_cpus_to_the_last_bit(kernels, dtype, channels, si
     features = random_map(2, channels, 4, 3, dtype=dtype, memory_format=CHANNELS_LAST)
     rois = random_rois(40, 2, 4, 3)
     grad = random_map(40, channels, *size, dtype=dtype, seed=2)
-    got = Align(kernels, features, rois, size).backward(grad, in_order=True)
+    got = Align(kernels, features, rois, size).backward(grad, deterministic=True)
     assert torch.equal(got, backward_on_cpu(features, rois, grad, 1.0, -1, False))
 
 
@@ -164,5 +166,5 @@ def test_sums_in_order_over_many_bins_and_rois(kernels):
     features = random_map(2, 4, 3, 2, dtype=torch.float64, memory_format=CHANNELS_LAST)
     rois = random_rois(40, 2, 3, 2)
     grad = random_map(40, 4, 33, 34, dtype=torch.float64, seed=2)
-    got = Align(kernels, features, rois, (33, 34)).backward(grad, in_order=True)
+    got = Align(kernels, features, rois, (33, 34)).backward(grad, deterministic=True)
     torch.testing.assert_close(got, backward_on_cpu(features, rois, grad, 1.0, -1, False))

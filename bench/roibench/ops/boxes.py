@@ -12,7 +12,7 @@ Decay = Literal["linear", "gaussian"]
 def box_iou(boxes1: Tensor, boxes2: Tensor, kind: IouKind = "iou", elementwise: bool = False) -> Tensor:
     r"""How well boxes overlap: intersection over union, or one of its relatives.
 
-    With I the shared and U the joined area, C and d the area and the diagonal of the smallest box around both, r the
+    With I the area of the intersection, U that of the union, C and d area and diagonal of the enclosing box, r the
     distance of their centres:
 
     - ``iou``: I / U

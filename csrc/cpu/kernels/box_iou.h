@@ -1,6 +1,6 @@
 // The overlap of boxes: each pair, or every box of one set with every box of another.
-// The formulas stand in geometry.h. Here they are loops over columns, so that the compiler makes vectors of them; area
-// and aspect of a box are measured once and not once per pair.
+// The formulas stand in geometry/overlap.h. Here they are loops over columns, so that the compiler makes vectors of
+// them; area and aspect of a box are measured once and not once per pair.
 
 template <class T>
 inline Box<T> box_at(const T* boxes, int64_t i) {

@@ -39,7 +39,7 @@ inline void max_of_bin(const Windows& w, Range y, Range x, const I* from, I* to,
   constexpr int64_t lanes = sizeof(V) / sizeof(I);
   V best[N];
   Index index[N];
-  const I first = y.begin < y.end && x.begin < x.end ? kLeast<I> : I(0);
+  const I first = y.begin < y.end && x.begin < x.end ? kMin<I> : I(0);
   for (int n = 0; n < N; ++n) best[n] = V{} + first;
   for (int n = 0; n < N; ++n) index[n] = Index{} - 1;
   for (int64_t row = y.begin; row < y.end; ++row) {

@@ -32,9 +32,9 @@ struct KeptBoxes {
   Memory<T> memory;
   BoxColumns<T> at;
 
-  explicit KeptBoxes(int64_t room)
-      : memory(kColumns * (room + kBlock)), at(BoxColumns<T>::in(memory.data, room + kBlock)) {
-    for (int64_t k = 0; k < kColumns * (room + kBlock); ++k) memory.data[k] = T(0);
+  explicit KeptBoxes(int64_t capacity)
+      : memory(kColumns * (capacity + kBlock)), at(BoxColumns<T>::in(memory.data, capacity + kBlock)) {
+    for (int64_t k = 0; k < kColumns * (capacity + kBlock); ++k) memory.data[k] = T(0);
   }
 
   Measured<T> operator[](int64_t k) const { return {{at.x1[k], at.y1[k], at.x2[k], at.y2[k]}, at.area[k], T(0)}; }
@@ -46,14 +46,14 @@ struct KeptBoxes {
   // Does any box from `begin` on, up to the end of the block that holds the last one before `end`, overlap this one by
   // more than the threshold, which is not negative? The boxes behind `end` are kept boxes, too.
   bool suppress(const Measured<T>& m, T threshold, int64_t begin, int64_t end) const {
-    const T possible = least_share(threshold);
+    const T possible = min_share(threshold);
     typedef typename LaneMask<T>::type Mask;
     for (int64_t k = begin; k < end; k += kBlock) {
       Mask near = 0;
       for (int64_t j = k; j < k + kBlock; ++j) {
         const Measured<T> other = (*this)[j];
-        const T shared = shared_area(m.box, other.box);
-        near |= Mask(shared > T(0)) & Mask(shared >= possible * (m.area + other.area - shared));
+        const T inter_area = intersection_area(m.box, other.box);
+        near |= Mask(inter_area > T(0)) & Mask(inter_area >= possible * (m.area + other.area - inter_area));
       }
       if (!near) continue;
       Mask hit = 0;
@@ -97,13 +97,13 @@ struct GridAxis {
 
 template <class T>
 struct CornerGrid {
-  static constexpr int64_t kLeast = 256;  // candidates; with fewer, all kept boxes are soon asked
+  static constexpr int64_t kMinCandidates = 256;  // candidates; with fewer, all kept boxes are soon asked
 
   GridAxis x, y;
   bool sound;
 
   // An area this small is rounded so coarsely that the argument above fails.
-  static constexpr double kLeastArea = sizeof(T) == 4 ? 0x1p-100 : 0x1p-900;
+  static constexpr double kMinArea = sizeof(T) == 4 ? 0x1p-100 : 0x1p-900;
   static bool solid(const Measured<T>& m) { return m.area > T(0) && m.area < T(INFINITY); }
 
   CornerGrid(const T* boxes, const int64_t* order, int64_t n, T threshold) : sound(threshold >= T(0)) {
@@ -112,11 +112,11 @@ struct CornerGrid {
       const Measured<T> m = measured<IouKind::iou>(box_at(boxes, order[i]));
       if (!solid(m)) continue;
       ++count;
-      sound &= m.area >= T(kLeastArea);
+      sound &= m.area >= T(kMinArea);
       x.see(m.box.x1, double(m.box.x2) - double(m.box.x1));
       y.see(m.box.y1, double(m.box.y2) - double(m.box.y1));
     }
-    sound &= count >= kLeast && x.high - x.low < __builtin_inf() && y.high - y.low < __builtin_inf();
+    sound &= count >= kMinCandidates && x.high - x.low < __builtin_inf() && y.high - y.low < __builtin_inf();
     if (!sound) return;
     const double most = __builtin_sqrt(double(count)) / 2;
     x.divide(threshold, count, most);
@@ -183,7 +183,7 @@ void nms(const T* boxes, const int64_t* order, int64_t n, T threshold, bool* kep
     for (int64_t i = 0; i < n; ++i) kept_flags[i] = i == 0;
     return;
   }
-  const CornerGrid<T> grid(boxes, order, n >= CornerGrid<T>::kLeast ? n : 0, threshold);
+  const CornerGrid<T> grid(boxes, order, n >= CornerGrid<T>::kMinCandidates ? n : 0, threshold);
   if (grid.sound) {
     nms_nearby(grid, boxes, order, n, threshold, kept_flags);
   } else {

@@ -20,11 +20,11 @@ struct Tap {
 // A sparse matrix by rows, each with room for as many taps as it can have.
 template <class T>
 struct TapRows {
-  int64_t rows, room;
+  int64_t rows, capacity;
   int64_t* count;
   Tap<T>* taps;
 
-  const Tap<T>* row(int64_t r) const { return taps + r * room; }
+  const Tap<T>* row(int64_t r) const { return taps + r * capacity; }
 
   void clear() {
     for (int64_t r = 0; r < rows; ++r) count[r] = 0;
@@ -33,7 +33,7 @@ struct TapRows {
   // Samples come in order along the axis, so that an index which was used before is among the last three.
   void add(int64_t r, int64_t index, T weight) {
     if (weight == T(0)) return;
-    Tap<T>* const begin = taps + r * room;
+    Tap<T>* const begin = taps + r * capacity;
     int64_t& n = count[r];
     for (int64_t k = n - 1; k >= 0 && k >= n - 3; --k) {
       if (begin[k].index == index) {
@@ -75,7 +75,7 @@ struct RoiTaps {
   TapRows<T> y, x;
 
   // A bin touches two pixels per sample and no pixel twice; a pixel is touched by no more than all bins.
-  static int64_t room(const RoiAlign<T>& shape, int64_t bins, int64_t size) {
+  static int64_t capacity(const RoiAlign<T>& shape, int64_t bins, int64_t size) {
     return transposed ? bins : shape.ratio > 0 && shape.ratio < size / 2 ? 2 * shape.ratio : size;
   }
   static int64_t rows(int64_t bins, int64_t size) { return transposed ? size : bins; }
@@ -83,10 +83,11 @@ struct RoiTaps {
   explicit RoiTaps(const RoiAlign<T>& s)
       : shape(s),
         counts(rows(s.bins_y, s.height) + rows(s.bins_x, s.width)),
-        taps(rows(s.bins_y, s.height) * room(s, s.bins_y, s.height) +
-             rows(s.bins_x, s.width) * room(s, s.bins_x, s.width)),
-        y{rows(s.bins_y, s.height), room(s, s.bins_y, s.height), counts.data, taps.data},
-        x{rows(s.bins_x, s.width), room(s, s.bins_x, s.width), counts.data + y.rows, taps.data + y.rows * y.room} {}
+        taps(rows(s.bins_y, s.height) * capacity(s, s.bins_y, s.height) +
+             rows(s.bins_x, s.width) * capacity(s, s.bins_x, s.width)),
+        y{rows(s.bins_y, s.height), capacity(s, s.bins_y, s.height), counts.data, taps.data},
+        x{rows(s.bins_x, s.width), capacity(s, s.bins_x, s.width), counts.data + y.rows,
+          taps.data + y.rows * y.capacity} {}
 
   // stride_y, stride_x: between the source's rows and columns.
   void set(const T* roi, int64_t stride_y, int64_t stride_x) {

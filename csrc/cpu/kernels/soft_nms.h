@@ -16,10 +16,10 @@ struct SoftCandidates {
   int64_t count;  // whole blocks: what is beyond the last box has no number for a score
 
   static constexpr int64_t kBlock = 64;
-  static int64_t room(int64_t n) { return (n + kBlock - 1) / kBlock * kBlock; }
+  static int64_t capacity(int64_t n) { return (n + kBlock - 1) / kBlock * kBlock; }
 
   void pad(int64_t n) {
-    count = room(n);
+    count = capacity(n);
     for (int64_t j = n; j < count; ++j) {
       at.x1[j] = at.y1[j] = at.x2[j] = at.y2[j] = at.area[j] = T(0);
       score[j] = T(NAN);
@@ -72,10 +72,10 @@ struct SoftCandidates {
 // kept, kept_scores: room for n. Returns how many were kept.
 template <class T>
 int64_t soft_nms(SoftNms<T> how, const T* boxes, const T* scores, int64_t n, int64_t* kept, T* kept_scores) {
-  const int64_t room = SoftCandidates<T>::room(n);
-  const Memory<T> columns((BoxColumns<T>::columns + 1) * room);
-  const Memory<int64_t> indices(room);
-  SoftCandidates<T> left = {BoxColumns<T>::in(columns.data, room), columns.data + BoxColumns<T>::columns * room,
+  const int64_t capacity = SoftCandidates<T>::capacity(n);
+  const Memory<T> columns((BoxColumns<T>::columns + 1) * capacity);
+  const Memory<int64_t> indices(capacity);
+  SoftCandidates<T> left = {BoxColumns<T>::in(columns.data, capacity), columns.data + BoxColumns<T>::columns * capacity,
                             indices.data, n};
   measure(IouKind::iou, boxes, left.at, 0, n);
   for (int64_t i = 0; i < n; ++i) left.score[i] = scores[i], left.index[i] = i;

@@ -1,5 +1,5 @@
-// The overlap of boxes on the GPU. The formulas, and so the results to the last bit, are the CPU's (geometry.h); only
-// the order in which pairwise gradients are summed differs.
+// The overlap of boxes on the GPU. The formulas, and so the results to the last bit, are the CPU's
+// (geometry/overlap.h); only the order in which pairwise gradients are summed differs.
 //
 // Forward: a thread keeps 16 bytes' worth of neighbours of boxes2 in registers and walks down the rows, whose boxes the
 // block has measured once, in shared memory. Memory: writes N*M numbers in accesses of 16 bytes, reads M boxes, and N
@@ -24,7 +24,7 @@ constexpr int kTileThreads = 128;  // along its columns
 constexpr int kColumnGroups = 8;   // warps that share the rows of 32 columns
 // Blocks per multiprocessor, at least: where nothing is said, ptxas spills at 64 registers.
 constexpr int kBlocksAtLeast = 2, kTileBlocksAtLeast = 5;
-constexpr int64_t kMostBlocksY = 65535;
+constexpr int64_t kMaxBlocksY = 65535;
 
 template <class T>
 constexpr int kLanes = 16 / sizeof(T);
@@ -138,8 +138,7 @@ template <class T>
 int box_iou(IouKind kind, const T* boxes1, int64_t n, const T* boxes2, int64_t m, T* out, CUstream_st* stream) {
   const bool whole = m % kLanes<T> == 0;
   const int64_t row_tiles = blocks(n, kRows);
-  const dim3 grid(blocks(m, kTileThreads * (whole ? kLanes<T> : 1)),
-                  row_tiles < kMostBlocksY ? row_tiles : kMostBlocksY);
+  const dim3 grid(blocks(m, kTileThreads * (whole ? kLanes<T> : 1)), row_tiles < kMaxBlocksY ? row_tiles : kMaxBlocksY);
   return with_kind(kind, [&]<IouKind K>() {
     const auto kernel = whole ? box_iou_kernel<true, K, T> : box_iou_kernel<false, K, T>;
     return simt::launch(kernel, grid, kTileThreads, 0, stream, boxes1, n, boxes2, m, out);

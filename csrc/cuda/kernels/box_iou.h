@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "../../geometry.h"
+#include "../../geometry/overlap.h"
 
 struct CUstream_st;
 

@@ -1,7 +1,7 @@
 // Boxes in the memory of the device, 16 bytes at a time: [n, 4] numbers, 16-byte aligned.
 #pragma once
 
-#include "../../geometry.h"
+#include "../../geometry/overlap.h"
 #include "vector.h"
 
 namespace roibench::cuda {

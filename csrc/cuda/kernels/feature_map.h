@@ -1,7 +1,7 @@
 // Feature maps as the kernels of RoIs read them: [batch, channels, height, width], in either order of memory.
 #pragma once
 
-#include "../../geometry.h"
+#include "../../geometry/bins.h"
 
 namespace roibench::cuda {
 

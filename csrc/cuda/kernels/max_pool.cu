@@ -77,7 +77,7 @@ __global__ void __launch_bounds__(kWindowThreads, 4)
     const bool some = rows.begin < rows.end && columns.begin < columns.end;
     Largest<I> best[N];
 #pragma unroll
-    for (int i = 0; i < N; ++i) best[i] = {image < 0 ? kMost<I> : some ? kLeast<I> : I(0), -1};
+    for (int i = 0; i < N; ++i) best[i] = {image < 0 ? kMax<I> : some ? kMin<I> : I(0), -1};
     if (image >= 0 && c < w.map.channels) {
       const I* const from = input + image * w.map.image_step() + c * channel_step;
       for_each_pixel(rows, columns, w.map.width, lane / kLanes, kSharing, [&](int pixel) {
@@ -161,8 +161,8 @@ __device__ __forceinline__ void for_each_bin_over(const GridOfBins& grid, const 
 
 template <class T>
 __global__ void __launch_bounds__(kGatherThreads, 4)
-    max_pool_backward_in_order_kernel(Windows w, const T* __restrict__ grad, bool grad_channels_last,
-                                      const int32_t* __restrict__ argmax, T* __restrict__ input_grad) {
+    max_pool_backward_deterministic_kernel(Windows w, const T* __restrict__ grad, bool grad_channels_last,
+                                           const int32_t* __restrict__ argmax, T* __restrict__ input_grad) {
   const FeatureMap map = w.map;
   const int lane = threadIdx.x % kWarp, chunks = (map.channels + kWarp - 1) / kWarp;
   const int64_t pixels = int64_t(map.height) * map.width, items = map.batch * pixels * chunks;
@@ -216,12 +216,12 @@ int max_pool_backward(const Windows& w, const T* grad, bool grad_channels_last, 
 }
 
 template <class T>
-int max_pool_backward_in_order(const Windows& w, const T* grad, bool grad_channels_last, const int32_t* argmax,
-                               T* input_grad, CUstream_st* stream) {
+int max_pool_backward_deterministic(const Windows& w, const T* grad, bool grad_channels_last, const int32_t* argmax,
+                                    T* input_grad, CUstream_st* stream) {
   const int64_t chunks = (w.map.channels + kWarp - 1) / kWarp;
   const int64_t threads = int64_t(w.map.batch) * w.map.height * w.map.width * chunks * kWarp;
-  return simt::launch(max_pool_backward_in_order_kernel<T>, simt::strided_grid(threads, kGatherThreads), kGatherThreads,
-                      0, stream, w, grad, grad_channels_last, argmax, input_grad);
+  return simt::launch(max_pool_backward_deterministic_kernel<T>, simt::strided_grid(threads, kGatherThreads),
+                      kGatherThreads, 0, stream, w, grad, grad_channels_last, argmax, input_grad);
 }
 
 template int max_pool(const Windows&, bool, int16_t, const int16_t*, bool, int16_t*, int32_t*, CUstream_st*);
@@ -229,7 +229,7 @@ template int max_pool(const Windows&, bool, int32_t, const int32_t*, bool, int32
 template int max_pool(const Windows&, bool, int64_t, const int64_t*, bool, int64_t*, int32_t*, CUstream_st*);
 #define ROIBENCH_INSTANTIATE(T)                                                                     \
   template int max_pool_backward(const Windows&, const T*, bool, const int32_t*, T*, CUstream_st*); \
-  template int max_pool_backward_in_order(const Windows&, const T*, bool, const int32_t*, T*, CUstream_st*);
+  template int max_pool_backward_deterministic(const Windows&, const T*, bool, const int32_t*, T*, CUstream_st*);
 ROIBENCH_INSTANTIATE(float)
 ROIBENCH_INSTANTIATE(double)
 

@@ -19,7 +19,7 @@ int max_pool_backward(const Windows& windows, const T* grad, bool grad_channels_
 
 // Writes input_grad, which is channels-last, each number summed over windows and bins in their order.
 template <class T>
-int max_pool_backward_in_order(const Windows& windows, const T* grad, bool grad_channels_last, const int32_t* argmax,
-                               T* input_grad, CUstream_st* stream);
+int max_pool_backward_deterministic(const Windows& windows, const T* grad, bool grad_channels_last,
+                                    const int32_t* argmax, T* input_grad, CUstream_st* stream);
 
 }  // namespace roibench::cuda

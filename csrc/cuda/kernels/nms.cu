@@ -2,8 +2,8 @@
 //
 //   overlaps   each pair of the band's candidates is a bit, in tiles of 64 x 64
 //   resolve    one block goes through the band, 64 candidates at a time: a warp finds which of them are kept, then all
-//              threads strike out what those overlap in the rest of the band
-//   strike     each later candidate is compared with the boxes that the band kept, up to the first hit
+//              threads suppress what those overlap in the rest of the band
+//   suppress   each later candidate is compared with the boxes that the band kept, up to the first hit
 //
 // The bits of a band take 2 MiB, whatever N is, and only the first comparison of later candidates looks at all pairs;
 // the second looks at pairs with kept boxes, which are few. Nothing comes back to the host but the number of boxes
@@ -26,7 +26,7 @@ using simt::kWarp;
 constexpr int kTile = 64;
 constexpr int kWords = kNmsBand / kTile;
 constexpr int kResolveThreads = 512;
-constexpr int kStrikeThreads = 256;
+constexpr int kSuppressThreads = 256;
 constexpr int kKeyThreads = 256;
 
 }  // namespace
@@ -68,22 +68,22 @@ struct Tile {
     }
     const Measured<T> mine = {box[place], area[place], T(0)};
     if (threshold >= T(0)) {
-      const T shared = shared_area(mine.box, c.box.box), joined = mine.area + c.box.area - shared;
-      if (!(shared > T(0) && shared >= least_share(threshold) * joined)) return false;
+      const T inter_area = intersection_area(mine.box, c.box.box), union_area = mine.area + c.box.area - inter_area;
+      if (!(inter_area > T(0) && inter_area >= min_share(threshold) * union_area)) return false;
     }
     return overlap<IouKind::iou>(mine, c.box) > threshold;
   }
 };
 
-__device__ __forceinline__ bool is_struck(const uint32_t* struck, int64_t i) {
-  return struck[i / kWarp] >> (i % kWarp) & 1;
+__device__ __forceinline__ bool is_suppressed(const uint32_t* suppressed, int64_t i) {
+  return suppressed[i / kWarp] >> (i % kWarp) & 1;
 }
 
 // A block compares 64 candidates, one per thread, with 64 others of the band that begins at `first`, of which it looks
 // at those tiles that the order of scores allows.
 template <bool classed, class T>
 __global__ void __launch_bounds__(kTile)
-    overlaps_kernel(Candidates<T> all, int64_t first, const uint32_t* __restrict__ struck,
+    overlaps_kernel(Candidates<T> all, int64_t first, const uint32_t* __restrict__ suppressed,
                     uint64_t* __restrict__ overlaps) {
   const int column_tile = blockIdx.x, row_tile = blockIdx.y;
   if (column_tile < row_tile) return;
@@ -94,7 +94,7 @@ __global__ void __launch_bounds__(kTile)
   ROIBENCH_SHARED(others, Tile<kTile, classed, T>);
   if (column < band) others.put(threadIdx.x, Candidate<classed, T>(all, first + column));
   __syncthreads();
-  if (row >= band || is_struck(struck, first + row)) return;  // rows that nobody will read
+  if (row >= band || is_suppressed(suppressed, first + row)) return;  // rows that nobody will read
 
   const Candidate<classed, T> mine(all, first + row);
   const int count = band - column_tile * kTile < kTile ? band - column_tile * kTile : kTile;
@@ -104,7 +104,7 @@ __global__ void __launch_bounds__(kTile)
 }
 
 // Of 64 candidates, which are kept? before(r): those ahead of r that overlap it. A warp holds two of them per lane. In
-// each round, those are kept that no other one left overlaps, and what they overlap is struck out: as many rounds as
+// each round, those are kept that no other one left overlaps, and what they overlap is suppressed: as many rounds as
 // the longest chain of boxes of which each suppresses the next, mostly three or four.
 __device__ __forceinline__ uint64_t keep_of_tile(uint64_t open, uint64_t before_low, uint64_t before_high) {
   const int lane = threadIdx.x % kWarp;
@@ -123,16 +123,16 @@ __device__ __forceinline__ uint64_t keep_of_tile(uint64_t open, uint64_t before_
 }
 
 __global__ void __launch_bounds__(kResolveThreads)
-    resolve_kernel(const uint64_t* __restrict__ overlaps, const uint32_t* __restrict__ struck_before, int64_t first,
+    resolve_kernel(const uint64_t* __restrict__ overlaps, const uint32_t* __restrict__ suppressed_before, int64_t first,
                    int64_t n, int64_t* __restrict__ kept, int64_t* __restrict__ counts) {
   constexpr int kGroups = kResolveThreads / kWords;
   const int band = n - first < kNmsBand ? int(n - first) : int(kNmsBand);
   const int words = (band + kTile - 1) / kTile;
-  ROIBENCH_SHARED(struck, unsigned long long[kWords]);
+  ROIBENCH_SHARED(suppressed, unsigned long long[kWords]);
   ROIBENCH_SHARED(kept_of_tile, uint64_t);
   for (int w = threadIdx.x; w < words; w += kResolveThreads) {
-    const uint32_t* const from = struck_before + 2 * (first / kTile + w);
-    struck[w] = from[0] | uint64_t(from[1]) << kWarp;
+    const uint32_t* const from = suppressed_before + 2 * (first / kTile + w);
+    suppressed[w] = from[0] | uint64_t(from[1]) << kWarp;
   }
   int64_t count = counts[0];
   __syncthreads();
@@ -142,8 +142,8 @@ __global__ void __launch_bounds__(kResolveThreads)
     const uint64_t* const rows = overlaps + int64_t(tile) * kTile * kWords;
     if (threadIdx.x < kWarp) {
       const int low = threadIdx.x, high = threadIdx.x + kWarp;
-      const uint64_t open = ~struck[tile] & ~uint64_t(0) >> (kTile - size);
-      const auto before = [&](int row) {  // rows that are struck out were not written
+      const uint64_t open = ~suppressed[tile] & ~uint64_t(0) >> (kTile - size);
+      const auto before = [&](int row) {  // rows that are suppressed were not written
         return open >> row & 1 ? rows[int64_t(row) * kWords + tile] & ((uint64_t(1) << row) - 1) : 0;
       };
       const uint64_t mine = keep_of_tile(open, before(low), before(high));
@@ -162,7 +162,7 @@ __global__ void __launch_bounds__(kResolveThreads)
       for (int row = threadIdx.x / kWords; row < size; row += kGroups) {
         if (kept_of_tile >> row & 1) bits |= rows[int64_t(row) * kWords + word];
       }
-      if (bits) atomicOr(&struck[word], static_cast<unsigned long long>(bits));
+      if (bits) atomicOr(&suppressed[word], static_cast<unsigned long long>(bits));
     }
     __syncthreads();
   }
@@ -170,26 +170,26 @@ __global__ void __launch_bounds__(kResolveThreads)
 }
 
 // counts: before and after the band whose boxes are compared with the candidates from `first` on, which is a multiple
-// of 64: a warp has a word of `struck` for itself.
+// of 64: a warp has a word of `suppressed` for itself.
 template <bool classed, class T>
-__global__ void __launch_bounds__(kStrikeThreads)
-    strike_kernel(Candidates<T> all, int64_t first, const int64_t* __restrict__ kept,
-                  const int64_t* __restrict__ counts, uint32_t* __restrict__ struck) {
+__global__ void __launch_bounds__(kSuppressThreads)
+    suppress_kernel(Candidates<T> all, int64_t first, const int64_t* __restrict__ kept,
+                    const int64_t* __restrict__ counts, uint32_t* __restrict__ suppressed) {
   const int64_t i = first + int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
-  const bool was_open = i < all.n && !is_struck(struck, i);
+  const bool was_open = i < all.n && !is_suppressed(suppressed, i);
   bool open = was_open;
   const Candidate<classed, T> mine(all, i < all.n ? i : first);
   const int64_t end = counts[1];
-  ROIBENCH_SHARED(others, Tile<kStrikeThreads, classed, T>);
-  for (int64_t k = counts[0]; k < end && __syncthreads_or(open); k += kStrikeThreads) {
-    const int count = end - k < kStrikeThreads ? int(end - k) : kStrikeThreads;
+  ROIBENCH_SHARED(others, Tile<kSuppressThreads, classed, T>);
+  for (int64_t k = counts[0]; k < end && __syncthreads_or(open); k += kSuppressThreads) {
+    const int count = end - k < kSuppressThreads ? int(end - k) : kSuppressThreads;
     if (int(threadIdx.x) < count) others.put(threadIdx.x, Candidate<classed, T>(all, kept[k + threadIdx.x]));
     __syncthreads();
     for (int other = 0; other < count && open; ++other) open = !others.suppresses(other, mine, all.threshold);
   }
   const uint32_t hits = __ballot_sync(kAllLanes, was_open && !open);
   __syncwarp();
-  if (hits && threadIdx.x % kWarp == 0) struck[i / kWarp] |= hits;
+  if (hits && threadIdx.x % kWarp == 0) suppressed[i / kWarp] |= hits;
 }
 
 template <class T, class Key>
@@ -205,17 +205,17 @@ int nms_in_bands(const Candidates<T>& all, const NmsMemory& memory, CUstream_st*
     const int64_t end = first + kNmsBand;
     const unsigned tiles = unsigned(((end < all.n ? end : all.n) - first + kTile - 1) / kTile);
     if (const int error = simt::launch(overlaps_kernel<classed, T>, dim3(tiles, tiles), kTile, 0, stream, all, first,
-                                       memory.struck, memory.overlaps)) {
+                                       memory.suppressed, memory.overlaps)) {
       return error;
     }
-    if (const int error = simt::launch(resolve_kernel, 1, kResolveThreads, 0, stream, memory.overlaps, memory.struck,
-                                       first, all.n, memory.kept, counts)) {
+    if (const int error = simt::launch(resolve_kernel, 1, kResolveThreads, 0, stream, memory.overlaps,
+                                       memory.suppressed, first, all.n, memory.kept, counts)) {
       return error;
     }
     if (end >= all.n) return 0;
-    const unsigned blocks = unsigned((all.n - end + kStrikeThreads - 1) / kStrikeThreads);
-    if (const int error = simt::launch(strike_kernel<classed, T>, blocks, kStrikeThreads, 0, stream, all, end,
-                                       memory.kept, counts, memory.struck)) {
+    const unsigned blocks = unsigned((all.n - end + kSuppressThreads - 1) / kSuppressThreads);
+    if (const int error = simt::launch(suppress_kernel<classed, T>, blocks, kSuppressThreads, 0, stream, all, end,
+                                       memory.kept, counts, memory.suppressed)) {
       return error;
     }
   }

@@ -18,12 +18,12 @@ struct Candidates {
   T threshold;
 };
 
-// Working memory and result. `struck` and counts[0] must be 0 before.
+// Working memory and result. `suppressed` and counts[0] must be 0 before.
 struct NmsMemory {
-  uint64_t* overlaps;  // [min(n, kNmsBand), kNmsBand / 64]
-  uint32_t* struck;    // [2 * ceil(n / 64)], a bit for each candidate
-  int64_t* kept;       // [n]: places of the boxes that are kept, in ascending order
-  int64_t* counts;     // [bands + 1]: how many are kept before each band, and in all
+  uint64_t* overlaps;    // [min(n, kNmsBand), kNmsBand / 64]
+  uint32_t* suppressed;  // [2 * ceil(n / 64)], a bit for each candidate
+  int64_t* kept;         // [n]: places of the boxes that are kept, in ascending order
+  int64_t* counts;       // [bands + 1]: how many are kept before each band, and in all
 };
 
 constexpr int64_t kNmsBand = 4096;

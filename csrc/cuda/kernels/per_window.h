@@ -16,9 +16,9 @@ inline int threads_for(int64_t items) {
   return int(whole_warps < kWindowThreads ? whole_warps : kWindowThreads);
 }
 inline dim3 grid_for(int64_t items, int64_t windows) {
-  constexpr int64_t kMostBlocksY = 65535;
+  constexpr int64_t kMaxBlocksY = 65535;
   const int64_t threads = threads_for(items);
-  return dim3(unsigned((items + threads - 1) / threads), unsigned(windows < kMostBlocksY ? windows : kMostBlocksY));
+  return dim3(unsigned((items + threads - 1) / threads), unsigned(windows < kMaxBlocksY ? windows : kMaxBlocksY));
 }
 
 // f(window, item) for the items of all windows, each by `threads` neighbouring threads.

@@ -73,7 +73,7 @@ __global__ void __launch_bounds__(kWindowThreads)
 
 template <class T>
 __global__ void __launch_bounds__(kGatherThreads, 4)
-    ps_roi_pool_backward_in_order_kernel(Windows w, const T* __restrict__ grad, T* __restrict__ input_grad) {
+    ps_roi_pool_backward_deterministic_kernel(Windows w, const T* __restrict__ grad, T* __restrict__ input_grad) {
   const FeatureMap map = w.map;
   const int64_t pixels = int64_t(map.height) * map.width, n = map.batch * map.image_step();
   const int64_t step = int64_t(gridDim.x) * kGatherThreads;
@@ -106,9 +106,9 @@ int ps_roi_pool_backward(const Windows& w, const T* grad, T* input_grad, CUstrea
 }
 
 template <class T>
-int ps_roi_pool_backward_in_order(const Windows& w, const T* grad, T* input_grad, CUstream_st* stream) {
+int ps_roi_pool_backward_deterministic(const Windows& w, const T* grad, T* input_grad, CUstream_st* stream) {
   const int64_t numbers = w.map.batch * w.map.image_step();
-  return simt::launch(ps_roi_pool_backward_in_order_kernel<T>, simt::strided_grid(numbers, kGatherThreads),
+  return simt::launch(ps_roi_pool_backward_deterministic_kernel<T>, simt::strided_grid(numbers, kGatherThreads),
                       kGatherThreads, 0, stream, w, grad, input_grad);
 }
 
@@ -118,7 +118,7 @@ template int ps_roi_pool(const Windows&, const __half*, __half*, CUstream_st*);
 template int ps_roi_pool(const Windows&, const __nv_bfloat16*, __nv_bfloat16*, CUstream_st*);
 #define ROIBENCH_INSTANTIATE(T)                                                  \
   template int ps_roi_pool_backward(const Windows&, const T*, T*, CUstream_st*); \
-  template int ps_roi_pool_backward_in_order(const Windows&, const T*, T*, CUstream_st*);
+  template int ps_roi_pool_backward_deterministic(const Windows&, const T*, T*, CUstream_st*);
 ROIBENCH_INSTANTIATE(float)
 ROIBENCH_INSTANTIATE(double)
 

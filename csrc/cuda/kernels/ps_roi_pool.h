@@ -19,6 +19,6 @@ int ps_roi_pool_backward(const Windows& windows, const T* grad, T* input_grad, C
 
 // Writes input_grad, each number summed over RoIs in their order.
 template <class T>
-int ps_roi_pool_backward_in_order(const Windows& windows, const T* grad, T* input_grad, CUstream_st* stream);
+int ps_roi_pool_backward_deterministic(const Windows& windows, const T* grad, T* input_grad, CUstream_st* stream);
 
 }  // namespace roibench::cuda

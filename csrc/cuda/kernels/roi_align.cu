@@ -27,7 +27,7 @@ constexpr int kGatherThreads = 256;
 // Room for the taps of all bins along an axis. Bins lie one after another and see each pixel of the map once, but for
 // the two or three that neighbours share; or, with few samples, two pixels per sample.
 template <class T>
-int room(const RoiAlignShape<T>& shape, int bins, int size) {
+int capacity(const RoiAlignShape<T>& shape, int bins, int size) {
   const int64_t by_pixels = size + int64_t(6) * bins;
   return int(shape.ratio > 0 && shape.ratio < by_pixels / (2 * bins) ? 2 * shape.ratio * bins : by_pixels);
 }
@@ -36,17 +36,17 @@ int room(const RoiAlignShape<T>& shape, int bins, int size) {
 
 template <class T>
 int64_t RoiAlignTaps<T>::bytes(const RoiAlignShape<T>& s, int64_t n) {
-  const int64_t taps = room(s, s.bins_y, s.map.height) + room(s, s.bins_x, s.map.width);
+  const int64_t taps = capacity(s, s.bins_y, s.map.height) + capacity(s, s.bins_x, s.map.width);
   return n * (taps * sizeof(Tap<T>) + (s.edges() + 2) * sizeof(Span) + sizeof(int));
 }
 
 template <class T>
 RoiAlignTaps<T> RoiAlignTaps<T>::in(void* memory, const RoiAlignShape<T>& s, int64_t n) {
   RoiAlignTaps t;
-  t.room_y = room(s, s.bins_y, s.map.height);
-  t.room_x = room(s, s.bins_x, s.map.width);
+  t.capacity_y = capacity(s, s.bins_y, s.map.height);
+  t.capacity_x = capacity(s, s.bins_x, s.map.width);
   t.taps = static_cast<Tap<T>*>(memory);
-  t.bins = reinterpret_cast<Span*>(t.taps + n * (t.room_y + t.room_x));
+  t.bins = reinterpret_cast<Span*>(t.taps + n * (t.capacity_y + t.capacity_x));
   t.covered = t.bins + n * s.edges();
   t.image = reinterpret_cast<int*>(t.covered + 2 * n);
   return t;
@@ -106,8 +106,8 @@ __global__ void __launch_bounds__(kTapThreads, 4)
     const bool vertical = i % 2 == 0;
     const T* const roi = rois + 5 * k;
     const int size = vertical ? s.map.height : s.map.width, bins = vertical ? s.bins_y : s.bins_x;
-    const int room = vertical ? out.room_y : out.room_x;
-    Tap<T>* const taps = out.taps + k * (out.room_y + out.room_x) + (vertical ? 0 : out.room_y);
+    const int capacity = vertical ? out.capacity_y : out.capacity_x;
+    Tap<T>* const taps = out.taps + k * (out.capacity_y + out.capacity_x) + (vertical ? 0 : out.capacity_y);
     Span* const spans = out.bins + k * s.edges() + (vertical ? 0 : s.bins_y);
     const BinAxis<T> axis =
         bin_axis(roi[vertical ? 2 : 1], roi[vertical ? 4 : 3], s.scale, s.aligned, int64_t(bins), s.ratio);
@@ -121,9 +121,9 @@ __global__ void __launch_bounds__(kTapThreads, 4)
       used = __shfl_sync(kAllLanes, end, kWarp - 1);
       if (bin >= bins) continue;
       int at = end - count;
-      spans[bin] = {min(at, room), min(end, room)};
+      spans[bin] = {min(at, capacity), min(end, capacity)};
       for_each_tap(axis, bin, size, [&](const Tap<T>& tap) {
-        if (at < room) taps[at++] = tap;
+        if (at < capacity) taps[at++] = tap;
         covered = {min(covered.begin, int(tap.index)), max(covered.end, int(tap.index) + 1)};
       });
     }
@@ -143,8 +143,8 @@ __global__ void __launch_bounds__(kTapThreads, 4)
 template <class S, class T, class F>
 __device__ __forceinline__ void for_each_pixel(const RoiAlignShape<T>& s, const RoiAlignTaps<T>& t, int64_t k, int bin,
                                                S* map, F&& f) {
-  const Tap<T>* const taps_y = t.taps + k * (t.room_y + t.room_x);
-  const Tap<T>* const taps_x = taps_y + t.room_y;
+  const Tap<T>* const taps_y = t.taps + k * (t.capacity_y + t.capacity_x);
+  const Tap<T>* const taps_x = taps_y + t.capacity_y;
   const Span* const bins = t.bins + k * s.edges();
   const Span rows = bins[bin / s.bins_x], columns = bins[s.bins_y + bin % s.bins_x];
   const unsigned pixel_step = s.map.pixel_step();
@@ -213,8 +213,8 @@ __device__ __forceinline__ T weight_of(const Tap<T>* __restrict__ taps, Span bin
 
 template <int N, class T>
 __global__ void __launch_bounds__(kGatherThreads, 4)
-    roi_align_backward_in_order_kernel(RoiAlignShape<T> s, RoiAlignTaps<T> t, int64_t n, const T* __restrict__ grad,
-                                       T* __restrict__ input_grad) {
+    roi_align_backward_deterministic_kernel(RoiAlignShape<T> s, RoiAlignTaps<T> t, int64_t n,
+                                            const T* __restrict__ grad, T* __restrict__ input_grad) {
   const FeatureMap map = s.map;
   const int lane = threadIdx.x % kWarp;
   const int chunks = (map.channels + kWarp * N - 1) / (kWarp * N);
@@ -227,7 +227,7 @@ __global__ void __launch_bounds__(kGatherThreads, 4)
     T sum[N] = {};
 
     const auto add_roi = [&](int64_t k) {
-      const Tap<T>* const taps = t.taps + k * (t.room_y + t.room_x);
+      const Tap<T>* const taps = t.taps + k * (t.capacity_y + t.capacity_x);
       const Span* const bins = t.bins + k * s.edges();
       for (int first_row = 0; first_row < s.bins_y; first_row += kWarp) {
         const int row = first_row + lane;
@@ -236,7 +236,7 @@ __global__ void __launch_bounds__(kGatherThreads, 4)
         if (rows == 0) continue;
         for (int first_column = 0; first_column < s.bins_x; first_column += kWarp) {
           const int column = first_column + lane;
-          const T right = column < s.bins_x ? weight_of(taps + t.room_y, bins[s.bins_y + column], x) : T(0);
+          const T right = column < s.bins_x ? weight_of(taps + t.capacity_y, bins[s.bins_y + column], x) : T(0);
           const unsigned columns = __ballot_sync(kAllLanes, right != T(0));
           for_each_lane(rows, [&](int a) {
             const T weight_y = __shfl_sync(kAllLanes, down, a);
@@ -294,26 +294,26 @@ int roi_align_backward(const RoiAlignShape<T>& shape, const RoiAlignTaps<T>& tap
 }
 
 template <class T>
-int roi_align_backward_in_order(const RoiAlignShape<T>& shape, const RoiAlignTaps<T>& taps, int64_t n, const T* grad,
-                                T* input_grad, CUstream_st* stream) {
+int roi_align_backward_deterministic(const RoiAlignShape<T>& shape, const RoiAlignTaps<T>& taps, int64_t n,
+                                     const T* grad, T* input_grad, CUstream_st* stream) {
   const FeatureMap& map = shape.map;
   const auto run = [&]<int N>() {
     const int64_t chunks = (map.channels + kWarp * N - 1) / (kWarp * N);
     const int64_t threads = int64_t(map.batch) * map.height * map.width * chunks * kWarp;
-    return simt::launch(roi_align_backward_in_order_kernel<N, T>, simt::strided_grid(threads, kGatherThreads),
+    return simt::launch(roi_align_backward_deterministic_kernel<N, T>, simt::strided_grid(threads, kGatherThreads),
                         kGatherThreads, 0, stream, shape, taps, n, grad, input_grad);
   };
   constexpr int kLanes = 16 / sizeof(T);
   return map.channels % kLanes == 0 ? run.template operator()<kLanes>() : run.template operator()<1>();
 }
 
-#define ROIBENCH_INSTANTIATE(T)                                                                                    \
-  template struct RoiAlignTaps<T>;                                                                                 \
-  template int roi_align_taps(const RoiAlignShape<T>&, const T*, int64_t, const RoiAlignTaps<T>&, CUstream_st*);   \
-  template int roi_align_backward(const RoiAlignShape<T>&, const RoiAlignTaps<T>&, int64_t, const T*, T*,          \
-                                  CUstream_st*);                                                                   \
-  template int roi_align_backward_in_order(const RoiAlignShape<T>&, const RoiAlignTaps<T>&, int64_t, const T*, T*, \
-                                           CUstream_st*);
+#define ROIBENCH_INSTANTIATE(T)                                                                                     \
+  template struct RoiAlignTaps<T>;                                                                                  \
+  template int roi_align_taps(const RoiAlignShape<T>&, const T*, int64_t, const RoiAlignTaps<T>&, CUstream_st*);    \
+  template int roi_align_backward(const RoiAlignShape<T>&, const RoiAlignTaps<T>&, int64_t, const T*, T*,           \
+                                  CUstream_st*);                                                                    \
+  template int roi_align_backward_deterministic(const RoiAlignShape<T>&, const RoiAlignTaps<T>&, int64_t, const T*, \
+                                                T*, CUstream_st*);
 ROIBENCH_INSTANTIATE(float)
 ROIBENCH_INSTANTIATE(double)
 #define ROIBENCH_INSTANTIATE_FORWARD(S, T) \

@@ -35,11 +35,11 @@ struct alignas(2 * sizeof(T)) Tap {
 // The taps of every RoI, in device memory.
 template <class T>
 struct RoiAlignTaps {
-  int room_y, room_x;  // for the taps of a RoI
-  Tap<T>* taps;        // [rois, room_y + room_x]
-  Span* bins;          // [rois, edges]: where the taps of a row of bins, then of a column of bins, stand
-  Span* covered;       // [rois, 2]: the rows and columns of pixels that have a tap
-  int* image;          // [rois], or -1
+  int capacity_y, capacity_x;  // for the taps of a RoI
+  Tap<T>* taps;                // [rois, capacity_y + capacity_x]
+  Span* bins;                  // [rois, edges]: where the taps of a row of bins, then of a column of bins, stand
+  Span* covered;               // [rois, 2]: the rows and columns of pixels that have a tap
+  int* image;                  // [rois], or -1
 
   // Memory for n RoIs, in bytes, and its division.
   static int64_t bytes(const RoiAlignShape<T>& shape, int64_t n);
@@ -63,7 +63,7 @@ int roi_align_backward(const RoiAlignShape<T>& shape, const RoiAlignTaps<T>& tap
 
 // Writes input_grad, each number summed over RoIs in their order. Everything is channels-last.
 template <class T>
-int roi_align_backward_in_order(const RoiAlignShape<T>& shape, const RoiAlignTaps<T>& taps, int64_t n, const T* grad,
-                                T* input_grad, CUstream_st* stream);
+int roi_align_backward_deterministic(const RoiAlignShape<T>& shape, const RoiAlignTaps<T>& taps, int64_t n,
+                                     const T* grad, T* input_grad, CUstream_st* stream);
 
 }  // namespace roibench::cuda

@@ -47,8 +47,8 @@ struct Windows {
   ROIBENCH_HD int64_t pooled_step(bool channels_last, const Bin& of) const { return channels_last ? 1 : of.bins; }
 };
 
-// The g-th grid of windows that are RoIs: [count, 5], cut as pixel_bins() of geometry.h cuts them on maps of height x
-// width.
+// The g-th grid of windows that are RoIs: [count, 5], cut as pixel_bins() of geometry/bins.h cuts them on maps of
+// height x width.
 template <class T>
 int grid_of_rois(const Windows& windows, int g, const GridOfBins& grid, const T* rois, T scale, int last, int height,
                  int width, CUstream_st* stream);

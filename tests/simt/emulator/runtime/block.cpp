@@ -19,7 +19,7 @@ constexpr int kFiberSets = 3;
 
 // Where threads meet, as ThreadSanitizer knows it by addresses eight bytes apart: the block at its barrier, the lanes
 // of a warp at the cell of the lowest.
-alignas(8) char barrier_cell[8], warp_cells[kMostThreads][8], host_cell[8];
+alignas(8) char barrier_cell[8], warp_cells[kMaxThreads][8], host_cell[8];
 
 Fiber& fiber(int i) {
   static std::vector<std::unique_ptr<Fiber>> made;
@@ -208,8 +208,8 @@ std::string Block::report(const char* why) const {
   const auto alike = [](const Thread& a, const Thread& b) {
     return a.state == b.state && a.at == b.at && (a.state != State::in_warp || a.mask == b.mask);
   };
-  constexpr int kMostLines = 10;
-  for (size_t i = 0, lines = 0; i < threads_.size() && lines < kMostLines; ++lines) {
+  constexpr int kMaxLines = 10;
+  for (size_t i = 0, lines = 0; i < threads_.size() && lines < kMaxLines; ++lines) {
     size_t end = i;
     while (end < threads_.size() && alike(threads_[i], threads_[end])) ++end;
     const Thread& t = threads_[i];

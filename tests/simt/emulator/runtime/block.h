@@ -9,7 +9,7 @@
 
 namespace simt {
 
-constexpr int kMostThreads = 1024;
+constexpr int kMaxThreads = 1024;
 
 enum class State { ready, at_barrier, in_warp, exited };
 
@@ -35,12 +35,12 @@ class Ready {
   unsigned size() const { return count_; }
   void clear() { count_ = 0; }
   void push(int thread) { at(count_++) = thread; }
-  int take_first() { return --count_, ring_[first_++ % kMostThreads]; }
+  int take_first() { return --count_, ring_[first_++ % kMaxThreads]; }
   int take_last() { return at(--count_); }
-  int& at(unsigned i) { return ring_[(first_ + i) % kMostThreads]; }
+  int& at(unsigned i) { return ring_[(first_ + i) % kMaxThreads]; }
 
  private:
-  int ring_[kMostThreads];
+  int ring_[kMaxThreads];
   unsigned first_ = 0, count_ = 0;
 };
 

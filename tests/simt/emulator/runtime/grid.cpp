@@ -75,14 +75,14 @@ int run(const Call& launched, dim3 grid, dim3 size, size_t shared_bytes) {
   error.clear();
   const size_t threads = size_t(size.x) * size.y * size.z;
   const size_t blocks = size_t(grid.x) * grid.y * grid.z;
-  if (threads == 0 || threads > kMostThreads || size.z > 64) {
+  if (threads == 0 || threads > kMaxThreads || size.z > 64) {
     return refuse(kInvalidConfiguration, "a block has 1 to 1024 threads, at most 64 along z");
   }
   if (blocks == 0 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535) {
     return refuse(kInvalidConfiguration,
                   "a grid has at least one block, and at most 2^31 - 1, 65535 and 65535 along x, y, z");
   }
-  if (shared_bytes > kMostShared) return refuse(kInvalidConfiguration, "more than 163 KB of dynamic shared memory");
+  if (shared_bytes > kMaxShared) return refuse(kInvalidConfiguration, "more than 163 KB of dynamic shared memory");
   if (const char* why = find_replacement(threads)) return refuse(kInvalidConfiguration, why);
 
   schedule = Schedule(seed);

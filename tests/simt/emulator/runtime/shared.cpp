@@ -11,8 +11,8 @@ namespace {
 // Room for the arrays, with forbidden ground between them; then room for dynamic shared memory.
 constexpr size_t kForbidden = 64;
 constexpr size_t kStatic = 128 << 10;
-constexpr size_t kWindow = kStatic + kMostShared + kForbidden;
-constexpr int kMostArrays = 64;
+constexpr size_t kWindow = kStatic + kMaxShared + kForbidden;
+constexpr int kMaxArrays = 64;
 
 struct Array {
   const void* declaration;
@@ -23,7 +23,7 @@ Region& window() {
   static Region region(kWindow);
   return region;
 }
-Array arrays[kMostArrays];
+Array arrays[kMaxArrays];
 int declared = 0;
 size_t used = 0, declared_bytes = 0, dynamic_bytes = 0;
 
@@ -49,7 +49,7 @@ void begin_shared(size_t dynamic) {
 }
 
 const char* end_shared() {
-  if (declared_bytes + dynamic_bytes > kMostShared) return "more shared memory than an sm_80 block can have (163 KB)";
+  if (declared_bytes + dynamic_bytes > kMaxShared) return "more shared memory than an sm_80 block can have (163 KB)";
   if (dynamic_bytes <= kSharedWithoutAsking && declared_bytes + dynamic_bytes > kSharedWithoutAsking) {
     return "arrays and dynamic shared memory together exceed 48 KB; only dynamic memory may, when it does so alone";
   }
@@ -61,8 +61,7 @@ void* shared_array(const void* declaration, size_t bytes, size_t alignment, Site
     if (arrays[i].declaration == declaration) return arrays[i].at;
   }
   const size_t begin = (used + kForbidden + alignment - 1) / alignment * alignment;
-  if (declared == kMostArrays || declared_bytes + bytes > kSharedWithoutAsking ||
-      begin + bytes + kForbidden > kStatic) {
+  if (declared == kMaxArrays || declared_bytes + bytes > kSharedWithoutAsking || begin + bytes + kForbidden > kStatic) {
     fail("more than 48 KB of shared arrays, or too many", at);
   }
   unsigned char* const memory = window().data() + begin;
