@@ -4,7 +4,8 @@ import pytest
 
 from roibench import hookspecs
 from roibench.registry import Registry, UnknownNameError, installed
-from roibench.tasks import RULES, DatasetSpec, MetricSpec, ModelSpec, Paper, Recipe, Task
+from roibench.specs import DatasetSpec, MetricSpec, ModelSpec, Paper, Recipe
+from roibench.task import RULES, Task
 
 SPEC = ModelSpec(
     "model_a", "family", (Task.DETECTION,), build="package.module:build", paper=Paper("T", 2020, "https://example.org")

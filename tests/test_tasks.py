@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from roibench.structures import Target
-from roibench.tasks import RULES, Task, main_class
+from roibench.task import RULES, Task, main_class
 
 BOXES = torch.tensor([[0.0, 0, 10, 10], [0, 0, 30, 30], [0, 0, 20, 20]])
 LABELS = torch.tensor([5, 6, 7])

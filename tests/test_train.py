@@ -13,7 +13,8 @@ from torch import nn
 from roibench.files import file_hash
 from roibench.model import TrainableModel
 from roibench.registry import installed
-from roibench.tasks import ModelSpec, Paper, Recipe, Task
+from roibench.specs import ModelSpec, Paper, Recipe
+from roibench.task import Task
 from roibench.train import Trainer, TrainingError, train_model
 from roibench.weights import WeightsError, WeightsHeader, load_shared, load_weights, read_header, save_weights
 

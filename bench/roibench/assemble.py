@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 
+from roibench.dataset import DatasetInfo
 from roibench.datasets.reference import DatasetRef
 from roibench.model import Model
 from roibench.registry import Registry, UnknownNameError, installed, resolve, unknown
-from roibench.tasks import DatasetInfo, ModelSpec
+from roibench.specs import ModelSpec
 from roibench.weights import load_weights, shipped_weights
 
 

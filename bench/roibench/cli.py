@@ -53,7 +53,7 @@ def list_() -> None:
         for spec in registry.models.values()
     ]
     datasets = [(spec.name, spec.description, ", ".join(spec.fields)) for spec in registry.datasets.values()]
-    metrics = [(spec.name, spec.task.value) for spec in registry.metrics.values()]
+    metrics = [(spec.name, spec.task) for spec in registry.metrics.values()]
     printer = console()
     for table in (
         named(("model", "family", "tasks", "weights for", "paper"), models, title="Models"),

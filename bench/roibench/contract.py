@@ -16,11 +16,13 @@ import torch
 import torch.nn.functional as F
 
 from roibench.assemble import build_model
+from roibench.dataset import DatasetInfo
 from roibench.measure.checks import Frame, check_count, check_predictions
 from roibench.model import Model, TrainableModel, listening
 from roibench.registry import installed, resolve
+from roibench.specs import ModelSpec
 from roibench.structures import Input, Sample, Target
-from roibench.tasks import RULES, DatasetInfo, ModelSpec, Task
+from roibench.task import RULES, Task
 from roibench.train import Trainer
 from roibench.weights import shipped_weights
 

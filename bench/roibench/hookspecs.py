@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pluggy
 
-from roibench.tasks import DatasetSpec, MetricSpec, ModelSpec
+from roibench.specs import DatasetSpec, MetricSpec, ModelSpec
 
 hookspec = pluggy.HookspecMarker("roibench")
 hookimpl = pluggy.HookimplMarker("roibench")

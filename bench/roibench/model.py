@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from roibench.dataset import Dataset
+from roibench.specs import Recipe
 from roibench.structures import Input, Prediction, Target
-from roibench.tasks import Dataset, Recipe
 
 if TYPE_CHECKING:
     from roibench.nn.images import ImageBatch

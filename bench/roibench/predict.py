@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from roibench.assemble import find_weights, ready_model, usable_device
+from roibench.dataset import DatasetInfo
 from roibench.datasets.bad_data import BadDataError
 from roibench.datasets.images import decode
 from roibench.datasets.reference import open_dataset
@@ -22,7 +23,6 @@ from roibench.report.draw import draw
 from roibench.report.draw_map import shares
 from roibench.report.draw_scores import best
 from roibench.structures import Input, Prediction
-from roibench.tasks import DatasetInfo
 from roibench.weights import read_header
 
 

@@ -19,8 +19,9 @@ from typing import Any
 import pluggy
 
 from roibench import hookspecs
+from roibench.specs import DatasetSpec, MetricSpec, ModelSpec, Paper, Recipe
 from roibench.structures import Target
-from roibench.tasks import RULES, DatasetSpec, MetricSpec, ModelSpec, Paper, Recipe, Task
+from roibench.task import RULES, Task
 
 GROUP = "roibench"
 Spec = ModelSpec | DatasetSpec | MetricSpec
@@ -197,7 +198,7 @@ def _fields_problem(attribute: str, fields: object) -> str | None:
 
 def _model_problem(spec: ModelSpec) -> str | None:
     if not isinstance(spec.tasks, tuple) or not spec.tasks or not all(task in RULES for task in spec.tasks):
-        return f"tasks: want a tuple of roibench.tasks.Task with at least one, got {spec.tasks!r}"
+        return f"tasks: want a tuple of names of tasks, at least one, got {spec.tasks!r}"
     if not isinstance(spec.paper, Paper):
         return f"paper: want a Paper, got {spec.paper!r}"
     if spec.recipe is not None and not isinstance(spec.recipe, Recipe):
@@ -217,5 +218,5 @@ def _dataset_problem(spec: DatasetSpec) -> str | None:
 
 def _metric_problem(spec: MetricSpec) -> str | None:
     if spec.task not in RULES:
-        return f"task: want a roibench.tasks.Task, got {spec.task!r}"
+        return f"task: want the name of a task, got {spec.task!r}"
     return _path_problem("compute", spec.compute)

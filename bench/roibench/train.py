@@ -26,13 +26,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from roibench.assemble import build_model, usable_device
+from roibench.dataset import Dataset
 from roibench.datasets.reference import DatasetRef, open_dataset
 from roibench.files import file_hash, hold, write_atomically
 from roibench.model import TrainableModel
 from roibench.nn.augment import augment
 from roibench.registry import UnknownNameError, installed, unknown
+from roibench.specs import Recipe
 from roibench.structures import Sample
-from roibench.tasks import Dataset, Recipe
 from roibench.weights import WeightsHeader, load_shared, save_weights, shipped_weights
 
 CHECKPOINT = "checkpoint.pt"

@@ -14,7 +14,7 @@ from torch import Tensor
 from roibench.files import write_atomically
 from roibench.model import Model
 from roibench.registry import Registry
-from roibench.tasks import ModelSpec
+from roibench.specs import ModelSpec
 
 HEADER_KEY = "roibench"
 

@@ -1,7 +1,7 @@
 """Explanations: where in an image lies what speaks for a class; and baselines that don't look at the model."""
 
 from roibench.hookspecs import hookimpl
-from roibench.tasks import ModelSpec, Paper, Task
+from roibench.specs import ModelSpec, Paper
 
 CAM = Paper(
     "Learning Deep Features for Discriminative Localization",
@@ -38,7 +38,7 @@ def register_models(register):
             ModelSpec(
                 name,
                 family="cam",
-                tasks=(Task.ATTRIBUTION,),
+                tasks=("attribution",),
                 build=f"roibench.plugins.cam.{module}:{build}",
                 paper=paper,
                 explains=explains,

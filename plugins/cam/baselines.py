@@ -12,9 +12,9 @@ import torch
 from skimage.filters import sobel
 from torch import Tensor, nn
 
+from roibench.dataset import DatasetInfo
 from roibench.model import Explainer, stage
 from roibench.structures import Input, Prediction
-from roibench.tasks import DatasetInfo
 
 SPREAD = 0.25  # of the centre's Gaussian: its standard deviation over the image's height and width
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601

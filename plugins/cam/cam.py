@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from roibench.dataset import DatasetInfo
 from roibench.model import Explainer, stage
 from roibench.plugins.cam.features import asked_classes, explainable, watched_features
 from roibench.structures import Input, Prediction
-from roibench.tasks import DatasetInfo
 
 
 class CAM(Explainer):

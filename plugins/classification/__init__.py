@@ -1,7 +1,7 @@
 """Classifiers by convolutions: what a whole image shows."""
 
 from roibench.hookspecs import hookimpl
-from roibench.tasks import ModelSpec, Paper, Recipe, Task
+from roibench.specs import ModelSpec, Paper, Recipe
 
 
 @hookimpl
@@ -10,7 +10,7 @@ def register_models(register):
         ModelSpec(
             "resnet_classifier",
             family="classification",
-            tasks=(Task.CLASSIFICATION,),
+            tasks=("classification",),
             build="roibench.plugins.classification.resnet_classifier:build",
             paper=Paper(
                 "Deep Residual Learning for Image Recognition",
@@ -38,7 +38,7 @@ def register_models(register):
         ModelSpec(
             "imagenet_mobilenet",
             family="classification",
-            tasks=(Task.CLASSIFICATION,),
+            tasks=("classification",),
             build="roibench.plugins.classification.imagenet_mobilenet:build",
             paper=Paper(
                 "MobileNetV2: Inverted Residuals and Linear Bottlenecks",

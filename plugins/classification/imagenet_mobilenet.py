@@ -10,12 +10,12 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from roibench.dataset import DatasetInfo
 from roibench.model import stage
 from roibench.nn.backbones import imagenet_mobilenet_v2
 from roibench.nn.images import ImageBatch, batch_images
 from roibench.plugins.classification.imagenet_classes import imagenet_members
 from roibench.structures import Input, Prediction
-from roibench.tasks import DatasetInfo
 
 SHORT_SIDE, LONG_SIDE = 224, 448  # what an image's sides are resized to, and may have at most, in pixels
 STRIDE = 32

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from roibench.dataset import DatasetInfo
 from roibench.model import TrainableModel, stage
 from roibench.nn.backbones import SmallResNet
 from roibench.nn.classification import class_predictions, image_labels
@@ -27,7 +28,6 @@ from roibench.nn.pixel_losses import pixel_losses
 from roibench.nn.skip_decoder import SkipDecoder
 from roibench.nn.truth import batch_maps
 from roibench.structures import Input, Prediction, Target
-from roibench.tasks import DatasetInfo
 
 # A class's score for an image that shows nothing else, before training.
 SHARE_SCALE = 8.0

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from roibench.hookspecs import hookimpl
-from roibench.tasks import ModelSpec, Paper, Recipe, Task
+from roibench.specs import ModelSpec, Paper, Recipe
 
 FCN = Paper(
     "Fully Convolutional Networks for Semantic Segmentation",
@@ -41,7 +41,7 @@ def register_models(register):
         model = ModelSpec(
             name,
             family="segmentation",
-            tasks=(Task.SEMANTIC_SEGMENTATION,),
+            tasks=("semantic_segmentation",),
             build=f"roibench.plugins.segmentation.{name}:build",
             paper=paper,
             required_targets=("semantic_map",),

@@ -7,9 +7,9 @@ convolution and added to the finer ones, which know better where things end.
 from collections.abc import Mapping
 from typing import Any
 
+from roibench.dataset import DatasetInfo
 from roibench.nn.skip_decoder import SkipDecoder
 from roibench.plugins.segmentation.segmenter import Segmenter, SegmenterConfig, check_classes
-from roibench.tasks import DatasetInfo
 
 
 class FCN(Segmenter):

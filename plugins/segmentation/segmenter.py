@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from roibench.dataset import DatasetInfo
 from roibench.model import TrainableModel, stage
 from roibench.nn.backbones import MobileNetV2, SmallResNet
 from roibench.nn.images import ImageBatch, batch_images
 from roibench.nn.pixel_losses import pixel_losses
 from roibench.nn.truth import VOID, batch_maps
 from roibench.structures import Input, Prediction, Target
-from roibench.tasks import DatasetInfo
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from roibench.dataset import DatasetInfo
 from roibench.nn.upconvolution import UpConvolution
 from roibench.plugins.segmentation.segmenter import Segmenter, SegmenterConfig, check_classes
-from roibench.tasks import DatasetInfo
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Single-stage detectors: every position says at once what is there and where it ends."""
 
 from roibench.hookspecs import hookimpl
-from roibench.tasks import ModelSpec, Paper, Recipe, Task
+from roibench.specs import ModelSpec, Paper, Recipe
 
 RETINANET = Paper(
     "Focal Loss for Dense Object Detection",
@@ -33,7 +33,7 @@ def register_models(register):
             ModelSpec(
                 name,
                 family="single_stage",
-                tasks=(Task.DETECTION,),
+                tasks=("detection",),
                 build="roibench.plugins.single_stage.retinanet:build",
                 paper=RETINANET,
                 required_targets=("boxes", "labels"),

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from roibench import ops
+from roibench.dataset import DatasetInfo
 from roibench.model import TrainableModel, stage
 from roibench.nn.anchors import AnchorGenerator
 from roibench.nn.backbones import SmallResNet
@@ -23,7 +24,7 @@ from roibench.nn.matcher import UNDECIDED, match
 from roibench.nn.pyramid import FeaturePyramid
 from roibench.nn.truth import Truth, batch_truths
 from roibench.structures import Input, Prediction, Target
-from roibench.tasks import RULES, DatasetInfo, Task
+from roibench.task import RULES, Task
 
 RULE = RULES[Task.DETECTION]
 

@@ -1,7 +1,7 @@
 """Transformers: attention instead of windows, anchors or suppression."""
 
 from roibench.hookspecs import hookimpl
-from roibench.tasks import ModelSpec, Paper, Recipe, Task
+from roibench.specs import ModelSpec, Paper, Recipe
 
 
 @hookimpl
@@ -10,7 +10,7 @@ def register_models(register):
         ModelSpec(
             "detr",
             family="transformer",
-            tasks=(Task.DETECTION,),
+            tasks=("detection",),
             build="roibench.plugins.transformer.detr:build",
             paper=Paper(
                 "End-to-End Object Detection with Transformers",
@@ -36,7 +36,7 @@ def register_models(register):
         ModelSpec(
             "vit",
             family="transformer",
-            tasks=(Task.CLASSIFICATION,),
+            tasks=("classification",),
             build="roibench.plugins.transformer.vit:build",
             paper=Paper(
                 "An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale",

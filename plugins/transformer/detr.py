@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from roibench import ops
+from roibench.dataset import DatasetInfo
 from roibench.model import TrainableModel, stage
 from roibench.nn.backbones import SmallResNet
 from roibench.nn.images import ImageBatch, batch_images
@@ -34,7 +35,7 @@ from roibench.nn.set_criterion import SetCriterion, from_pixels, to_pixels
 from roibench.nn.transformer import Attention, EncoderLayer, feed_forward, sine_embedding
 from roibench.nn.truth import Truth, batch_truths
 from roibench.structures import Input, Prediction, Target
-from roibench.tasks import RULES, DatasetInfo, Task
+from roibench.task import RULES, Task
 
 RULE = RULES[Task.DETECTION]
 HIDDEN = -1e9  # what attention adds to tokens in the padding

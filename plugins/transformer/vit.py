@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from roibench.dataset import DatasetInfo
 from roibench.model import TrainableModel, stage
 from roibench.nn.backbones import SmallResNet
 from roibench.nn.classification import class_predictions, image_labels
@@ -26,7 +27,6 @@ from roibench.nn.images import ImageBatch, batch_images
 from roibench.nn.object_crops import object_crops, unrecorded_statistics
 from roibench.nn.transformer import EncoderLayer
 from roibench.structures import Input, Prediction, Target
-from roibench.tasks import DatasetInfo
 
 HIDDEN = -1e9  # what attention adds to tokens in the padding
 

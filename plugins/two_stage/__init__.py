@@ -1,7 +1,7 @@
 """Two-stage detectors: find regions first, then say what each is."""
 
 from roibench.hookspecs import hookimpl
-from roibench.tasks import ModelSpec, Paper, Recipe, Task
+from roibench.specs import ModelSpec, Paper, Recipe
 
 FASTER_RCNN = Paper(
     "Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks",
@@ -19,7 +19,7 @@ def register_models(register):
         ModelSpec(
             "faster_rcnn",
             family="two_stage",
-            tasks=(Task.DETECTION,),
+            tasks=("detection",),
             build="roibench.plugins.two_stage.faster_rcnn:build",
             paper=FASTER_RCNN,
             required_targets=("boxes", "labels"),
@@ -39,7 +39,7 @@ def register_models(register):
         ModelSpec(
             "faster_rcnn_mobilenet",
             family="two_stage",
-            tasks=(Task.DETECTION,),
+            tasks=("detection",),
             build="roibench.plugins.two_stage.faster_rcnn:build",
             paper=FASTER_RCNN,
             required_targets=("boxes", "labels"),

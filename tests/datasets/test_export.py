@@ -14,6 +14,7 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from roibench.dataset import DatasetInfo
 from roibench.datasets import export as module
 from roibench.datasets.coco import open_coco
 from roibench.datasets.export import export, limbs
@@ -24,7 +25,6 @@ from roibench.metrics.detection import coco_ap
 from roibench.metrics.instance_segmentation import coco_mask_ap
 from roibench.metrics.keypoints import OTHER_SIGMA, oks_ap
 from roibench.structures import Input, Prediction, Sample, Target
-from roibench.tasks import DatasetInfo
 
 IMAGES = 60
 NAMES = ("AP", "AP50", "AP75", "APsmall", "APmedium", "APlarge")

@@ -7,11 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from roibench.dataset import DatasetInfo
 from roibench.datasets.ground_truth import any_counts
 from roibench.datasets.reference import DatasetRef, open_dataset, split_list
 from roibench.registry import Registry, UnknownNameError
+from roibench.specs import DatasetSpec
 from roibench.structures import Input, Sample, Target
-from roibench.tasks import DatasetInfo, DatasetSpec
 
 names = st.from_regex(r"[a-z][a-z0-9_]*", fullmatch=True)
 splits = st.none() | st.from_regex(r"\w+", fullmatch=True)

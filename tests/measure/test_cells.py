@@ -24,7 +24,7 @@ from roibench.measure.predictions import load_predictions
 from roibench.measure.record import CellSpec, Record
 from roibench.measure.run import Run
 from roibench.registry import installed
-from roibench.tasks import Task
+from roibench.task import Task
 
 
 def cell(model: str, **changes) -> CellSpec:

@@ -7,12 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from roibench.dataset import DatasetInfo
 from roibench.datasets.scenes import Scenes
 from roibench.measure.checks import FIELDS, Frame, PredictionError, check_count, check_predictions
 from roibench.measure.isolate import run_cell
 from roibench.measure.record import CellSpec
 from roibench.structures import Input, Prediction
-from roibench.tasks import DatasetInfo
 
 FRAME = Frame("street/7.png", (4, 6), ("cat", "dog"), joints=3)
 SOUND = Prediction(

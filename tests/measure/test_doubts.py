@@ -10,7 +10,7 @@ from roibench.measure.doubts import Scored, doubts
 from roibench.measure.predictions import cut
 from roibench.registry import resolve
 from roibench.structures import Prediction, Target
-from roibench.tasks import RULES, Task
+from roibench.task import RULES, Task
 
 FRAME = Frame("one", (40, 48), ("cat", "dog", "cow"))
 

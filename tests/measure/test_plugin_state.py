@@ -41,7 +41,8 @@ def build(info, config):
 """
 PLUGIN = """
 from roibench.hookspecs import hookimpl
-from roibench.tasks import ModelSpec, Paper, Task
+from roibench.specs import ModelSpec, Paper
+from roibench.task import Task
 
 @hookimpl
 def register_models(register):

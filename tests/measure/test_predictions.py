@@ -4,7 +4,7 @@ import torch
 
 from roibench.measure.predictions import cut, load_predictions, same_predictions, save_predictions
 from roibench.structures import Prediction
-from roibench.tasks import RULES, Task, TaskRules
+from roibench.task import RULES, Task, TaskRules
 
 
 def test_the_cut_keeps_the_best_at_or_above_the_threshold_in_every_field():

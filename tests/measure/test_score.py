@@ -8,9 +8,11 @@ import torch
 
 from roibench.measure.checks import Frame
 from roibench.measure.score import ScoreError, score
+from roibench.metric import Estimate, Result
 from roibench.registry import Registry, installed
+from roibench.specs import MetricSpec
 from roibench.structures import Prediction, Target
-from roibench.tasks import Estimate, MetricSpec, Result, Task
+from roibench.task import Task
 
 BOX = torch.tensor([[1.0, 1, 9, 9]])
 FOUND = Prediction(boxes=BOX, scores=torch.ones(1), labels=torch.zeros(1, dtype=torch.int64))

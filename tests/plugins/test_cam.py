@@ -13,13 +13,13 @@ from torch import nn
 
 from roibench.assemble import build_model
 from roibench.contract import AttributionContract
+from roibench.dataset import DatasetInfo
 from roibench.nn.images import batch_images
 from roibench.plugins.cam.baselines import Center, Edges, Random
 from roibench.plugins.cam.cam import CAM
 from roibench.plugins.cam.grad_cam import GradCAM, activation_maps
 from roibench.registry import installed
 from roibench.structures import Input
-from roibench.tasks import DatasetInfo
 
 INFO = DatasetInfo("noise", "val", ("first", "second", "third"), image_size=(64, 64))
 # The other libraries look at a layer that is called once.

@@ -6,10 +6,11 @@ import torch
 from roibench import ops
 from roibench.assemble import build_model, ready_model
 from roibench.contract import DetectorContract
+from roibench.dataset import DatasetInfo
 from roibench.datasets.reference import open_dataset
 from roibench.measure.cost import count_cost
 from roibench.registry import installed
-from roibench.tasks import DatasetInfo, Task
+from roibench.task import Task
 from roibench.weights import shipped_weights
 
 SHIPPED = [

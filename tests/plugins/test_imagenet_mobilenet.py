@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from roibench.assemble import build_model
 from roibench.contract import AttributionContract, ModelContract
+from roibench.dataset import DatasetInfo
 from roibench.measure.plan import Options, PlanError, make_plan
 from roibench.metrics.faithfulness import insertion_deletion
 from roibench.model import Probe
@@ -17,7 +18,6 @@ from roibench.plugins.classification.imagenet_classes import _NAMES, CATEGORIES,
 from roibench.predict import read_image
 from roibench.registry import installed
 from roibench.structures import Input, Target
-from roibench.tasks import DatasetInfo
 
 INFO = DatasetInfo("photos", "val", ("dog", "person", "Zebra"))
 

@@ -15,7 +15,7 @@ from roibench.measure.record import Score
 from roibench.report.draw import draw
 from roibench.report.gallery import left_out, side_by_side, true_prediction, write_gallery
 from roibench.structures import Prediction, Target
-from roibench.tasks import RULES, Task
+from roibench.task import RULES, Task
 
 GREY = torch.full((3, 64, 64), 120, dtype=torch.uint8)
 

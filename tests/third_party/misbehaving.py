@@ -8,10 +8,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from roibench.dataset import DatasetInfo
 from roibench.hookspecs import hookimpl
 from roibench.model import Explainer, stage
+from roibench.specs import DatasetSpec, ModelSpec, Paper
 from roibench.structures import Input, Prediction, Sample, Target
-from roibench.tasks import DatasetInfo, DatasetSpec, ModelSpec, Paper, Task
 
 PAPER = Paper("None", 2026, "https://example.org")
 
@@ -61,16 +62,16 @@ def register_models(register):
     for name in ("works", "raises", "hangs", "dies", "too_few", "undeclared_stage", *OUTPUTS):
         register(
             ModelSpec(
-                name, "test", (Task.DETECTION,), build="misbehaving:build", paper=PAPER, config={"behaviour": name}
+                name, "test", ("detection",), build="misbehaving:build", paper=PAPER, config={"behaviour": name}
             )
         )
     for name, explained in (("points", "works"), ("points_at_nothing", "nobody")):
-        explainer = ModelSpec(name, "test", (Task.ATTRIBUTION,), build="misbehaving:Points", paper=PAPER)
+        explainer = ModelSpec(name, "test", ("attribution",), build="misbehaving:Points", paper=PAPER)
         register(replace(explainer, explains=explained))
-    lonely = ModelSpec("begins_with_nothing", "test", (Task.DETECTION,), build="misbehaving:build", paper=PAPER)
+    lonely = ModelSpec("begins_with_nothing", "test", ("detection",), build="misbehaving:build", paper=PAPER)
     register(replace(lonely, warm_start="nobody"))
-    register(ModelSpec("Bad Name", "test", (Task.DETECTION,), build="misbehaving:build", paper=PAPER))
-    register(ModelSpec("no_build", "test", (Task.DETECTION,), build="misbehaving", paper=PAPER))
+    register(ModelSpec("Bad Name", "test", ("detection",), build="misbehaving:build", paper=PAPER))
+    register(ModelSpec("no_build", "test", ("detection",), build="misbehaving", paper=PAPER))
 
 
 class Squares:

@@ -2,8 +2,8 @@
 
 import torch
 
+from roibench.dataset import DatasetInfo
 from roibench.structures import Input, Sample, Target
-from roibench.tasks import DatasetInfo
 
 
 class Stripes:

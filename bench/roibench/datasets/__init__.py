@@ -1,7 +1,7 @@
 """Datasets that come with RoIBench, one file each."""
 
 from roibench.hookspecs import hookimpl
-from roibench.tasks import DatasetSpec
+from roibench.specs import DatasetSpec
 
 
 @hookimpl

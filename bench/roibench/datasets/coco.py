@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from pycocotools import mask as rle
 
+from roibench.dataset import DatasetInfo
 from roibench.datasets.bad_data import BadData
 from roibench.datasets.checked_images import check_images
 from roibench.datasets.coco_json import Picture, read_annotations
 from roibench.datasets.image_files import ImageFiles
 from roibench.datasets.images import shared_size
 from roibench.structures import Target
-from roibench.tasks import DatasetInfo
 
 _KINDS = ("instances", "person_keypoints")
 

@@ -22,9 +22,9 @@ from PIL import Image
 from pycocotools import mask as rle
 from torch import Tensor
 
+from roibench.dataset import Dataset, DatasetInfo
 from roibench.files import write_atomically
 from roibench.structures import Target
-from roibench.tasks import Dataset, DatasetInfo
 
 FORMATS = ("coco",)
 # Of joints as COCO and LSP call them, without their side: those of one side, and the two of a pair, are joined.

@@ -9,12 +9,12 @@ from. Files of other kinds, hidden ones and what systems leave behind (__MACOSX,
 from pathlib import Path
 from typing import NamedTuple
 
+from roibench.dataset import DatasetInfo
 from roibench.datasets.bad_data import BadData
 from roibench.datasets.checked_images import CheckedImage, check_images
 from roibench.datasets.image_files import ImageFiles
 from roibench.datasets.images import folders_in, images_in, shared_size
 from roibench.structures import Target
-from roibench.tasks import DatasetInfo
 
 UNDIVIDED = ("val", "test", "all")
 

@@ -4,9 +4,9 @@ from collections.abc import Collection
 
 import torch
 
+from roibench.dataset import Dataset
 from roibench.datasets.image_files import ImageFiles
 from roibench.structures import Target
-from roibench.tasks import Dataset
 
 _VOID = 255  # in Target.semantic_map
 

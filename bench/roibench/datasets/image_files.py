@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Generic, Protocol, TypeVar
 
+from roibench.dataset import DatasetInfo
 from roibench.datasets.bad_data import Problem
 from roibench.datasets.checked_images import CheckedImage
 from roibench.datasets.images import decode
 from roibench.structures import Input, Sample, Target
-from roibench.tasks import DatasetInfo
 
 
 class ImageFile(Protocol):

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from scipy.io import loadmat
 
+from roibench.dataset import DatasetInfo
 from roibench.datasets.bad_data import BORDER, BadData, BadDataError, Box, Problem, fit_box
 from roibench.datasets.checked_images import CheckedImage, check_images
 from roibench.datasets.image_files import ImageFiles
 from roibench.datasets.images import shared_size
 from roibench.datasets.scenes.shapes import JOINTS
 from roibench.structures import Target
-from roibench.tasks import DatasetInfo
 
 FIELDS = frozenset({"boxes", "labels", "keypoints"})
 SPLITS = ("all", "train", "val")

@@ -18,13 +18,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from roibench.dataset import DatasetInfo
 from roibench.datasets.bad_data import BadData
 from roibench.datasets.checked_images import CheckedImage, check_images, check_labels
 from roibench.datasets.image_files import ImageFiles
 from roibench.datasets.images import SUFFIXES, files_in, folders_in, images_in, naming, read_labels, shared_size
 from roibench.datasets.values import read_lines
 from roibench.structures import Target
-from roibench.tasks import DatasetInfo
 
 BACKGROUND, VOID = 0, 255  # in Target.semantic_map; a class is its index + 1
 VOID_NAMES = ("void", "unlabelled", "unlabeled", "ignore")

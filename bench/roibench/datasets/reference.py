@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Self
 
+from roibench.dataset import Dataset
 from roibench.datasets.ground_truth import any_counts
 from roibench.registry import Registry, UnknownNameError, resolve, unknown
-from roibench.tasks import Dataset
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from xml.parsers import expat
 
 import torch
 
+from roibench.dataset import DatasetInfo
 from roibench.datasets.bad_data import BadData, Box, Problem
 from roibench.datasets.checked_images import CheckedImage, check_images
 from roibench.datasets.folders import UNDIVIDED
@@ -33,7 +34,6 @@ from roibench.datasets.image_files import ImageFiles
 from roibench.datasets.images import files_in, folders_in, images_in, shared_size
 from roibench.datasets.values import brief, decode_xml, flag, read_lines, whole
 from roibench.structures import Target
-from roibench.tasks import DatasetInfo
 
 FIELDS = frozenset({"boxes", "labels", "ignored", "areas"})
 _ANNOTATIONS = ("Annotations", "annotations")

@@ -10,6 +10,7 @@ from time import perf_counter
 import torch
 
 from roibench.assemble import find_weights, ready_model
+from roibench.dataset import Dataset
 from roibench.datasets.reference import open_dataset
 from roibench.files import file_hash
 from roibench.measure.artefacts import save_artefacts
@@ -24,8 +25,9 @@ from roibench.measure.score import score
 from roibench.measure.timing import summarise, time_predictions, time_stages
 from roibench.model import HasArtefacts, Model, Probe
 from roibench.registry import Registry
+from roibench.specs import ModelSpec
 from roibench.structures import Input
-from roibench.tasks import RULES, Dataset, ModelSpec, Task
+from roibench.task import RULES, Task
 
 WARMUP_CALLS = 8
 STAGE_IMAGES = 64

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from roibench.dataset import DatasetInfo
 from roibench.structures import Input, Prediction
-from roibench.tasks import DatasetInfo
 
 FLOATS = (torch.float32, torch.float64)
 INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)

@@ -9,9 +9,10 @@ from roibench.measure.checks import Frame
 from roibench.measure.record import Record
 from roibench.measure.recorded import recorded_cells, recorded_data, recorded_predictions
 from roibench.measure.score import ScoreError, score
+from roibench.metric import Estimate
 from roibench.metrics.bootstrap import difference
 from roibench.registry import Registry
-from roibench.tasks import RULES, Estimate, Task
+from roibench.task import RULES, Task
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from roibench.measure.checks import Frame
 from roibench.structures import Prediction, Target
-from roibench.tasks import TaskRules
+from roibench.task import TaskRules
 
 BORDER = 1.0  # pixels by which a box may reach out of its image: rounding
 MOST = 0.95  # of the boxes: a layout that these fit is likely meant

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from roibench.assemble import NoWeightsError, build_model, find_weights, usable_device
+from roibench.dataset import Dataset
 from roibench.datasets.bad_data import ON_BAD_DATA
 from roibench.datasets.ground_truth import any_counts
 from roibench.datasets.reference import open_dataset
@@ -20,7 +21,8 @@ from roibench.measure.plugin_state import plugins_hash
 from roibench.measure.provenance import cpu_name, source_state
 from roibench.measure.record import CellSpec
 from roibench.registry import Registry
-from roibench.tasks import RULES, Dataset, ModelSpec
+from roibench.specs import ModelSpec
+from roibench.task import RULES
 from roibench.weights import load_weights, read_header, state_hash
 
 PRECISIONS = ("float32", "bfloat16", "float16")

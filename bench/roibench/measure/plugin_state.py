@@ -9,7 +9,7 @@ from pathlib import Path
 from roibench.files import cached_hash, tree_hash
 from roibench.measure.record import Plugin
 from roibench.registry import Registry
-from roibench.tasks import ModelSpec
+from roibench.specs import ModelSpec
 from roibench.weights import plugin_folder
 
 

@@ -11,7 +11,7 @@ import torch
 
 from roibench.files import write_atomically
 from roibench.structures import Prediction
-from roibench.tasks import TaskRules
+from roibench.task import TaskRules
 
 _TENSORS = tuple(field.name for field in fields(Prediction) if field.name != "captions")
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from roibench.dataset import Dataset
 from roibench.datasets.reference import open_dataset
 from roibench.files import file_hash
 from roibench.measure.checks import Frame, PredictionError, check_predictions
@@ -11,7 +12,7 @@ from roibench.measure.predictions import load_predictions
 from roibench.measure.record import Record
 from roibench.registry import Registry
 from roibench.structures import Prediction
-from roibench.tasks import RULES, Dataset, Task
+from roibench.task import RULES, Task
 
 
 def recorded_cells(run: Path) -> list[Record]:

@@ -7,11 +7,12 @@ from typing import Any
 from roibench.measure.checks import Frame
 from roibench.measure.doubts import Scored, doubts
 from roibench.measure.predictions import cut
+from roibench.metric import Estimate
 from roibench.metrics.fields import ImageError
 from roibench.model import Probe
 from roibench.registry import Registry, resolve
 from roibench.structures import Prediction, Target
-from roibench.tasks import RULES, Estimate, Task
+from roibench.task import RULES, Task
 
 
 class ScoreError(ValueError):

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from roibench.metric import Result
 from roibench.metrics.bootstrap import Weights, bootstrap, mean_statistic, ratio
 from roibench.metrics.detection import box_similarity
 from roibench.metrics.fields import ImageError, Owner, by_image, flags, numbers
 from roibench.metrics.matching import Booleans, Floats
 from roibench.structures import Prediction, Target
-from roibench.tasks import RULES, Result, Task
+from roibench.task import RULES, Task
 
 ask = RULES[Task.ATTRIBUTION].ask
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from roibench.tasks import Estimate
+from roibench.metric import Estimate
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95

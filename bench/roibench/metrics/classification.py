@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from roibench.metric import Result
 from roibench.metrics.bootstrap import bootstrap, mean_statistic
 from roibench.metrics.fields import ImageError, Owner, by_image, numbers, present
 from roibench.metrics.matching import Integers
 from roibench.structures import Prediction, Target
-from roibench.tasks import Result
 
 
 def top_k_accuracy(predictions: Sequence[Prediction], targets: Sequence[Target], probe: None = None) -> Result:

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
+from roibench.metric import Result
 from roibench.metrics.average_precision import LIMITS, accumulate, coco_summary
 from roibench.metrics.bootstrap import Weights, bootstrap, ratio
 from roibench.metrics.fields import Owner, by_image, flags, numbers
 from roibench.metrics.matching import AREAS, Booleans, Floats, Integers, Matching, Pairing, match, nearest_object
 from roibench.structures import Prediction, Target
-from roibench.tasks import Result
 
 
 def coco_ap(predictions: Sequence[Prediction], targets: Sequence[Target], probe: None = None) -> Result:

@@ -10,6 +10,7 @@ from scipy.stats import rankdata
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
+from roibench.metric import Result
 from roibench.metrics.attribution import ask, read_map
 from roibench.metrics.bootstrap import bootstrap, mean_statistic
 from roibench.metrics.fields import by_image
@@ -17,7 +18,6 @@ from roibench.metrics.matching import Floats
 from roibench.model import Explainer, Model, Probe
 from roibench.nn.images import MEAN
 from roibench.structures import Input, Prediction, Target
-from roibench.tasks import Result
 
 STEPS = 20  # of 5 % of the pixels each
 PROBED = 100  # images, from the first one on: each is asked about 42 times

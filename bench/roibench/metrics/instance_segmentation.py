@@ -7,11 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from roibench.metric import Result
 from roibench.metrics.detection import coco_result, true_areas
 from roibench.metrics.fields import ImageError, Owner, by_image, flags, numbers, present
 from roibench.metrics.matching import Booleans, Floats, Pairing, match
 from roibench.structures import Prediction, Target
-from roibench.tasks import Result
 
 _EXACT = 1 << 24  # pixels that float32 can count
 

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from roibench.metric import Result
 from roibench.metrics.average_precision import accumulate
 from roibench.metrics.bootstrap import Weights, bootstrap, ratio
 from roibench.metrics.detection import box_areas, true_areas
 from roibench.metrics.fields import ImageError, Owner, by_image, flags, numbers, present
 from roibench.metrics.matching import AREAS, Booleans, Floats, Matching, Pairing, match
 from roibench.structures import Prediction, Target
-from roibench.tasks import Result
 
 # How far annotators stray from each joint, as a fraction of the root of the object's area; in COCO's order of joints,
 # nose to ankles.

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from roibench.metric import Result
 from roibench.metrics.bootstrap import bootstrap, mean_statistic
 from roibench.metrics.classification import ranking
 from roibench.metrics.detection import box_similarity
 from roibench.metrics.fields import ImageError, Owner, by_image, flags, numbers
 from roibench.structures import Prediction, Target
-from roibench.tasks import Result
 
 THRESHOLD = 0.5  # of IoU
 

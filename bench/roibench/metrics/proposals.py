@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from roibench.metric import Result
 from roibench.metrics.bootstrap import Weights, bootstrap, ratio
 from roibench.metrics.detection import pair_boxes
 from roibench.metrics.fields import by_image
 from roibench.metrics.matching import AREAS, IOU_THRESHOLDS, Floats, match
 from roibench.structures import Prediction, Target
-from roibench.tasks import Result
 
 COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)  # proposals per image, of the curves
 _AVERAGED = (10, 100, 1000)  # of the average recalls

@@ -7,11 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from roibench.metric import Result
 from roibench.metrics.bootstrap import Weights, bootstrap, ratio
 from roibench.metrics.fields import ImageError, Owner, by_image, present
 from roibench.metrics.matching import Floats, Integers
 from roibench.structures import Prediction, Target
-from roibench.tasks import Result
 
 IGNORED = 255  # in the truth's map: a pixel that nobody is asked about (VOC's "void")
 

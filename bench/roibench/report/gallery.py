@@ -16,7 +16,7 @@ from roibench.registry import Registry
 from roibench.report.canvas import fitting
 from roibench.report.draw import draw
 from roibench.structures import Prediction, Target
-from roibench.tasks import RULES, Task, TaskRules
+from roibench.task import RULES, Task, TaskRules
 
 _WIDTH = 256  # of a picture, in pixels
 _GAP = 6

@@ -1,7 +1,7 @@
 """How numbers are written, the same in every report: accuracies in per cent, the rest to three significant digits."""
 
 from roibench.measure.record import Interval
-from roibench.tasks import Estimate
+from roibench.metric import Estimate
 
 MISSING = "-"
 

@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 
 from roibench.datasets.reference import DatasetRef
 from roibench.measure.record import Interval, Record, Stage
-from roibench.tasks import RULES, Task
+from roibench.task import RULES, Task
 
 DOUBTFUL = "(!)"  # beside a model whose predictions are doubtful
 

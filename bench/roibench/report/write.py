@@ -17,7 +17,7 @@ from roibench.report import csv, markdown, operators
 from roibench.report.curve import training_curve
 from roibench.report.plot import speed_accuracy
 from roibench.report.rows import Table, tables
-from roibench.tasks import RULES, Task
+from roibench.task import RULES, Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from roibench.dataset import DatasetInfo
 from roibench.datasets.cache import cache_root
 from roibench.datasets.scenes import cache
 from roibench.datasets.scenes.backgrounds import PHOTOGRAPHS
@@ -21,7 +22,6 @@ from roibench.datasets.scenes.compose import SPLITS, Scene, render
 from roibench.datasets.scenes.raster import PIXEL
 from roibench.datasets.scenes.shapes import CLASSES, JOINTS
 from roibench.structures import Input, Sample, Target
-from roibench.tasks import DatasetInfo
 
 GENERATOR = 2  # to be raised whenever a scene changes: hashes, caches and published figures hang on it
 LENGTHS = {"train": 4_000, "val": 500}

@@ -1,0 +1,84 @@
+"""What a task is: the fields that it reads and scores, and the rules that are the same for every model."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from roibench.structures import Target
+
+
+class Task(StrEnum):
+    CLASSIFICATION = "classification"
+    LOCALIZATION = "localization"
+    PROPOSALS = "proposals"
+    DETECTION = "detection"
+    INSTANCE_SEGMENTATION = "instance_segmentation"
+    KEYPOINTS = "keypoints"
+    SEMANTIC_SEGMENTATION = "semantic_segmentation"
+    DENSE_CAPTIONING = "dense_captioning"
+    ATTRIBUTION = "attribution"
+    REPRESENTATION = "representation"
+    GENERATION = "generation"
+
+
+@dataclass(frozen=True)
+class TaskRules:
+    """What a task needs of its data and of its models, the same for everyone.
+
+    target_fields and prediction_fields name attributes of Target and Prediction. query says what Input.query holds, and
+    ask finds it for an image whose target is known. primary is the metric value that ranks models, in the unit
+    interval, higher is better. score_threshold and max_detections cut every model's list of boxes alike before it is
+    scored. shown: the other values that belong into a table; if empty, the first ones that the metrics give. plotted:
+    those that have a plot beside the primary one's.
+    """
+
+    target_fields: tuple[str, ...]
+    prediction_fields: tuple[str, ...]
+    primary: str
+    query: str | None = None
+    ask: Callable[[Target], object] | None = None
+    score_threshold: float | None = None
+    max_detections: int | None = None
+    shown: tuple[str, ...] = ()
+    plotted: tuple[str, ...] = ()
+
+
+def main_class(target: Target) -> int | None:
+    """The class that an image is about: its own label, or that of its main object, or of its largest one; None if it is
+    about nothing. A crowd or an ignored object is never the largest.
+    """
+    if target.image_label is not None:
+        return target.image_label
+    if target.labels is None or not len(target.labels):
+        return None
+    if target.main is not None:
+        return int(target.labels[target.main])
+    areas = (target.boxes[:, 2:] - target.boxes[:, :2]).prod(1) if target.areas is None else target.areas
+    for passed_over in (target.crowd, target.ignored):
+        if passed_over is not None:
+            areas = areas.masked_fill(passed_over, -1.0)
+    return int(target.labels[areas.argmax()]) if areas.max() >= 0 else None
+
+
+_BOXES = {"score_threshold": 0.05, "max_detections": 100}
+RULES: Mapping[Task, TaskRules] = {
+    Task.CLASSIFICATION: TaskRules(("image_label",), ("class_scores",), "top1"),
+    Task.LOCALIZATION: TaskRules(("boxes", "labels", "main"), ("boxes", "class_scores"), "accuracy50"),
+    Task.PROPOSALS: TaskRules(("boxes",), ("boxes", "scores"), "recall50", max_detections=1000),
+    Task.DETECTION: TaskRules(("boxes", "labels"), ("boxes", "scores", "labels"), "AP", **_BOXES),
+    Task.INSTANCE_SEGMENTATION: TaskRules(("masks", "labels"), ("masks", "scores", "labels"), "AP", **_BOXES),
+    Task.KEYPOINTS: TaskRules(("keypoints", "boxes"), ("keypoints", "scores"), "AP", **_BOXES),
+    Task.SEMANTIC_SEGMENTATION: TaskRules(("semantic_map",), ("semantic_map",), "mIoU"),
+    Task.DENSE_CAPTIONING: TaskRules(("boxes", "captions"), ("boxes", "scores", "captions"), "mAP", **_BOXES),
+    Task.ATTRIBUTION: TaskRules(
+        ("boxes", "labels"),
+        ("attribution",),
+        "pointing",
+        query="the class to explain, an index; None for the highest-scoring one",
+        ask=main_class,
+        shown=("energy", "insertion", "deletion", "MaxBoxAccV2", "randomization"),
+        plotted=("faithfulness",),
+    ),
+    Task.REPRESENTATION: TaskRules(("image_label",), ("features",), "neighbour_accuracy"),
+    Task.GENERATION: TaskRules((), ("generated",), "similarity", query="the latent to decode"),
+}
