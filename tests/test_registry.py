@@ -1,14 +1,17 @@
 import dataclasses
+import re
 
 import pytest
 
 from roibench import hookspecs
 from roibench.registry import Registry, UnknownNameError, installed
 from roibench.specs import DatasetSpec, MetricSpec, ModelSpec, Paper, Recipe
-from roibench.task import RULES, Task
+from roibench.task import Task
+from roibench.tasks.detection import Detection
+from roibench.tasks.objects import BOXES
 
 SPEC = ModelSpec(
-    "model_a", "family", (Task.DETECTION,), build="package.module:build", paper=Paper("T", 2020, "https://example.org")
+    "model_a", "family", ("detection",), build="package.module:build", paper=Paper("T", 2020, "https://example.org")
 )
 
 
@@ -17,7 +20,7 @@ def test_built_in_families_come_through_entry_points():
     assert registry.failures == []
     assert registry.origin["ModelSpec", "faster_rcnn"] == "two_stage"
     assert {"scenes", "voc"} <= set(registry.datasets)
-    assert [metric.name for metric in registry.metrics_for(Task.DETECTION)] == ["coco_ap", "voc_ap"]
+    assert [metric.name for metric in registry.metrics_for("detection")] == ["coco_ap", "voc_ap"]
 
 
 def test_one_bad_plugin_does_not_stop_the_rest(third_party):
@@ -26,10 +29,10 @@ def test_one_bad_plugin_does_not_stop_the_rest(third_party):
     assert ("broken_import", "RuntimeError: this plugin is broken") in errors
     assert any(plugin == "misbehaving" and "'Bad Name'" in error and "name:" in error for plugin, error in errors)
     assert any(plugin == "misbehaving" and "'no_build'" in error and "build:" in error for plugin, error in errors)
-    assert any("'points_at_nothing'" in error and "explains: no model matches 'nobody'" in error for _, error in errors)
+    assert any("'juggles'" in error and "tasks: no task matches 'juggling'" in error for _, error in errors)
     assert any("'begins_with_nothing'" in error and "warm_start: no model matches" in error for _, error in errors)
     assert "points" in third_party.models
-    assert not {"points_at_nothing", "begins_with_nothing"} & set(third_party.models)
+    assert not {"juggles", "begins_with_nothing"} & set(third_party.models)
     assert len(errors) == 5
 
 
@@ -38,11 +41,12 @@ def test_one_bad_plugin_does_not_stop_the_rest(third_party):
     [
         ({"name": "Model-A"}, "name"),
         ({"tasks": ()}, "tasks"),
-        ({"tasks": (Task.DETECTION, "juggling")}, "tasks"),
+        ({"tasks": ("detection", 3)}, "tasks"),
         ({"tasks": "detection"}, "tasks"),
         ({"build": "package.module.build"}, "build"),
         ({"paper": "Faster R-CNN"}, "paper"),
-        ({"required_targets": ("boxen",)}, "required_targets"),
+        ({"required_targets": ["boxes"]}, "required_targets"),
+        ({"wraps": "fcn"}, "wraps"),
         ({"optional_targets": "boxes"}, "optional_targets"),
         ({"recipe": {"epochs": 3}}, "recipe"),
         ({"weights": {"scenes": "weights.pt"}}, "weights"),
@@ -57,9 +61,9 @@ def test_a_wrong_attribute_is_refused_by_name(changes, words):
     ("kind", "spec", "words"),
     [
         (DatasetSpec, DatasetSpec("d", open="nowhere", fields=(), description=""), "open"),
-        (DatasetSpec, DatasetSpec("d", open="a:b", fields=("pixels",), description=""), "fields"),
-        (MetricSpec, MetricSpec("m", "juggling", "a:b"), "task"),
-        (MetricSpec, MetricSpec("m", Task.DETECTION, "a.b"), "compute"),
+        (DatasetSpec, DatasetSpec("d", open="a:b", fields="pixels", description=""), "fields"),
+        (MetricSpec, MetricSpec("m", None, "a:b"), "task"),
+        (MetricSpec, MetricSpec("m", "detection", "a.b"), "compute"),
         (MetricSpec, SPEC, "MetricSpec"),
     ],
 )
@@ -88,9 +92,58 @@ def test_wildcards_select_and_misses_say_what_comes_close():
 
 def test_every_hook_says_in_a_sentence_what_to_do():
     hooks = [value for name, value in vars(hookspecs).items() if name.startswith("register_")]
-    assert len(hooks) == 3
+    assert len(hooks) == 4
     assert all(hook.__doc__.startswith("Call register(") and hook.__doc__.endswith(".") for hook in hooks)
 
 
-def test_every_task_has_rules():
-    assert set(RULES) == set(Task)
+@pytest.mark.parametrize(
+    ("kind", "spec", "words"),
+    [
+        (ModelSpec, dataclasses.replace(SPEC, tasks=("detektion",)), "tasks: .*did you mean 'detection'"),
+        (ModelSpec, dataclasses.replace(SPEC, required_targets=("boxen",)), "required_targets: .*did you mean 'boxes'"),
+        (DatasetSpec, DatasetSpec("d", open="a:b", fields=("pixels",), description=""), "fields: no field of Target"),
+        (MetricSpec, MetricSpec("m", "juggling", "a:b"), "task: no task matches 'juggling'"),
+    ],
+)
+def test_what_nobody_registered_is_refused_once_all_plugins_are_loaded(kind, spec, words):
+    registry = Registry()
+    registry.add("tasks", Task, Detection())
+    registry.add("mine", kind, spec)
+    registry.refuse_orphans()
+    [failure] = registry.failures
+    assert re.search(rf"^plugin 'mine', {kind.__name__} '{spec.name}': {words}", failure.line)
+    assert not registry.models and not registry.datasets and not registry.metrics
+
+
+def test_wrappers_go_around_models_by_name_and_wildcard():
+    registry = Registry()
+    for name, wraps in (("cam", True), ("tiles", True), ("fcn", False), ("fcn_big", False), ("vit", False)):
+        registry.add("mine", ModelSpec, dataclasses.replace(SPEC, name=name, wraps=wraps))
+
+    def names(*patterns):
+        return [spec.name for spec in registry.select_models(patterns)]
+
+    assert names("*") == ["fcn", "fcn_big", "vit"]
+    assert names("cam@fcn*", "*@vit") == ["cam@fcn", "cam@fcn_big", "cam@vit", "tiles@vit"]
+    assert names("cam@tiles@vit") == ["cam@tiles@vit"]
+    assert registry.model("cam@tiles@vit").learns == registry.models["vit"]
+    for name, words in {
+        "cam": "goes around another one: want cam@MODEL, such as cam@fcn, or cam@\\*",
+        "fcn@vit": "model 'fcn' goes around no other; known: cam, tiles",
+        "cam@vat": "no model matches 'vat'; did you mean 'vit'",
+        "cm@vit": "no wrapper matches 'cm'; did you mean 'cam'",
+    }.items():
+        for find in (registry.model, names):
+            with pytest.raises(UnknownNameError, match=words):
+                find(name)
+
+
+def test_a_field_is_declared_once():
+    class Other(Detection):
+        name = "other"
+        prediction_fields = (dataclasses.replace(BOXES, per_object=False),)
+
+    registry = Registry()
+    registry.add("tasks", Task, Detection())
+    with pytest.raises(ValueError, match="Task 'other': prediction_fields: 'boxes' is a field of another task already"):
+        registry.add("mine", Task, Other())

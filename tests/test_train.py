@@ -14,7 +14,6 @@ from roibench.files import file_hash
 from roibench.model import TrainableModel
 from roibench.registry import installed
 from roibench.specs import ModelSpec, Paper, Recipe
-from roibench.task import Task
 from roibench.train import Trainer, TrainingError, train_model
 from roibench.weights import WeightsError, WeightsHeader, load_shared, load_weights, read_header, save_weights
 
@@ -98,7 +97,7 @@ HEADER = WeightsHeader(
     model="tiny", dataset="stripes", data_hash="x", classes=("dark", "bright"), config={}, recipe={}, seed=0,
     precision="float32", threads=1, roibench="0", torch="2",
 )  # fmt: skip
-SPEC = ModelSpec("tiny", "test", (Task.CLASSIFICATION,), build="a:b", paper=Paper("", 2026, ""))
+SPEC = ModelSpec("tiny", "test", ("classification",), build="a:b", paper=Paper("", 2026, ""))
 
 
 def test_weights_come_back_with_their_header(tmp_path):

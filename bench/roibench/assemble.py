@@ -9,7 +9,7 @@ import torch
 from roibench.dataset import DatasetInfo
 from roibench.datasets.reference import DatasetRef
 from roibench.model import Model
-from roibench.registry import Registry, UnknownNameError, installed, resolve, unknown
+from roibench.registry import Registry, UnknownNameError, resolve, unknown
 from roibench.specs import ModelSpec
 from roibench.weights import load_weights, shipped_weights
 
@@ -33,18 +33,16 @@ def usable_device(name: str) -> torch.device:
 
 
 def build_model(spec: ModelSpec, info: DatasetInfo, overrides: Mapping[str, Any] | None = None) -> Model:
-    """An untrained model, configured as registered, with `overrides` on top, around the model it explains, if any."""
-    wrapped = () if spec.explains is None else (build_model(installed().models[spec.explains], info),)
-    return resolve(spec.build)(info, {**spec.config, **(overrides or {})}, *wrapped)
+    """An untrained model, configured as registered, with `overrides` on top, around the model inside, if any."""
+    inner = () if spec.inner is None else (build_model(spec.inner, info),)
+    return resolve(spec.build)(info, {**spec.config, **(overrides or {})}, *inner)
 
 
 def find_weights(spec: ModelSpec, dataset: str, weights: Path | None, registry: Registry) -> Path | None:
     """The file to load: the given one, else what the plugin ships for this dataset (its bare name), else None for a
-    model that learns nothing. Raises NoWeightsError, saying how to get some, for a model that does. A model that
-    explains another one has that one's weights.
+    model that learns nothing. Raises NoWeightsError, saying how to get some, for a model that does.
     """
-    if spec.explains is not None:
-        return find_weights(registry.models[spec.explains], dataset, weights, registry)
+    spec = spec.learns
     name = DatasetRef.parse(dataset).name
     if name not in registry.datasets:
         raise UnknownNameError(unknown("dataset", name, registry.datasets))

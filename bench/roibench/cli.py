@@ -223,8 +223,11 @@ def predict(
 ) -> None:
     """Run a model on images; draw what it finds (boxes, a map of classes), and write it as JSON lines."""
     from roibench.predict import predict_files
+    from roibench.registry import installed
 
-    for source, drawing, found in predict_files(model, images, out, dataset, weights, score_threshold, device):
+    for source, drawing, found in predict_files(
+        model, images, out, dataset, weights, score_threshold, device, installed()
+    ):
         typer.echo(f"{source}: {found} -> {drawing}")
 
 

@@ -1,6 +1,6 @@
 """Tests that any model must pass. A plugin's author subclasses ModelContract, or what fits better, and runs pytest:
 
-from roibench.contract import DetectorContract
+from roibench.tasks.detection import DetectorContract
 
 class TestMine(DetectorContract):
     model = "my_detector"
@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from roibench.assemble import build_model
 from roibench.dataset import DatasetInfo
-from roibench.measure.checks import Frame, check_count, check_predictions
+from roibench.measure.checks import check_count, check_predictions
+from roibench.measure.predictions import same_predictions
 from roibench.model import Model, TrainableModel, listening
-from roibench.registry import installed, resolve
+from roibench.registry import AT, installed, resolve
 from roibench.specs import ModelSpec
 from roibench.structures import Input, Sample, Target
-from roibench.task import RULES, Task
+from roibench.task import Frame
 from roibench.train import Trainer
 from roibench.weights import shipped_weights
 
@@ -39,8 +39,8 @@ class ModelContract:
     @pytest.fixture
     def spec(self) -> ModelSpec:
         registry = installed()
-        assert self.model in registry.models, f"{self.model!r} is not registered; failures: {registry.failures}"
-        return registry.models[self.model]
+        assert self.model.partition(AT)[0] in registry.models, f"{self.model!r} is not registered; {registry.failures}"
+        return registry.model(self.model)
 
     @pytest.fixture
     def built(self, spec: ModelSpec) -> Model:
@@ -81,9 +81,10 @@ class ModelContract:
     def test_predictions_are_what_the_harness_takes(self, spec: ModelSpec, built: Model) -> None:
         inputs = self.noise((128, 128), (96, 160))
         predictions = built.predict(inputs)
-        needed = {name for task in spec.tasks for name in RULES[task].prediction_fields}
+        registry = installed()
         check_count(predictions, len(inputs))
-        check_predictions(predictions, [Frame.of(one, self.info) for one in inputs], needed)
+        frames = [Frame.of(one, self.info) for one in inputs]
+        check_predictions(predictions, frames, registry.fields, registry.needed_fields(spec.tasks))
 
     def test_boxes_lie_in_the_image_as_given(self, built: Model) -> None:
         for one, prediction in zip(inputs := self.noise((128, 128), (70, 200)), built.predict(inputs), strict=True):
@@ -95,9 +96,7 @@ class ModelContract:
 
     def test_the_same_input_gives_the_same_output(self, built: Model) -> None:
         first, second = (built.predict(self.noise((128, 128)))[0] for _ in range(2))
-        for field in dataclasses.fields(first):
-            one, other = getattr(first, field.name), getattr(second, field.name)
-            assert torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other, field.name
+        assert same_predictions([first], [second])
 
     def test_predict_leaves_its_input_and_its_model_alone(self, built: Model) -> None:
         inputs = self.noise((128, 128))
@@ -175,151 +174,6 @@ class NetworkContract(ModelContract):
             Trainer(recipe, tmp_path / run, torch.device("cpu"), workers=0).fit(model, data)
             states.append(model.state_dict())
         assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
-
-
-class DetectorContract(NetworkContract):
-    """What the detection task relies on, of a network that learns boxes and labels."""
-
-    overrides: Mapping[str, object] = {"score_threshold": 0.0}
-
-    @staticmethod
-    def objects(*rows: tuple[float, float, float, float, int], ignored: bool = False) -> Target:
-        """Boxes and their labels."""
-        table = torch.tensor(rows, dtype=torch.float32).reshape(-1, 5)
-        return Target(
-            boxes=table[:, :4], labels=table[:, 4].to(torch.int64), ignored=torch.full((len(table),), ignored)
-        )
-
-    def truths(self) -> list[Target]:
-        return [
-            self.objects((10, 10, 60, 60, 0), (70, 40, 100, 110, 2)),
-            # Of all sizes: each level of a pyramid has something to learn.
-            self.objects((20, 30, 80, 90, 1), (84, 90, 106, 112, 0), (4, 6, 14, 15, 0)),
-        ]
-
-    def empty_truths(self) -> list[Target]:
-        return [self.objects(), self.objects((10, 10, 60, 60, 0), ignored=True)]
-
-    def test_detections_are_sorted_and_at_most_as_many_as_the_task_allows(self, eager: TrainableModel) -> None:
-        [prediction] = eager.predict(self.noise((128, 128)))
-        assert 0 < len(prediction.boxes) <= RULES[Task.DETECTION].max_detections
-        assert (prediction.scores.diff() <= 0).all()
-        assert prediction.labels.dtype == torch.int64
-        assert prediction.labels.min() >= 0 and prediction.labels.max() < len(self.info.classes)
-
-    def test_an_image_alone_and_in_a_batch_gives_the_same_boxes(self, eager: TrainableModel) -> None:
-        inputs = self.noise((128, 128), (128, 128))
-        alone, together = eager.predict(inputs[:1])[0], eager.predict(inputs)[0]
-        best = slice(10)  # further down, scores of an untrained network are too close to keep their order
-        assert torch.allclose(alone.scores[best], together.scores[best], atol=1e-4)
-        assert torch.allclose(alone.boxes[best], together.boxes[best], atol=1e-2)
-
-
-class SegmentationContract(NetworkContract):
-    """What the semantic segmentation task relies on, of a network that learns semantic maps."""
-
-    @staticmethod
-    def bands(*values: int) -> Target:
-        """A map of 128x128 pixels, one horizontal band per value."""
-        rows = torch.arange(128) * len(values) // 128
-        return Target(semantic_map=torch.tensor(values, dtype=torch.uint8)[rows][:, None].repeat(1, 128))
-
-    def truths(self) -> list[Target]:
-        return [self.bands(0, 1, 3), self.bands(255, 2, 0, 1)]
-
-    def empty_truths(self) -> list[Target]:
-        return [self.bands(255), self.bands(255)]
-
-    def test_maps_have_the_sizes_of_the_images_as_given(self, eager: TrainableModel) -> None:
-        inputs = self.noise((128, 128), (37, 91), (1, 1), (3, 200), (400, 1))
-        for predictions in (eager.predict(inputs), [eager.predict([one])[0] for one in inputs]):
-            for one, prediction in zip(inputs, predictions, strict=True):
-                assert prediction.semantic_map.shape == one.image.shape[1:]
-                assert prediction.semantic_map.dtype == torch.uint8
-
-    def test_maps_hold_background_and_classes_and_no_void(self, eager: TrainableModel) -> None:
-        [prediction] = eager.predict(self.noise((128, 128)))
-        assert prediction.semantic_map.max() <= len(self.info.classes)
-
-    def test_an_image_alone_and_in_a_batch_gives_the_same_map(self, eager: TrainableModel) -> None:
-        inputs = self.noise((128, 128), (128, 128))
-        alone, together = eager.predict(inputs[:1])[0], eager.predict(inputs)[0]
-        # An untrained network's scores may tie within rounding.
-        assert (alone.semantic_map == together.semantic_map).float().mean() > 0.999
-
-
-class ClassifierContract(NetworkContract):
-    """What the classification task relies on, of a network that learns the class of an image."""
-
-    def truths(self) -> list[Target]:
-        objects = DetectorContract.objects((10, 10, 60, 60, 0), (70, 40, 100, 110, 2))
-        return [
-            dataclasses.replace(
-                objects, image_label=label, semantic_map=SegmentationContract.bands(*bands).semantic_map
-            )
-            for label, bands in ((0, (0, 1, 3)), (2, (3, 2, 0)))
-        ]
-
-    def empty_truths(self) -> list[Target]:
-        """What isn't a class by image is a help, not a need."""
-        return [Target(image_label=1), Target(image_label=2)]
-
-    def test_class_scores_are_probabilities(self, eager: TrainableModel) -> None:
-        for prediction in eager.predict(self.noise((128, 128), (1, 1), (3, 300))):
-            scores = prediction.class_scores
-            assert scores.dtype == torch.float32 and scores.shape == (len(self.info.classes),)
-            assert (scores >= 0).all() and scores.sum().item() == pytest.approx(1, abs=1e-5)
-
-    def test_an_image_alone_and_beside_others_of_any_size_gives_the_same_scores(self, eager: TrainableModel) -> None:
-        inputs = self.noise((70, 100), (128, 128), (9, 250), (400, 300))
-        alone = [eager.predict([one])[0].class_scores for one in inputs]
-        together = [one.class_scores for one in eager.predict(inputs)]
-        assert torch.allclose(torch.stack(alone), torch.stack(together), atol=1e-5)
-        # Or it would say the same of everything. Relative, because one that is sure differs in what is next to 0.
-        assert not torch.allclose(together[0], together[1], rtol=1e-2, atol=0)
-
-    def test_an_enlarged_image_gets_like_scores(self, eager: TrainableModel) -> None:
-        [coarse] = self.noise((6, 10))
-        smooth = (F.interpolate(coarse.image[None], size, mode="bilinear")[0] for size in ((60, 100), (180, 300)))
-        one, other = (eager.predict([Input("smooth", image)])[0].class_scores for image in smooth)
-        assert torch.allclose(one, other, atol=0.02)
-
-
-class AttributionContract(ModelContract):
-    """What the attribution task relies on, of a model that explains another one.
-
-    looks_at_the_class: False for baselines, whose maps are the same for every class.
-    """
-
-    looks_at_the_class = True
-
-    def test_maps_have_the_sizes_of_the_images_as_given(self, built: Model) -> None:
-        inputs = self.noise((128, 128), (37, 91), (1, 1), (3, 200), (400, 1))
-        for predictions in (built.predict(inputs), [built.predict([one])[0] for one in inputs]):
-            for one, prediction in zip(inputs, predictions, strict=True):
-                relevance = prediction.attribution
-                assert relevance.shape == one.image.shape[1:]
-                assert relevance.dtype == torch.float32 and torch.isfinite(relevance).all()
-
-    def test_the_query_names_the_class_to_explain(self, built: Model) -> None:
-        [one] = self.noise((128, 128))
-        maps = [
-            built.predict([dataclasses.replace(one, query=label)])[0].attribution
-            for label in range(len(self.info.classes))
-        ]
-        differ = any(not torch.equal(maps[0], other) for other in maps[1:])
-        assert differ == self.looks_at_the_class
-
-    def test_explaining_leaves_the_explained_model_alone(self, built: Model) -> None:
-        def marks() -> list:
-            modules = list(built.explained.modules())
-            hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in modules]
-            flags = [(p.requires_grad, p.grad is None) for p in built.explained.parameters()]
-            return [hooks, flags, [m.training for m in modules], torch.is_grad_enabled()]
-
-        before = marks()
-        built.predict(self.noise((128, 128)))
-        assert marks() == before
 
 
 @dataclasses.dataclass(frozen=True)

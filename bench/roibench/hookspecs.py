@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pluggy
 
 from roibench.specs import DatasetSpec, MetricSpec, ModelSpec
+from roibench.task import Task
 
 hookspec = pluggy.HookspecMarker("roibench")
 hookimpl = pluggy.HookimplMarker("roibench")
@@ -23,3 +24,8 @@ def register_datasets(register: Callable[[DatasetSpec], None]) -> None:
 @hookspec
 def register_metrics(register: Callable[[MetricSpec], None]) -> None:
     """Call register(MetricSpec) once for every metric that scores a task's predictions."""
+
+
+@hookspec
+def register_tasks(register: Callable[[Task], None]) -> None:
+    """Call register(task) once, with an instance, for every task that this plugin adds."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+from typing import Any, Generic, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,6 @@ from torch import Tensor, nn
 from roibench.dataset import Dataset
 from roibench.specs import Recipe
 from roibench.structures import Input, Prediction, Target
-
-if TYPE_CHECKING:
-    from roibench.nn.images import ImageBatch
 
 
 class Trainer(Protocol):
@@ -86,45 +83,42 @@ class TrainableModel(nn.Module):
         trainer.fit(self, data)
 
 
-class Explainable(Protocol):
-    """A network whose scores can be traced back to a map: what class activation mapping asks of it.
+class Wrapper(nn.Module):
+    """A model around another one, `inner`, whose weights are its own: it has learned nothing beside them.
 
-    feature_layer: the submodule whose output [B, D, h, w], cells on a regular grid over the batch, is looked at: the
-    last maps before the scores. One that is called for each level of a pyramid has an output per level.
-    batch: inputs -> what the network sees of them.
-    class_scores: [B, classes], before softmax or sigmoid: how much speaks for each class in each image. Differentiable
-    with respect to the outputs of feature_layer, which every call computes once.
-    """
-
-    @property
-    def feature_layer(self) -> nn.Module: ...
-    def batch(self, inputs: Sequence[Input]) -> "ImageBatch": ...
-    def class_scores(self, batch: "ImageBatch") -> Tensor: ...
-
-
-class Explainer(nn.Module):
-    """A model that wraps another one and says what in an image speaks for a class.
-
-    Its state is the wrapped model's: it has learned nothing of its own.
+    asks: what `inner` must have, a protocol. Raises TypeError, saying what it lacks.
     """
 
     stages: tuple[str, ...] = ()
+    asks: type = Model
 
-    def __init__(self, explained: Model) -> None:
+    def __init__(self, inner: Model) -> None:
         super().__init__()
-        self.explained = explained
+        # Not isinstance: from Python 3.12 on it doesn't see attributes that nn.Module looks up, such as submodules.
+        if lacking := [name for name in _members(self.asks) if not hasattr(inner, name)]:
+            raise TypeError(
+                f"{type(self).__name__} goes around a {self.asks.__name__}; {type(inner).__name__} lacks {lacking}"
+            )
+        self.inner = inner
 
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         raise NotImplementedError(f"{type(self).__name__} must implement predict(inputs)")
 
     def fit(self, data: Dataset, trainer: Trainer) -> None:
-        raise TypeError(f"{type(self).__name__} learns nothing; train the {type(self.explained).__name__} it explains")
+        raise TypeError(f"{type(self).__name__} learns nothing; train the {type(self.inner).__name__} inside")
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
-        return self.explained.state_dict(*args, **kwargs)
+        return self.inner.state_dict(*args, **kwargs)
 
     def load_state_dict(self, state: Mapping[str, Tensor], *args: Any, **kwargs: Any) -> object:
-        return self.explained.load_state_dict(state, *args, **kwargs)
+        return self.inner.load_state_dict(state, *args, **kwargs)
+
+
+def _members(protocol: type) -> list[str]:
+    """The attributes and methods that a protocol, and what it extends, asks for."""
+    bases = [base for base in protocol.__mro__ if base not in (object, Generic, Protocol)]
+    names = dict.fromkeys(name for base in bases for name in (*base.__annotations__, *vars(base)))
+    return [name for name in names if not name.startswith("_")]
 
 
 @dataclass(frozen=True)

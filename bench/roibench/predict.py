@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,13 @@ from roibench.dataset import DatasetInfo
 from roibench.datasets.bad_data import BadDataError
 from roibench.datasets.images import decode
 from roibench.datasets.reference import open_dataset
+from roibench.draw.prediction import draw
 from roibench.files import hold, write_atomically
-from roibench.measure.checks import Frame, PredictionError, check_count, check_predictions
+from roibench.measure.checks import PredictionError, check_count, check_predictions
 from roibench.model import Model
-from roibench.registry import UnknownNameError, installed, unknown
-from roibench.report.draw import draw
-from roibench.report.draw_map import shares
-from roibench.report.draw_scores import best
+from roibench.registry import Registry
 from roibench.structures import Input, Prediction
+from roibench.task import Field, Frame
 from roibench.weights import read_header
 
 
@@ -46,6 +45,7 @@ def predict_files(
     weights: Path | None,
     score_threshold: float,
     device: str,
+    registry: Registry,
 ) -> Iterator[tuple[Path, Path, str]]:
     """Yields (image, drawing, what was found) per file; writes out/STEM.png, for a semantic map also out/maps/STEM.png
     (8-bit: 0 background, class index + 1), and at the end out/predictions.jsonl: also at an early end, with what was
@@ -54,10 +54,8 @@ def predict_files(
     Classes come from the weights' header; the dataset is opened for a model that has none. Raises ValueError where a
     drawing would replace an image or another drawing.
     """
-    registry = installed()
-    if name not in registry.models:
-        raise UnknownNameError(unknown("model", name, registry.models))
-    spec = registry.models[name]
+    spec = registry.model(name)
+    fields = list(registry.fields.values())
     drawings = [out / f"{file.stem}.png" for file in images]
     _check_drawings(images, drawings)
     placed = usable_device(device)
@@ -70,25 +68,25 @@ def predict_files(
     try:
         for file, drawing in zip(images, drawings, strict=True):
             image = read_image(file)
-            prediction = _predicted(name, model, Input(str(file), image), info)
-            _write_png(drawing, draw(image, prediction, classes, score_threshold))
+            prediction = _predicted(name, model, Input(str(file), image), info, registry)
+            _write_png(drawing, draw(image, prediction, classes, fields, score_threshold))
             if prediction.semantic_map is not None:
                 _write_png(_map_file(drawing), Image.fromarray(prediction.semantic_map.numpy()))
-            found = describe(prediction, classes, score_threshold)
+            found, words = describe(prediction, fields, classes, score_threshold)
             lines.append(json.dumps({"image": str(file), **found}) + "\n")
-            yield file, drawing, _in_words(found)
+            yield file, drawing, words
     finally:
         if lines:
             write_atomically(out / "predictions.jsonl", "".join(lines).encode())
         lock.release()
 
 
-def _predicted(name: str, model: Model, one: Input, info: DatasetInfo) -> Prediction:
+def _predicted(name: str, model: Model, one: Input, info: DatasetInfo, registry: Registry) -> Prediction:
     """What a model finds in one image. Raises PredictError, which names both, where that can't be shown."""
     try:
         predictions = model.predict([one])
         check_count(predictions, 1)
-        check_predictions(predictions, [Frame.of(one, info)])
+        check_predictions(predictions, [Frame.of(one, info)], registry.fields)
     except PredictionError as error:
         raise PredictError(f"model {name!r}: {error}") from error
     except Exception as error:
@@ -96,43 +94,17 @@ def _predicted(name: str, model: Model, one: Input, info: DatasetInfo) -> Predic
     return predictions[0]
 
 
-def describe(prediction: Prediction, classes: Sequence[str], score_threshold: float) -> dict[str, Any]:
-    """A prediction as JSON holds it. objects: those that score at least the threshold, boxes as xyxy in pixels. pixels:
-    the part of them that each class of the semantic map has, largest first. classes: the best of the whole image.
-    attribution: where its maximum is, as x and y of the pixel's centre.
-    """
-    found: dict[str, Any] = {}
-    if prediction.boxes is not None:
-        found["objects"] = [
-            {
-                **({} if prediction.labels is None else {"label": classes[int(prediction.labels[i])]}),
-                **({} if prediction.scores is None else {"score": round(float(prediction.scores[i]), 4)}),
-                "box": [round(value, 2) for value in prediction.boxes[i].tolist()],
-            }
-            for i in range(len(prediction.boxes))
-            if prediction.scores is None or prediction.scores[i] >= score_threshold
-        ]
-    if prediction.semantic_map is not None:
-        names = ("background", *classes)
-        parts = shares(prediction.semantic_map.numpy())
-        found["pixels"] = [{"label": names[value], "share": round(share, 4)} for value, share in parts.items()]
-    if prediction.class_scores is not None:
-        scores = best(prediction.class_scores.numpy())
-        found["classes"] = [{"label": classes[label], "score": round(score, 4)} for label, score in scores.items()]
-    if prediction.attribution is not None:
-        y, x = divmod(int(prediction.attribution.argmax()), prediction.attribution.shape[1])
-        found["attribution"] = {"maximum": [x + 0.5, y + 0.5]}
-    return found
-
-
-def _in_words(found: Mapping[str, Any]) -> str:
-    words = [
-        f"{len(found[what])} {noun}" for what, noun in (("objects", "objects"), ("pixels", "classes")) if what in found
-    ]
-    words += [f"{first['label']} {first['score']:.2f}" for first in found.get("classes", ())[:1]]
-    if "attribution" in found:
-        words.append("maximum at x {:g}, y {:g}".format(*found["attribution"]["maximum"]))
-    return ", ".join(words)
+def describe(
+    prediction: Prediction, fields: Sequence[Field], classes: Sequence[str], score_threshold: float
+) -> tuple[dict[str, Any], str]:
+    """A prediction as JSON holds it, and in a few words."""
+    found, words = {}, []
+    for field in fields:
+        if field.describe and prediction.get(field.name) is not None:
+            described = field.describe(prediction, classes, score_threshold)
+            found |= described
+            words.append(field.in_words and field.in_words(described))
+    return found, ", ".join(filter(None, words))
 
 
 def _map_file(drawing: Path) -> Path:

@@ -10,7 +10,7 @@ import importlib
 import re
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from types import ModuleType
@@ -19,12 +19,14 @@ from typing import Any
 import pluggy
 
 from roibench import hookspecs
-from roibench.specs import DatasetSpec, MetricSpec, ModelSpec, Paper, Recipe
+from roibench.spec_checks import spec_problem
+from roibench.specs import DatasetSpec, MetricSpec, ModelSpec
 from roibench.structures import Target
-from roibench.task import RULES, Task
+from roibench.task import Field, TargetField, Task
 
 GROUP = "roibench"
-Spec = ModelSpec | DatasetSpec | MetricSpec
+Spec = ModelSpec | DatasetSpec | MetricSpec | Task
+AT = "@"  # WRAPPER@MODEL
 
 
 class RegistrationError(ValueError):
@@ -51,44 +53,87 @@ class Failure:
 
 @dataclass
 class Registry:
-    """What is registered, by name, and what failed. origin: (kind, name) -> plugin; modules: plugin -> module;
+    """What is registered, by name, and what failed.
+
+    models, datasets, metrics, tasks: name -> what was registered.
+    failures: plugins that could not be used, whole or in part.
+    origin: (kind, name) -> plugin.
+    modules: plugin -> module.
     distributions: plugin -> what it was installed from.
     """
 
     models: dict[str, ModelSpec] = field(default_factory=dict)
     datasets: dict[str, DatasetSpec] = field(default_factory=dict)
     metrics: dict[str, MetricSpec] = field(default_factory=dict)
+    tasks: dict[str, Task] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     origin: dict[tuple[str, str], str] = field(default_factory=dict)
     modules: dict[str, ModuleType] = field(default_factory=dict)
     distributions: dict[str, Distribution] = field(default_factory=dict)
 
+    @property
+    def fields(self) -> dict[str, Field]:
+        """Every field that a prediction may have, by name."""
+        return {field.name: field for task in self.tasks.values() for field in task.prediction_fields}
+
+    @property
+    def target_fields(self) -> dict[str, TargetField]:
+        """Every field of ground truth that a task scores, by name."""
+        return {field.name: field for task in self.tasks.values() for field in task.target_fields}
+
+    def needed_fields(self, tasks: Iterable[str]) -> set[str]:
+        """The fields that a model of these tasks must return."""
+        return {field.name for task in tasks for field in self.tasks[task].prediction_fields}
+
+    def tasks_of(self, spec: ModelSpec) -> list[Task]:
+        return [self.tasks[name] for name in spec.tasks]
+
+    def metrics_for(self, task: str) -> list[MetricSpec]:
+        return [metric for metric in self.metrics.values() if metric.task == task]
+
+    def model(self, name: str) -> ModelSpec:
+        """The model of this name, which for WRAPPER@MODEL is the one around the other. Raises UnknownNameError."""
+        outer, at, inner = name.partition(AT)
+        spec = self.models.get(outer)
+        if spec is None or spec.wraps != bool(at):
+            raise UnknownNameError(self._no_model(outer if at else name, bool(at)))
+        return replace(spec, name=name, inner=self.model(inner)) if at else spec
+
     def select_models(self, patterns: Iterable[str]) -> list[ModelSpec]:
-        """Models whose names match any of the wildcard patterns, in order of registration.
+        """Models whose names match any of the wildcard patterns, in order of registration. `grad_cam@*` is Grad-CAM
+        around each model; `*` alone matches no wrapper.
 
         Raises UnknownNameError for a pattern that matches nothing.
         """
-        chosen: set[str] = set()
+        chosen: dict[str, ModelSpec] = {}
         for pattern in patterns:
-            hits = fnmatch.filter(self.models, pattern)
-            if not hits:
-                raise UnknownNameError(unknown("model", pattern, self.models))
-            chosen.update(hits)
-        return [spec for name, spec in self.models.items() if name in chosen]
+            outer, at, inner = pattern.partition(AT)
+            names = fnmatch.filter((name for name, spec in self.models.items() if spec.wraps == bool(at)), outer)
+            if not names:
+                raise UnknownNameError(self._no_model(outer, bool(at)))
+            insides = self.select_models([inner]) if at else []
+            found = [self.model(f"{name}{AT}{one.name}") for name in names for one in insides]
+            chosen |= {spec.name: spec for spec in found or map(self.model, names)}
+        order = list(self.models)
+        return sorted(chosen.values(), key=lambda spec: [order.index(part) for part in spec.name.split(AT)])
 
-    def metrics_for(self, task: Task) -> list[MetricSpec]:
-        return [metric for metric in self.metrics.values() if metric.task == task]
+    def _no_model(self, name: str, wrapper: bool) -> str:
+        wrappers = [name for name, spec in self.models.items() if spec.wraps]
+        plain = [name for name, spec in self.models.items() if not spec.wraps]
+        if not wrapper and name in wrappers:
+            example = f", such as {name}{AT}{plain[0]}" if plain else ""
+            return f"model {name!r} goes around another one: want {name}{AT}MODEL{example}, or {name}{AT}*"
+        if wrapper and name in plain:
+            return f"model {name!r} goes around no other; {unknown('wrapper', name, wrappers).partition('; ')[2]}"
+        return unknown("wrapper", name, wrappers) if wrapper else unknown("model", name, plain)
 
     def add(self, plugin: str, kind: type[Spec], spec: object) -> None:
         """Checks one spec and files it. Raises RegistrationError, naming plugin and attribute."""
         if not isinstance(spec, kind):
             raise RegistrationError(f"plugin {plugin!r}: register() wants a {kind.__name__}, got {type(spec).__name__}")
-        shelf, check = {
-            ModelSpec: (self.models, _model_problem),
-            DatasetSpec: (self.datasets, _dataset_problem),
-            MetricSpec: (self.metrics, _metric_problem),
-        }[kind]
-        if problem := _name_problem(spec) or check(spec):
+        shelf = self._shelf(kind)
+        problem = self._task_problem(spec) if isinstance(spec, Task) else spec_problem(spec)
+        if problem:
             raise RegistrationError(f"plugin {plugin!r}, {kind.__name__} {spec.name!r}: {problem}")
         if spec.name in shelf:
             first = self.origin[kind.__name__, spec.name]
@@ -97,6 +142,50 @@ class Registry:
             )
         shelf[spec.name] = spec
         self.origin[kind.__name__, spec.name] = plugin
+
+    def refuse_orphans(self) -> None:
+        """Takes out what names something that no plugin has registered: asked once all of them are loaded."""
+        target_fields = {*(one.name for one in fields(Target) if one.name != "extra"), *self.target_fields}
+        learners = [name for name, spec in self.models.items() if not spec.wraps]
+
+        def missing(names: Iterable[str], kind: str, known: Iterable[str]) -> str | None:
+            known = list(known)
+            return next((unknown(kind, name, known) for name in names if name not in known), None)
+
+        checks: dict[type[Spec], Callable[[Any], dict[str, str | None]]] = {
+            ModelSpec: lambda spec: {
+                "tasks": missing(spec.tasks, "task", self.tasks),
+                "warm_start": missing([spec.warm_start] if spec.warm_start else [], "model", learners),
+                "required_targets": missing(spec.required_targets, "field of Target", target_fields),
+                "optional_targets": missing(spec.optional_targets, "field of Target", target_fields),
+            },
+            DatasetSpec: lambda spec: {"fields": missing(spec.fields, "field of Target", target_fields)},
+            MetricSpec: lambda spec: {"task": missing([spec.task], "task", self.tasks)},
+        }
+        for kind, check in checks.items():
+            for spec in list(self._shelf(kind).values()):
+                problems = {attribute: problem for attribute, problem in check(spec).items() if problem}
+                for attribute, problem in list(problems.items())[:1]:
+                    del self._shelf(kind)[spec.name]
+                    plugin = self.origin[kind.__name__, spec.name]
+                    text = f"plugin {plugin!r}, {kind.__name__} {spec.name!r}: {attribute}: {problem}"
+                    self.failures.append(Failure(plugin, text))
+
+    def _shelf(self, kind: type[Spec]) -> dict[str, Any]:
+        return {ModelSpec: self.models, DatasetSpec: self.datasets, MetricSpec: self.metrics, Task: self.tasks}[kind]
+
+    def _task_problem(self, task: Task) -> str | None:
+        if not isinstance(getattr(task, "name", None), str) or not re.fullmatch(r"[a-z][a-z0-9_]*", task.name):
+            return f"name: want lower_case letters, digits and underscores, got {getattr(task, 'name', None)!r}"
+        if not task.prediction_fields:
+            return "prediction_fields: want at least one roibench.task.Field"
+        known = self.fields
+        for one in task.prediction_fields:
+            if known.get(one.name, one) != one:
+                return (
+                    f"prediction_fields: {one.name!r} is a field of another task already; want that one or a new name"
+                )
+        return None
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
@@ -132,7 +221,7 @@ def load(entries: Iterable[EntryPoint]) -> Registry:
             registry.distributions[entry.name] = entry.dist
         for hook, kind in _HOOKS:
             _ask(registry, manager, entry.name, hook, kind)
-    _refuse_orphans(registry)
+    registry.refuse_orphans()
     return registry
 
 
@@ -142,7 +231,12 @@ def installed() -> Registry:
     return load(entry_points(group=GROUP))
 
 
-_HOOKS = (("register_models", ModelSpec), ("register_datasets", DatasetSpec), ("register_metrics", MetricSpec))
+_HOOKS: tuple[tuple[str, type[Spec]], ...] = (
+    ("register_tasks", Task),
+    ("register_models", ModelSpec),
+    ("register_datasets", DatasetSpec),
+    ("register_metrics", MetricSpec),
+)
 
 
 def _ask(registry: Registry, manager: pluggy.PluginManager, plugin: str, hook: str, kind: type[Spec]) -> None:
@@ -159,64 +253,3 @@ def _ask(registry: Registry, manager: pluggy.PluginManager, plugin: str, hook: s
         manager.subset_hook_caller(hook, remove_plugins=others)(register=register)
     except Exception as error:
         registry.failures.append(Failure(plugin, f"{hook}: {type(error).__name__}: {error}"))
-
-
-def _refuse_orphans(registry: Registry) -> None:
-    """Takes out models that hang on one which no plugin has registered, or which learns nothing itself."""
-    learners = {name for name, spec in registry.models.items() if spec.explains is None}
-    orphans = [
-        (name, attribute, parent)
-        for name, spec in registry.models.items()
-        for attribute, parent in (("explains", spec.explains), ("warm_start", spec.warm_start))
-        if parent is not None and parent not in learners
-    ]
-    for name, attribute, parent in orphans:
-        registry.models.pop(name, None)
-        plugin = registry.origin["ModelSpec", name]
-        problem = f"{attribute}: {unknown('model', parent, learners)}"
-        registry.failures.append(Failure(plugin, f"plugin {plugin!r}, ModelSpec {name!r}: {problem}"))
-
-
-def _name_problem(spec: Spec) -> str | None:
-    if not isinstance(spec.name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", spec.name):
-        return f"name: want lower_case letters, digits and underscores, got {spec.name!r}"
-    return None
-
-
-def _path_problem(attribute: str, path: object) -> str | None:
-    if not isinstance(path, str) or not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", path):
-        return f'{attribute}: want "module:function", got {path!r}'
-    return None
-
-
-def _fields_problem(attribute: str, fields: object) -> str | None:
-    known = set(Target.__dataclass_fields__)
-    if not isinstance(fields, tuple) or not known.issuperset(fields):
-        return f"{attribute}: want a tuple of Target's fields ({', '.join(sorted(known))}), got {fields!r}"
-    return None
-
-
-def _model_problem(spec: ModelSpec) -> str | None:
-    if not isinstance(spec.tasks, tuple) or not spec.tasks or not all(task in RULES for task in spec.tasks):
-        return f"tasks: want a tuple of names of tasks, at least one, got {spec.tasks!r}"
-    if not isinstance(spec.paper, Paper):
-        return f"paper: want a Paper, got {spec.paper!r}"
-    if spec.recipe is not None and not isinstance(spec.recipe, Recipe):
-        return f"recipe: want a Recipe or None, got {spec.recipe!r}"
-    if not all(isinstance(file, str) and file.endswith(".safetensors") for file in spec.weights.values()):
-        return f"weights: want dataset name -> file.safetensors, got {dict(spec.weights)!r}"
-    return (
-        _path_problem("build", spec.build)
-        or _fields_problem("required_targets", spec.required_targets)
-        or _fields_problem("optional_targets", spec.optional_targets)
-    )
-
-
-def _dataset_problem(spec: DatasetSpec) -> str | None:
-    return _path_problem("open", spec.open) or _fields_problem("fields", spec.fields)
-
-
-def _metric_problem(spec: MetricSpec) -> str | None:
-    if spec.task not in RULES:
-        return f"task: want the name of a task, got {spec.task!r}"
-    return _path_problem("compute", spec.compute)

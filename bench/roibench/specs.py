@@ -1,8 +1,18 @@
-"""What plugins register: models, datasets, metrics. Plain data that names code, so that registering imports none."""
+"""What plugins register beside tasks: models, datasets, metrics. Plain data that names code, so that registering
+imports none. The registry validates it by these annotations.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", description="lower_case letters, digits and underscores")]
+CodePath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description='"module:function"')]
+WeightsFile = Annotated[str, Field(pattern=r"\.safetensors$", description="a .safetensors file")]
+
+_CHECKED = ConfigDict(strict=True, revalidate_instances="always")
 
 
 @dataclass(frozen=True)
@@ -19,11 +29,17 @@ class Paper:
 class Recipe:
     """How a gradient-trained model is trained by roibench.train. Epochs count, never the clock.
 
-    epochs: passes over the training split. batch_size: images per step. learning_rate: its peak; linear warm-up over
-    warmup_steps, then half a cosine down to zero. optimizer: "sgd" (momentum 0.9) or "adamw". weight_decay: not applied
-    to biases and normalisation. clip_norm: largest norm of the gradient, None to leave it. augment: names of functions
-    in roibench.nn.augment, applied in order. average: decay of the exponential moving average of the weights that is
-    evaluated and saved, None for the weights themselves.
+    epochs: passes over the training split.
+    batch_size: images per step.
+    learning_rate: its peak; linear warm-up over warmup_steps, then half a cosine down to zero.
+    optimizer: "sgd" (momentum 0.9) or "adamw".
+    weight_decay: not applied to biases and normalisation.
+    warmup_steps: steps in which the learning rate rises.
+    clip_norm: largest norm of the gradient, None to leave it.
+    augment: names of functions in roibench.nn.augment, applied in order.
+    average: decay of the exponential moving average of the weights that is evaluated and saved, None for the weights
+        themselves.
+    seed: of everything random.
     """
 
     epochs: int
@@ -42,50 +58,61 @@ class Recipe:
 class ModelSpec:
     """A model as a plugin declares it. Registering one imports no model code.
 
-    name: lower_case, unique.
+    name: unique among models.
     family: the plugin folder's name.
-    tasks: what its one timed output is scored under.
-    build: "module:function", called as build(info, config) -> Model.
+    tasks: names of the tasks that its one timed output is scored under.
+    build: called as build(info, config) -> Model.
     required_targets: fields of Target that training needs.
     optional_targets: those that it also learns from where the dataset has them.
     config: the keyword settings that make this model this model.
     warm_start: the registered model whose weights for the dataset, if it ships some, training begins with, as far as
         names and shapes are the same.
-    explains: the registered model that this one wraps (Grad-CAM does). build is then called as build(info, config,
-        explained) with that model, an Explainer comes out, and weights are those of the wrapped model.
+    recipe: how it is trained; None for a model that isn't.
     weights: dataset name -> file, relative to the plugin's package, that the recipe produced.
+    wraps: it is a roibench.model.Wrapper, which goes around any other model that has what its class asks for, and is
+        named NAME@MODEL: build is called as build(info, config, inner).
+    inner: the model inside; only the registry fills it in.
     """
 
-    name: str
+    __pydantic_config__ = _CHECKED
+
+    name: Name
     family: str
-    tasks: tuple[str, ...]
-    build: str
+    tasks: Annotated[tuple[str, ...], Field(min_length=1, description="names of tasks, at least one")]
+    build: CodePath
     paper: Paper
     required_targets: tuple[str, ...] = ()
     optional_targets: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     warm_start: str | None = None
-    explains: str | None = None
     recipe: Recipe | None = None
-    weights: Mapping[str, str] = field(default_factory=dict)
+    weights: Mapping[str, WeightsFile] = field(default_factory=dict)
+    wraps: bool = False
+    inner: "ModelSpec | None" = None
 
     @property
-    def weights_from(self) -> str:
-        """The registered model whose weights this one has."""
-        return self.explains or self.name
+    def learns(self) -> "ModelSpec":
+        """The model whose weights this one has: itself, or the one that it wraps."""
+        return self.inner.learns if self.inner else self
 
 
 @dataclass(frozen=True)
 class DatasetSpec:
     """A dataset, or a kind of dataset that is opened at a path.
 
-    open: "module:function", called as open(None, split) -> Dataset; where takes_path, as open(path, split,
-    on_bad_data="fail", "skip" or "clip").
+    name: unique among datasets.
+    open: called as open(None, split) -> Dataset; where takes_path, as open(path, split, on_bad_data="fail", "skip" or
+        "clip").
+    fields: of Target, that it fills.
+    description: in a few words.
+    takes_path: it is opened at a path, NAME:PATH.
     eval_split: the split that a model is scored on unless the caller names one (`scenes@train`).
     """
 
-    name: str
-    open: str
+    __pydantic_config__ = _CHECKED
+
+    name: Name
+    open: CodePath
     fields: tuple[str, ...]
     description: str
     takes_path: bool = False
@@ -94,13 +121,18 @@ class DatasetSpec:
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """A metric of a task. compute: "module:function", called as compute(predictions, targets, probe=None) -> Result.
+    """A metric of a task.
 
+    name: unique among metrics.
+    task: whose predictions it scores.
+    compute: called as compute(predictions, targets, probe=None) -> Result.
     needs_probe: a roibench.model.Probe is passed, for definitions that ask the model again (insertion, parameter
-    randomisation); None otherwise.
+        randomisation); None otherwise.
     """
 
-    name: str
+    __pydantic_config__ = _CHECKED
+
+    name: Name
     task: str
-    compute: str
+    compute: CodePath
     needs_probe: bool = False

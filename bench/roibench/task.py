@@ -1,84 +1,177 @@
-"""What a task is: the fields that it reads and scores, and the rules that are the same for every model."""
+"""What a task is. One is registered as a Task, which holds its fields, its rules and its contract."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
 
-from roibench.structures import Target
+import torch
 
+from roibench.dataset import DatasetInfo
+from roibench.structures import PER_OBJECT, Input, Prediction, Target
 
-class Task(StrEnum):
-    CLASSIFICATION = "classification"
-    LOCALIZATION = "localization"
-    PROPOSALS = "proposals"
-    DETECTION = "detection"
-    INSTANCE_SEGMENTATION = "instance_segmentation"
-    KEYPOINTS = "keypoints"
-    SEMANTIC_SEGMENTATION = "semantic_segmentation"
-    DENSE_CAPTIONING = "dense_captioning"
-    ATTRIBUTION = "attribution"
-    REPRESENTATION = "representation"
-    GENERATION = "generation"
+if TYPE_CHECKING:
+    from roibench.draw.canvas import Canvas
 
 
 @dataclass(frozen=True)
-class TaskRules:
-    """What a task needs of its data and of its models, the same for everyone.
+class Frame:
+    """What an image's prediction is held against.
 
-    target_fields and prediction_fields name attributes of Target and Prediction. query says what Input.query holds, and
-    ask finds it for an image whose target is known. primary is the metric value that ranks models, in the unit
-    interval, higher is better. score_threshold and max_detections cut every model's list of boxes alike before it is
-    scored. shown: the other values that belong into a table; if empty, the first ones that the metrics give. plotted:
-    those that have a plot beside the primary one's.
+    id: the image's name.
+    size: (height, width) in pixels, None without an image.
+    classes: names, in label order.
+    joints: how many, None if that isn't known.
     """
 
-    target_fields: tuple[str, ...]
-    prediction_fields: tuple[str, ...]
-    primary: str
-    query: str | None = None
-    ask: Callable[[Target], object] | None = None
+    id: str
+    size: tuple[int, int] | None
+    classes: tuple[str, ...]
+    joints: int | None = None
+
+    @classmethod
+    def of(cls, one: Input, info: DatasetInfo) -> "Frame":
+        size = None if one.image is None else tuple(one.image.shape[1:])
+        return cls(one.id, size, info.classes, len(info.joints) or None)
+
+    @property
+    def sides(self) -> Sequence[int | str]:
+        return self.size or ("H", "W")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What one task scores, image by image.
+
+    task: which.
+    returned: as the model gave it.
+    kept: after the task's filter.
+    targets: ground truth.
+    frames: what each was checked against.
+    """
+
+    task: "Task"
+    returned: Sequence[Prediction]
+    kept: Sequence[Prediction]
+    targets: Sequence[Target]
+    frames: Sequence[Frame]
+
+
+class Place(IntEnum):
+    """Where a layer of a drawing lies, from the bottom up; strips are put below the picture."""
+
+    AREA = 0
+    MARK = 1
+    STRIP = 2
+
+
+Draw = Callable[["Canvas", Prediction, Sequence[str], float], None]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A part of a drawing: draw(canvas, prediction, classes, score_threshold) adds it to the canvas."""
+
+    draw: Draw
+    place: Place = Place.MARK
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of Prediction, common or a task's own; several tasks may share one.
+
+    name: of the attribute of Prediction, or of the key in its `extra`.
+    check: (value, frame) -> what is wrong in words, or None.
+    per_object: it has an entry per object, as many as the other fields that have one.
+    doubts: what is possible but most likely a mistake: sentences, with counts.
+    layers: how it is drawn.
+    describe: (prediction, classes, score_threshold) -> what JSON can hold, by name.
+    in_words: what `describe` gave -> a few words, or None.
+    """
+
+    name: str
+    check: Callable[[Any, Frame], str | None]
+    per_object: bool = False
+    doubts: Callable[[Scored], Iterator[str]] | None = None
+    layers: tuple[Layer, ...] = ()
+    describe: Callable[[Prediction, Sequence[str], float], Mapping[str, Any]] | None = None
+    in_words: Callable[[Mapping[str, Any]], str | None] | None = None
+
+
+@dataclass(frozen=True)
+class TargetField:
+    """A field of Target, common or a task's own.
+
+    name: of the attribute of Target, or of the key in its `extra`.
+    check: (value, frame) -> what is wrong in words, or None.
+    counts: whether what a target has in it is scored; None: whatever there is.
+    """
+
+    name: str
+    check: Callable[[Any, Frame], str | None]
+    counts: Callable[[Target], bool] | None = None
+
+    def has(self, target: Target) -> bool:
+        """Whether a target has anything in this field that is scored."""
+        return target.get(self.name) is not None and (self.counts is None or self.counts(target))
+
+
+class Task:
+    """Derive from it, fill the attributes, and register an instance.
+
+    name: lower_case, unique.
+    target_fields: what a dataset must know for the task to be scored.
+    prediction_fields: what a model must return.
+    query_help: what Input.query holds, in words; None where nothing is asked.
+    score_threshold: detections below it are filtered out before scoring, for every model alike; None: none are.
+    max_detections: how many of an image's detections are scored, best first; None: all.
+    contract: the class whose tests a model of this task passes (roibench.contract).
+    """
+
+    name: str
+    target_fields: tuple[TargetField, ...] = ()
+    prediction_fields: tuple[Field, ...] = ()
+    query_help: str | None = None
     score_threshold: float | None = None
     max_detections: int | None = None
+    contract: type | None = None
+    primary: str = ""
     shown: tuple[str, ...] = ()
     plotted: tuple[str, ...] = ()
 
-
-def main_class(target: Target) -> int | None:
-    """The class that an image is about: its own label, or that of its main object, or of its largest one; None if it is
-    about nothing. A crowd or an ignored object is never the largest.
-    """
-    if target.image_label is not None:
-        return target.image_label
-    if target.labels is None or not len(target.labels):
+    def query(self, target: Target) -> object:
+        """What a model is asked of an image whose ground truth is known."""
         return None
-    if target.main is not None:
-        return int(target.labels[target.main])
-    areas = (target.boxes[:, 2:] - target.boxes[:, :2]).prod(1) if target.areas is None else target.areas
-    for passed_over in (target.crowd, target.ignored):
-        if passed_over is not None:
-            areas = areas.masked_fill(passed_over, -1.0)
-    return int(target.labels[areas.argmax()]) if areas.max() >= 0 else None
+
+    def ground_truth(self, target: Target) -> Prediction:
+        """What a model would predict that knows the ground truth: to be drawn beside predictions."""
+        known = {one.name: value for one in self.prediction_fields if (value := target.get(one.name)) is not None}
+        return Prediction.of(known)
+
+    def counts(self, target: Target) -> bool:
+        """Whether a target has anything that this task scores."""
+        return all(one.has(target) for one in self.target_fields)
+
+    def filter(self, prediction: Prediction) -> Prediction:
+        """Detections at or above the score threshold, the best max_detections of them, best first; unchanged where the
+        prediction has no scores or the task has no such rule.
+        """
+        if prediction.scores is None or (self.score_threshold is None and self.max_detections is None):
+            return prediction
+        order = torch.sort(prediction.scores, descending=True, stable=True).indices
+        if self.score_threshold is not None:
+            order = order[prediction.scores[order] >= self.score_threshold]
+        order = order[: self.max_detections]
+        per_object = {*PER_OBJECT, *(one.name for one in self.prediction_fields if one.per_object)}
+        return Prediction.of(
+            {name: _chosen(value, order) if name in per_object else value for name, value in prediction.known.items()}
+        )
+
+    def doubts(self, scored: Scored) -> tuple[str, ...]:
+        """What is possible of the predictions, but most likely a mistake: sentences; none is the usual case."""
+        found = (field.doubts(scored) for field in self.prediction_fields if field.doubts)
+        return tuple(sentence for sentences in found for sentence in sentences)
 
 
-_BOXES = {"score_threshold": 0.05, "max_detections": 100}
-RULES: Mapping[Task, TaskRules] = {
-    Task.CLASSIFICATION: TaskRules(("image_label",), ("class_scores",), "top1"),
-    Task.LOCALIZATION: TaskRules(("boxes", "labels", "main"), ("boxes", "class_scores"), "accuracy50"),
-    Task.PROPOSALS: TaskRules(("boxes",), ("boxes", "scores"), "recall50", max_detections=1000),
-    Task.DETECTION: TaskRules(("boxes", "labels"), ("boxes", "scores", "labels"), "AP", **_BOXES),
-    Task.INSTANCE_SEGMENTATION: TaskRules(("masks", "labels"), ("masks", "scores", "labels"), "AP", **_BOXES),
-    Task.KEYPOINTS: TaskRules(("keypoints", "boxes"), ("keypoints", "scores"), "AP", **_BOXES),
-    Task.SEMANTIC_SEGMENTATION: TaskRules(("semantic_map",), ("semantic_map",), "mIoU"),
-    Task.DENSE_CAPTIONING: TaskRules(("boxes", "captions"), ("boxes", "scores", "captions"), "mAP", **_BOXES),
-    Task.ATTRIBUTION: TaskRules(
-        ("boxes", "labels"),
-        ("attribution",),
-        "pointing",
-        query="the class to explain, an index; None for the highest-scoring one",
-        ask=main_class,
-        shown=("energy", "insertion", "deletion", "MaxBoxAccV2", "randomization"),
-        plotted=("faithfulness",),
-    ),
-    Task.REPRESENTATION: TaskRules(("image_label",), ("features",), "neighbour_accuracy"),
-    Task.GENERATION: TaskRules((), ("generated",), "similarity", query="the latent to decode"),
-}
+def _chosen(value: Any, order: torch.Tensor) -> Any:
+    return value[order] if isinstance(value, torch.Tensor) else type(value)(value[i] for i in order.tolist())

@@ -76,8 +76,8 @@ def read_header(path: Path) -> WeightsHeader:
 def load_weights(path: Path, model: Model, spec: ModelSpec, classes: tuple[str, ...]) -> WeightsHeader:
     """Loads a file into a model as float32. Raises WeightsError, saying which differ, for another model or classes."""
     header = read_header(path)
-    if header.model != spec.weights_from:
-        raise WeightsError(f"weights {path}: of model {header.model!r}, want {spec.weights_from!r}")
+    if header.model != spec.learns.name:
+        raise WeightsError(f"weights {path}: of model {header.model!r}, want {spec.learns.name!r}")
     if header.classes != classes:
         raise WeightsError(
             f"weights {path}: trained for classes {list(header.classes)}, the dataset has {list(classes)}"

@@ -28,31 +28,25 @@ CENTER = Paper(
 )
 SANITY = Paper("Sanity Checks for Saliency Maps", 2018, "https://arxiv.org/abs/1810.03292")
 
-BASELINES = {"center": CENTER, "random": SANITY, "edges": SANITY}
+EXPLAINERS = {
+    "cam": ("cam:build", CAM),
+    "grad_cam": ("grad_cam:build", GRAD_CAM),
+    "center": ("baselines:build_center", CENTER),
+    "random": ("baselines:build_random", SANITY),
+    "edges": ("baselines:build_edges", SANITY),
+}
 
 
 @hookimpl
 def register_models(register):
-    def explainer(name: str, module: str, build: str, explains: str, paper: Paper) -> None:
+    for name, (build, paper) in EXPLAINERS.items():
         register(
             ModelSpec(
                 name,
                 family="cam",
                 tasks=("attribution",),
-                build=f"roibench.plugins.cam.{module}:{build}",
+                build=f"roibench.plugins.cam.{build}",
                 paper=paper,
-                explains=explains,
+                wraps=True,
             )
         )
-
-    explainer("cam", "cam", "build", "resnet_classifier", CAM)
-    # A classifier, a detector, a segmenter, and what knows photographs; the baselines ask each the same questions.
-    for explained, suffix in (
-        ("resnet_classifier", ""),
-        ("retinanet", "_retinanet"),
-        ("fcn", "_fcn"),
-        ("imagenet_mobilenet", "_imagenet"),
-    ):
-        explainer(f"grad_cam{suffix}", "grad_cam", "build", explained, GRAD_CAM)
-        for name, paper in BASELINES.items():
-            explainer(f"{name}{suffix}", "baselines", f"build_{name}", explained, paper)

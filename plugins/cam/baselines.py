@@ -13,7 +13,8 @@ from skimage.filters import sobel
 from torch import Tensor, nn
 
 from roibench.dataset import DatasetInfo
-from roibench.model import Explainer, stage
+from roibench.model import stage
+from roibench.plugins.cam.explainer import Explainer
 from roibench.structures import Input, Prediction
 
 SPREAD = 0.25  # of the centre's Gaussian: its standard deviation over the image's height and width
@@ -25,7 +26,7 @@ class Baseline(Explainer):
 
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         with stage("map"):
-            return [Prediction(attribution=self.map(one)) for one in inputs]
+            return [Prediction(extra={"attribution": self.map(one)}) for one in inputs]
 
     def map(self, one: Input) -> Tensor:
         """float32 [H, W]."""
@@ -58,13 +59,13 @@ class Edges(Baseline):
         return torch.from_numpy(sobel(grey).astype(np.float32))
 
 
-def build_center(info: DatasetInfo, config: Mapping[str, Any], explained: nn.Module) -> Center:
-    return Center(explained, **config)
+def build_center(info: DatasetInfo, config: Mapping[str, Any], inner: nn.Module) -> Center:
+    return Center(inner, **config)
 
 
-def build_random(info: DatasetInfo, config: Mapping[str, Any], explained: nn.Module) -> Random:
-    return Random(explained, **config)
+def build_random(info: DatasetInfo, config: Mapping[str, Any], inner: nn.Module) -> Random:
+    return Random(inner, **config)
 
 
-def build_edges(info: DatasetInfo, config: Mapping[str, Any], explained: nn.Module) -> Edges:
-    return Edges(explained, **config)
+def build_edges(info: DatasetInfo, config: Mapping[str, Any], inner: nn.Module) -> Edges:
+    return Edges(inner, **config)

@@ -5,45 +5,44 @@ from, and negative values speak against the class.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from roibench.dataset import DatasetInfo
-from roibench.model import Explainer, stage
-from roibench.plugins.cam.features import asked_classes, explainable, watched_features
+from roibench.model import stage
+from roibench.plugins.cam.explainer import Explainable, Explainer
+from roibench.plugins.cam.features import query_classes, watched_features
 from roibench.structures import Input, Prediction
 
 
-class CAM(Explainer):
-    """Explains networks whose `head`, one linear layer, sees nothing but the mean of the last maps."""
+class EndsInOneLayer(Explainable, Protocol):
+    """head: the linear layer that sees nothing but the mean of feature_layer's maps, and gives the class scores."""
 
+    head: nn.Linear
+
+
+class CAM(Explainer):
+    asks = EndsInOneLayer
     stages = ("preprocess", "network", "map")
 
-    def __init__(self, explained: nn.Module) -> None:
-        super().__init__(explainable(explained, "CAM"))
-        if not isinstance(getattr(explained, "head", None), nn.Linear):
-            raise TypeError(
-                f"CAM explains a network that ends in one linear `head`; {type(explained).__name__} doesn't"
-            )
-
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
-        explained = self.explained
-        with watched_features(explained, explained.feature_layer, differentiable=False) as seen:
+        inner = self.inner
+        with watched_features(inner, inner.feature_layer, differentiable=False) as seen:
             with stage("preprocess"):
-                batch = explained.batch(inputs)
+                batch = inner.batch(inputs)
             with stage("network"):
-                scores = explained.class_scores(batch)
+                scores = inner.class_scores(batch)
             with stage("map"):
                 [features] = seen
-                maps = self.class_maps(features, asked_classes(inputs, scores))
-                return [Prediction(attribution=one.cpu()) for one in batch.to_images(maps)]
+                maps = self.class_maps(features, query_classes(inputs, scores))
+                return [Prediction(extra={"attribution": one.cpu()}) for one in batch.to_images(maps)]
 
     def class_maps(self, features: Tensor, classes: Tensor) -> Tensor:
         """Equation 2: maps [B, D, h, w], a class of each image -> [B, h, w]."""
-        return torch.einsum("bd,bdhw->bhw", self.explained.head.weight[classes], features.float())
+        return torch.einsum("bd,bdhw->bhw", self.inner.head.weight[classes], features.float())
 
 
-def build(info: DatasetInfo, config: Mapping[str, Any], explained: nn.Module) -> CAM:
-    return CAM(explained, **config)
+def build(info: DatasetInfo, config: Mapping[str, Any], inner: nn.Module) -> CAM:
+    return CAM(inner, **config)

@@ -40,17 +40,8 @@ def watched_features(model: nn.Module, layer: nn.Module, differentiable: bool) -
                 module.training = True
 
 
-def explainable(model: nn.Module, explainer: str) -> nn.Module:
-    """The model, if it can be explained. Raises TypeError, saying what it lacks."""
-    # Not isinstance: from Python 3.12 on it doesn't see attributes that nn.Module looks up, such as submodules.
-    wanted = [name for name in ("feature_layer", "batch", "class_scores") if not hasattr(model, name)]
-    if wanted:
-        raise TypeError(f"{explainer} explains a roibench.model.Explainable; {type(model).__name__} lacks {wanted}")
-    return model
-
-
-def asked_classes(inputs: Sequence[Input], scores: Tensor) -> Tensor:
-    """The class that each input asks for, int64 [B]; where it asks for none, the one of the highest score.
+def query_classes(inputs: Sequence[Input], scores: Tensor) -> Tensor:
+    """The class that each input queries, int64 [B]; where it queries none, the one of the highest score.
 
     scores: [B, classes]. Raises ValueError, naming the input, for what is no class.
     """

@@ -12,33 +12,31 @@ import torch
 from torch import Tensor, nn
 
 from roibench.dataset import DatasetInfo
-from roibench.model import Explainer, stage
-from roibench.plugins.cam.features import asked_classes, explainable, watched_features
+from roibench.model import stage
+from roibench.plugins.cam.explainer import Explainer
+from roibench.plugins.cam.features import query_classes, watched_features
 from roibench.structures import Input, Prediction
 
 
 class GradCAM(Explainer):
     stages = ("preprocess", "forward", "backward", "map")
 
-    def __init__(self, explained: nn.Module) -> None:
-        super().__init__(explainable(explained, "Grad-CAM"))
-
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
-        explained = self.explained
-        with watched_features(explained, explained.feature_layer, differentiable=True) as seen:
+        inner = self.inner
+        with watched_features(inner, inner.feature_layer, differentiable=True) as seen:
             with stage("preprocess"):
-                batch = explained.batch(inputs)
+                batch = inner.batch(inputs)
             with stage("forward"):
-                scores = explained.class_scores(batch)
+                scores = inner.class_scores(batch)
             with stage("backward"):
-                classes = asked_classes(inputs, scores)
+                classes = query_classes(inputs, scores)
                 # Images don't mix in eval mode: the gradient of the sum is each image's own.
-                asked = scores.gather(1, classes[:, None]).sum()
-                gradients = torch.autograd.grad(asked, seen)
+                query_scores = scores.gather(1, classes[:, None]).sum()
+                gradients = torch.autograd.grad(query_scores, seen)
         with stage("map"):
             maps = map(activation_maps, (one.detach() for one in seen), gradients)
             levels = [batch.to_images(level) for level in maps]  # those that a detection isn't on have no gradient
-            return [Prediction(attribution=sum(image).cpu()) for image in zip(*levels, strict=True)]
+            return [Prediction(extra={"attribution": sum(image).cpu()}) for image in zip(*levels, strict=True)]
 
 
 def activation_maps(features: Tensor, gradient: Tensor) -> Tensor:
@@ -47,5 +45,5 @@ def activation_maps(features: Tensor, gradient: Tensor) -> Tensor:
     return torch.einsum("bd,bdhw->bhw", weights, features.float()).relu()
 
 
-def build(info: DatasetInfo, config: Mapping[str, Any], explained: nn.Module) -> GradCAM:
-    return GradCAM(explained, **config)
+def build(info: DatasetInfo, config: Mapping[str, Any], inner: nn.Module) -> GradCAM:
+    return GradCAM(inner, **config)

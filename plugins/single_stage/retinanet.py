@@ -24,9 +24,7 @@ from roibench.nn.matcher import UNDECIDED, match
 from roibench.nn.pyramid import FeaturePyramid
 from roibench.nn.truth import Truth, batch_truths
 from roibench.structures import Input, Prediction, Target
-from roibench.task import RULES, Task
-
-RULE = RULES[Task.DETECTION]
+from roibench.tasks.objects import MAX_DETECTIONS, SCORE_THRESHOLD
 
 
 @dataclass(frozen=True)
@@ -51,8 +49,8 @@ class Config:
     prior: float = 0.01  # pi: the probability of every class at the start of training
     top_candidates: int = 1000  # per level, before suppression
     nms_iou: float = 0.5
-    score_threshold: float = RULE.score_threshold
-    max_detections: int = RULE.max_detections
+    score_threshold: float = SCORE_THRESHOLD
+    max_detections: int = MAX_DETECTIONS
 
 
 class Subnet(nn.Module):

@@ -35,9 +35,8 @@ from roibench.nn.set_criterion import SetCriterion, from_pixels, to_pixels
 from roibench.nn.transformer import Attention, EncoderLayer, feed_forward, sine_embedding
 from roibench.nn.truth import Truth, batch_truths
 from roibench.structures import Input, Prediction, Target
-from roibench.task import RULES, Task
+from roibench.tasks.objects import MAX_DETECTIONS, SCORE_THRESHOLD
 
-RULE = RULES[Task.DETECTION]
 HIDDEN = -1e9  # what attention adds to tokens in the padding
 
 
@@ -61,8 +60,8 @@ class Config:
 
     criterion: SetCriterion = field(default_factory=SetCriterion)
     prior: float = 0.01  # probability of every class at the start of training
-    score_threshold: float = RULE.score_threshold
-    max_detections: int = RULE.max_detections
+    score_threshold: float = SCORE_THRESHOLD
+    max_detections: int = MAX_DETECTIONS
 
 
 class Memory(NamedTuple):

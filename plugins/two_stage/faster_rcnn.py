@@ -24,9 +24,7 @@ from roibench.nn.matcher import match, sample
 from roibench.nn.pyramid import FeaturePyramid, PyramidRoIAlign
 from roibench.nn.truth import Truth, batch_truths
 from roibench.structures import Input, Prediction, Target
-from roibench.task import RULES, Task
-
-RULE = RULES[Task.DETECTION]
+from roibench.tasks.objects import MAX_DETECTIONS, SCORE_THRESHOLD
 
 
 @dataclass(frozen=True)
@@ -57,8 +55,8 @@ class Config:
     roi_positive_iou: float = 0.5
     roi_samples: int = 128  # per image, at most a quarter of them positive
     nms_iou: float = 0.5
-    score_threshold: float = RULE.score_threshold
-    max_detections: int = RULE.max_detections
+    score_threshold: float = SCORE_THRESHOLD
+    max_detections: int = MAX_DETECTIONS
 
 
 class RegionProposals(nn.Module):

@@ -42,12 +42,11 @@ def build(info, config):
 PLUGIN = """
 from roibench.hookspecs import hookimpl
 from roibench.specs import ModelSpec, Paper
-from roibench.task import Task
 
 @hookimpl
 def register_models(register):
     register(ModelSpec(
-        "guess", "mine", (Task.DETECTION,), build="my_models.deep.model:build", paper=Paper("", 2026, ""),
+        "guess", "mine", ("detection",), build="my_models.deep.model:build", paper=Paper("", 2026, ""),
         config={"file": "../outside.onnx", "names": ["not a file", "x" * 5000, "\\0"]},
     ))
 """

@@ -26,7 +26,7 @@ def peaks(*places, size=(100, 100)):
     relevance = torch.zeros(size)
     for x, y in places:
         relevance[y, x] = 1
-    return Prediction(attribution=relevance)
+    return Prediction(extra={"attribution": relevance})
 
 
 def values(metric, *images):
@@ -68,7 +68,7 @@ def test_the_tolerance_grows_with_the_image():
 def test_a_tie_hits_only_if_all_of_it_does():
     assert pointing((peaks((25, 35), (35, 45)), ONE)) == 1
     assert pointing((peaks((25, 35), (90, 10)), ONE)) == 0
-    everywhere = Prediction(attribution=torch.zeros(100, 100))
+    everywhere = Prediction(extra={"attribution": torch.zeros(100, 100)})
     assert pointing((everywhere, ONE)) == 0
     assert pointing((everywhere, target((0, 0, 100, 100)))) == 0
 
@@ -132,12 +132,14 @@ def test_energy_counts_positive_relevance_in_the_boxes():
     relevance[30:50, 20:40] = 2  # 400 pixels in the box
     relevance[60:70, 60:70] = 4  # 100 outside
     relevance[0:20] = -9
-    assert values(pointing_game, (Prediction(attribution=relevance), ONE))["energy"] == pytest.approx(800 / 1200)
-    assert values(pointing_game, (Prediction(attribution=-relevance.abs()), ONE))["energy"] == 0
+    assert values(pointing_game, (Prediction(extra={"attribution": relevance}), ONE))["energy"] == pytest.approx(
+        800 / 1200
+    )
+    assert values(pointing_game, (Prediction(extra={"attribution": -relevance.abs()}), ONE))["energy"] == 0
 
 
 def test_energy_counts_overlapping_boxes_once_and_a_pixel_by_its_centre():
-    relevance = Prediction(attribution=torch.ones(10, 10))
+    relevance = Prediction(extra={"attribution": torch.ones(10, 10)})
     twice = target((0, 0, 5, 10), (2, 0, 5, 10))
     assert values(pointing_game, (relevance, twice))["energy"] == pytest.approx(0.5)
     assert values(pointing_game, (relevance, target((0, 0, 4.6, 10))))["energy"] == pytest.approx(0.5)
@@ -148,7 +150,7 @@ def filled(*boxes, size=(100, 100)):
     relevance = torch.zeros(size)
     for (x1, y1, x2, y2), value in boxes:
         relevance[y1:y2, x1:x2] = value
-    return Prediction(attribution=relevance)
+    return Prediction(extra={"attribution": relevance})
 
 
 def accuracy(*images):
@@ -183,9 +185,9 @@ def test_the_threshold_is_the_best_for_the_whole_data_set():
 def test_scale_and_offset_of_a_map_do_not_matter_and_a_constant_map_has_no_box():
     relevance = torch.rand(100, 100, generator=torch.Generator().manual_seed(0))
     relevance[30:50, 20:40] += 1
-    one, other = (accuracy((Prediction(attribution=m), ONE)) for m in (relevance, 7 * relevance - 100))
+    one, other = (accuracy((Prediction(extra={"attribution": m}), ONE)) for m in (relevance, 7 * relevance - 100))
     assert one == other == 1
-    assert accuracy((Prediction(attribution=torch.full((100, 100), 3.0)), target((0, 0, 100, 100)))) == 0
+    assert accuracy((Prediction(extra={"attribution": torch.full((100, 100), 3.0)}), target((0, 0, 100, 100)))) == 0
 
 
 def test_max_box_acc_agrees_with_the_definition_written_plainly():
@@ -195,7 +197,7 @@ def test_max_box_acc_agrees_with_the_definition_written_plainly():
         coarse = torch.rand(1, 1, 4, 4, generator=generator)
         relevance = torch.nn.functional.interpolate(coarse, (14, 14), mode="bilinear")[0, 0]
         x, y = torch.randint(0, 7, (2,), generator=generator).tolist()
-        images.append((Prediction(attribution=relevance), target((x, y, x + 7, y + 5))))
+        images.append((Prediction(extra={"attribution": relevance}), target((x, y, x + 7, y + 5))))
     best = [
         [max((overlap(box, t.boxes[0].tolist()) for box in flood(p, threshold)), default=0) for p, t in images]
         for threshold in THRESHOLDS
@@ -207,7 +209,7 @@ def test_max_box_acc_agrees_with_the_definition_written_plainly():
 
 def flood(prediction, threshold):
     """Boxes of the components above a threshold, cell by cell."""
-    relevance = prediction.attribution.double().numpy()
+    relevance = prediction.get("attribution").double().numpy()
     relevance = (relevance - relevance.min()) / (relevance.max() - relevance.min())
     left = {(int(y), int(x)) for y, x in np.argwhere(relevance > threshold)}
     while left:
@@ -241,4 +243,4 @@ def overlap(a, b):
 def test_what_is_broken_is_named(metric, relevance, message):
     whole = target((20, 30, 40, 50), masks=torch.ones(1, 100, 100, dtype=torch.bool))
     with pytest.raises(ValueError, match=message):
-        metric([peaks((1, 1)), Prediction(attribution=relevance)], [whole, whole])
+        metric([peaks((1, 1)), Prediction(extra={"attribution": relevance})], [whole, whole])

@@ -14,7 +14,7 @@ from roibench.metrics.faithfulness import (
     parameter_randomization,
     rank_correlation,
 )
-from roibench.model import Explainer, Probe
+from roibench.model import Probe, Wrapper
 from roibench.structures import Input, Prediction, Target
 
 SIZE = (46, 50)
@@ -35,18 +35,19 @@ class Brightness(nn.Module):
         return found
 
 
-class Region(Explainer):
+class Region(Wrapper):
     """Says that the bright region is what counts, and how the parameters are ordered."""
 
+    asks = object
     stages = ("map",)
 
     def predict(self, inputs):
-        return [Prediction(attribution=self._map(one)) for one in inputs]
+        return [Prediction(extra={"attribution": self._map(one)}) for one in inputs]
 
     def _map(self, one):
         relevance = torch.zeros(one.image.shape[1:])
         relevance[:10, :10] = 1
-        relevance[:2, 12:14] = self.explained.weight.detach().view(2, 2)
+        relevance[:2, 12:14] = self.inner.weight.detach().view(2, 2)
         return relevance
 
 
@@ -87,15 +88,15 @@ def test_insertion_and_deletion_agree_with_the_definition_written_plainly():
     explainer = Region(Brightness())
     predictions, targets, probe = asked(explainer, 3)
     noise = torch.Generator().manual_seed(5)
-    predictions[1] = Prediction(attribution=torch.rand(SIZE, generator=noise))
-    predictions[2] = Prediction(attribution=torch.randint(0, 4, SIZE, generator=noise).float())  # many ties
+    predictions[1] = Prediction(extra={"attribution": torch.rand(SIZE, generator=noise)})
+    predictions[2] = Prediction(extra={"attribution": torch.randint(0, 4, SIZE, generator=noise).float()})  # many ties
     result = insertion_deletion(predictions, targets, probe)
 
     def predict(image, label):
-        return float(explainer.explained.predict([Input("", image)])[0].class_scores[label])
+        return float(explainer.inner.predict([Input("", image)])[0].class_scores[label])
 
     for index, (prediction, one) in enumerate(zip(predictions, probe.inputs, strict=True)):
-        expected = by_hand(predict, one.image, prediction.attribution, 0)
+        expected = by_hand(predict, one.image, prediction.get("attribution"), 0)
         found = [float(result.per_image[name][index]) for name in ("insertion", "deletion")]
         assert found == pytest.approx(expected, abs=2e-3)  # of the blur's rounding to whole grey levels
     both = result.values["insertion"].value - result.values["deletion"].value
@@ -106,7 +107,7 @@ def test_insertion_and_deletion_agree_with_the_definition_written_plainly():
 def test_the_right_map_beats_the_wrong_one():
     explainer = Region(Brightness())
     [right], targets, probe = asked(explainer)
-    wrong = Prediction(attribution=1 - right.attribution)
+    wrong = Prediction(extra={"attribution": 1 - right.get("attribution")})
     good, bad = (insertion_deletion([one], targets, probe).values for one in (right, wrong))
     assert good["insertion"].value > bad["insertion"].value
     assert good["deletion"].value < bad["deletion"].value
@@ -117,7 +118,7 @@ def test_curves_begin_and_end_where_the_images_do():
     explainer = Region(Brightness())
     predictions, targets, probe = asked(explainer)
     curves = insertion_deletion(predictions, targets, probe).artefacts["curves"]
-    whole = float(explainer.explained.predict(probe.inputs)[0].class_scores[0])
+    whole = float(explainer.inner.predict(probe.inputs)[0].class_scores[0])
     assert curves["insertion"][-1] == curves["deletion"][0] == pytest.approx(whole)
     assert curves["deletion"][-1] == pytest.approx((124**2 + 116**2 + 104**2) / 3 / 255**2, abs=1e-4)
 
@@ -164,7 +165,7 @@ def test_detectors_and_segmenters_are_asked_about_the_class(what, lost, kept):
     image = torch.full((3, *SIZE), 250, dtype=torch.uint8)
     relevance = torch.arange(SIZE[0] * SIZE[1], 0, -1.0).view(SIZE)  # the corner first
     probe = Probe(Region(Says(what)), [Input("bright", image, 1)])
-    result = insertion_deletion([Prediction(attribution=relevance)], [Target(image_label=1)], probe)
+    result = insertion_deletion([Prediction(extra={"attribution": relevance})], [Target(image_label=1)], probe)
     assert result.artefacts["curves"]["deletion"] == pytest.approx([kept] + [lost] * 20)
     assert result.artefacts["curves"]["insertion"] == pytest.approx([kept] * 21)
 
@@ -172,7 +173,7 @@ def test_detectors_and_segmenters_are_asked_about_the_class(what, lost, kept):
 def test_what_is_not_found_in_the_whole_image_does_not_count_for_a_segmenter():
     image = torch.full((3, *SIZE), 250, dtype=torch.uint8)
     probe = Probe(Region(Says("map")), [Input("bright", image, 0)])
-    result = insertion_deletion([Prediction(attribution=torch.rand(SIZE))], [Target(image_label=0)], probe)
+    result = insertion_deletion([Prediction(extra={"attribution": torch.rand(SIZE)})], [Target(image_label=0)], probe)
     assert result.values == {} and result.per_image["insertion"].isnan().all()
 
 
@@ -194,22 +195,24 @@ def test_an_image_of_nothing_and_those_beyond_the_first_hundred_are_not_asked():
 
 def test_a_model_that_explains_none_is_named():
     model = Brightness()
-    with pytest.raises(TypeError, match="Brightness explains no model"):
+    with pytest.raises(TypeError, match="Brightness goes around no other model"):
         insertion_deletion(
-            [Prediction(attribution=torch.rand(SIZE))], [Target(image_label=0)], Probe(model, [picture(0)])
+            [Prediction(extra={"attribution": torch.rand(SIZE)})], [Target(image_label=0)], Probe(model, [picture(0)])
         )
 
 
-class Weights(Explainer):
+class Weights(Wrapper):
     """A map that is its model's parameters."""
 
+    asks = object
+
     def predict(self, inputs):
-        return [Prediction(attribution=self.explained.weight.detach().clone()) for _ in inputs]
+        return [Prediction(extra={"attribution": self.inner.weight.detach().clone()}) for _ in inputs]
 
 
 class Fixed(Weights):
     def predict(self, inputs):
-        return [Prediction(attribution=torch.arange(12.0).view(3, 4)) for _ in inputs]
+        return [Prediction(extra={"attribution": torch.arange(12.0).view(3, 4)}) for _ in inputs]
 
 
 @pytest.mark.parametrize(("kind", "low", "high"), [(Weights, 0.0, 0.2), (Fixed, 1.0, 1.0)])
@@ -226,10 +229,10 @@ def test_a_map_that_does_not_look_at_the_parameters_is_found_out(kind, low, high
 
 def test_shuffling_keeps_a_parameters_numbers(monkeypatch):
     seen, predict = [], Weights.predict
-    monkeypatch.setattr(Weights, "predict", lambda self, inputs: seen.append(self.explained) or predict(self, inputs))
+    monkeypatch.setattr(Weights, "predict", lambda self, inputs: seen.append(self.inner) or predict(self, inputs))
     explained = nn.Linear(40, 40)
     probe = Probe(Weights(explained), [picture(0)])
-    parameter_randomization([Prediction(attribution=explained.weight)], [Target()], probe)
+    parameter_randomization([Prediction(extra={"attribution": explained.weight})], [Target()], probe)
     [shuffled] = seen
     assert not torch.equal(shuffled.weight, explained.weight)
     assert torch.equal(shuffled.weight.flatten().sort().values, explained.weight.flatten().sort().values)

@@ -5,17 +5,14 @@ import torch
 
 from roibench import ops
 from roibench.assemble import build_model, ready_model
-from roibench.contract import DetectorContract
 from roibench.dataset import DatasetInfo
 from roibench.datasets.reference import open_dataset
 from roibench.measure.cost import count_cost
 from roibench.registry import installed
-from roibench.task import Task
+from roibench.tasks.detection import DetectorContract
 from roibench.weights import shipped_weights
 
-SHIPPED = [
-    name for name, spec in installed().models.items() if "scenes" in spec.weights and Task.DETECTION in spec.tasks
-]
+SHIPPED = [name for name, spec in installed().models.items() if "scenes" in spec.weights and "detection" in spec.tasks]
 
 
 @pytest.mark.parametrize("name", ["faster_rcnn", "retinanet", "detr"])

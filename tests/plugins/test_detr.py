@@ -10,7 +10,6 @@ from torch import nn
 from torchvision.ops import sigmoid_focal_loss
 
 from roibench.assemble import build_model
-from roibench.contract import DetectorContract
 from roibench.dataset import DatasetInfo
 from roibench.nn.images import batch_images
 from roibench.nn.truth import Truth
@@ -21,6 +20,7 @@ from roibench.plugins.transformer.detr import (
     near_objects,
 )
 from roibench.registry import installed
+from roibench.tasks.detection import DetectorContract
 
 INFO = DatasetInfo("scenes", "val", ("circle", "square", "triangle"), image_size=(128, 128))
 

@@ -5,10 +5,10 @@ from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 
 from roibench.assemble import build_model
-from roibench.contract import DetectorContract
 from roibench.dataset import DatasetInfo
 from roibench.nn.images import batch_images
 from roibench.registry import installed
+from roibench.tasks.detection import DetectorContract
 
 INFO = DatasetInfo("scenes", "val", ("circle", "square", "triangle"), image_size=(128, 128))
 

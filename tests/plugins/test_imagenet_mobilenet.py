@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 
 from roibench.assemble import build_model
-from roibench.contract import AttributionContract, ModelContract
 from roibench.dataset import DatasetInfo
 from roibench.measure.plan import Options, PlanError, make_plan
 from roibench.metrics.faithfulness import insertion_deletion
@@ -18,6 +17,7 @@ from roibench.plugins.classification.imagenet_classes import _NAMES, CATEGORIES,
 from roibench.predict import read_image
 from roibench.registry import installed
 from roibench.structures import Input, Target
+from roibench.tasks.attribution import AttributionContract, ModelContract
 
 INFO = DatasetInfo("photos", "val", ("dog", "person", "Zebra"))
 
@@ -36,7 +36,7 @@ class TestImageNetMobileNet(ModelContract):
 
 
 class TestGradCAMOfImageNet(AttributionContract):
-    model = "grad_cam_imagenet"
+    model = "grad_cam@imagenet_mobilenet"
     info = INFO
 
 
@@ -66,7 +66,7 @@ def test_a_class_is_as_likely_as_its_members_together():
 
 def test_a_data_set_that_imagenet_knows_nothing_of_is_skipped():
     with pytest.raises(PlanError, match="ImageNet has none of the classes of dataset 'scenes': circle"):
-        make_plan(Options(models=["imagenet_mobilenet", "grad_cam_imagenet"]), installed())
+        make_plan(Options(models=["imagenet_mobilenet", "grad_cam@imagenet_mobilenet"]), installed())
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def photographs():
 def test_photographs_are_recognised_and_what_speaks_for_them_is_what_counts(photographs):
     names = tuple(name for name, _ in photographs)
     info = DatasetInfo("samples", "val", names)
-    explainer = build_model(installed().models["grad_cam_imagenet"], info).eval()
+    explainer = build_model(installed().model("grad_cam@imagenet_mobilenet"), info).eval()
     inputs = [
         Input(name, F.interpolate(image[None], (224, 224), mode="bilinear", antialias=True)[0], index)
         for index, (name, image) in enumerate(photographs)

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from roibench.assemble import build_model
-from roibench.contract import ClassifierContract
 from roibench.dataset import DatasetInfo
 from roibench.registry import installed
+from roibench.tasks.classification import ClassifierContract
 
 INFO = DatasetInfo("scenes", "val", ("circle", "square", "triangle"), image_size=(128, 128))
 

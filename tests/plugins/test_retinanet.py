@@ -10,10 +10,10 @@ from torchvision.models.resnet import resnet18
 from torchvision.ops import box_iou
 
 from roibench.assemble import build_model
-from roibench.contract import DetectorContract
 from roibench.dataset import DatasetInfo
 from roibench.nn.images import batch_images
 from roibench.registry import installed
+from roibench.tasks.detection import DetectorContract
 
 INFO = DatasetInfo("scenes", "val", ("circle", "square", "triangle"), image_size=(128, 128))
 

@@ -8,7 +8,6 @@ import torch.nn.functional as F
 
 from roibench import ops
 from roibench.assemble import build_model, ready_model
-from roibench.contract import SegmentationContract
 from roibench.dataset import DatasetInfo
 from roibench.datasets.reference import open_dataset
 from roibench.metrics.semantic_segmentation import mean_iou
@@ -17,6 +16,7 @@ from roibench.nn.truth import VOID, batch_maps
 from roibench.plugins.segmentation.segmenter import enlarged_argmax
 from roibench.registry import installed
 from roibench.structures import Input, Target
+from roibench.tasks.semantic_segmentation import SegmentationContract
 from roibench.weights import shipped_weights
 
 INFO = DatasetInfo("noise", "train", ("first", "second", "third"), image_size=(128, 128))

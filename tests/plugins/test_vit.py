@@ -5,10 +5,10 @@ from torch import nn
 from torchvision.models.vision_transformer import EncoderBlock
 
 from roibench.assemble import build_model
-from roibench.contract import ClassifierContract
 from roibench.dataset import DatasetInfo
 from roibench.nn.transformer import EncoderLayer
 from roibench.registry import installed
+from roibench.tasks.classification import ClassifierContract
 
 INFO = DatasetInfo("scenes", "val", ("circle", "square", "triangle"), image_size=(128, 128))
 

@@ -1,27 +1,29 @@
 """Relevance drawn, and a run's predictions side by side."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from roibench.draw.prediction import draw as draw_fields
 from roibench.files import file_hash
 from roibench.measure.compare import compare_runs
 from roibench.measure.journal import Journal
 from roibench.measure.predictions import save_predictions
 from roibench.measure.record import Score
-from roibench.report.draw import draw
-from roibench.report.gallery import left_out, side_by_side, true_prediction, write_gallery
+from roibench.registry import installed
+from roibench.report.gallery import left_out, side_by_side, write_gallery
 from roibench.structures import Prediction, Target
-from roibench.task import RULES, Task
 
+draw = partial(draw_fields, fields=installed().fields.values())
 GREY = torch.full((3, 64, 64), 120, dtype=torch.uint8)
 
 
 def drawn(relevance, image=GREY):
-    return np.asarray(draw(image, Prediction(attribution=relevance), ("circle",))).astype(int)
+    return np.asarray(draw(image, Prediction(extra={"attribution": relevance}), ("circle",))).astype(int)
 
 
 def test_relevance_is_warm_where_it_is_high_and_marked_and_boxed():
@@ -43,7 +45,7 @@ def test_a_map_that_is_the_same_everywhere_leaves_the_image():
 
 
 def test_a_map_of_one_pixel_and_one_at_the_border_are_drawn():
-    draw(GREY[:, :1, :1], Prediction(attribution=torch.ones(1, 1)), ("circle",))
+    draw(GREY[:, :1, :1], Prediction(extra={"attribution": torch.ones(1, 1)}), ("circle",))
     corner = torch.zeros(64, 64)
     corner[63, 63] = 1
     assert (drawn(corner)[639, 639] != 120).any()
@@ -51,11 +53,11 @@ def test_a_map_of_one_pixel_and_one_at_the_border_are_drawn():
 
 def test_the_truth_of_a_question_is_what_it_asks_for():
     target = Target(boxes=torch.rand(3, 4), labels=torch.tensor([4, 2, 4]), main=0, semantic_map=torch.zeros(2, 2))
-    assert true_prediction(RULES[Task.ATTRIBUTION], target).labels.tolist() == [4, 4]
-    assert true_prediction(RULES[Task.DETECTION], target).labels.tolist() == [4, 2, 4]
-    assert true_prediction(RULES[Task.DETECTION], target).semantic_map is None
-    assert true_prediction(RULES[Task.SEMANTIC_SEGMENTATION], target).boxes is None
-    assert true_prediction(RULES[Task.ATTRIBUTION], Target()) == Prediction()
+    assert installed().tasks["attribution"].ground_truth(target).labels.tolist() == [4, 4]
+    assert installed().tasks["detection"].ground_truth(target).labels.tolist() == [4, 2, 4]
+    assert installed().tasks["detection"].ground_truth(target).semantic_map is None
+    assert installed().tasks["semantic_segmentation"].ground_truth(target).boxes is None
+    assert installed().tasks["attribution"].ground_truth(Target()) == Prediction()
 
 
 def test_pictures_of_all_sizes_stand_in_rows_and_columns():
@@ -75,7 +77,7 @@ def run(tmp_path, record, third_party):
     for index, name in enumerate(("points", "elsewhere")):
         maps = torch.zeros(4, 40, 48)
         maps[:, 16, 4 + 20 * index] = 1
-        predictions = [Prediction(attribution=one) for one in maps]
+        predictions = [Prediction(extra={"attribution": one}) for one in maps]
         path = journal.folder / "predictions" / f"{name}.npz"
         save_predictions(path, [f"square-{i}" for i in range(4)], predictions)
         kept = {"predictions": str(path.relative_to(journal.folder)), "predictions_sha256": file_hash(path)}

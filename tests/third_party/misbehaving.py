@@ -10,7 +10,7 @@ from torch import Tensor
 
 from roibench.dataset import DatasetInfo
 from roibench.hookspecs import hookimpl
-from roibench.model import Explainer, stage
+from roibench.model import Wrapper, stage
 from roibench.specs import DatasetSpec, ModelSpec, Paper
 from roibench.structures import Input, Prediction, Sample, Target
 
@@ -61,13 +61,10 @@ def register_datasets(register):
 def register_models(register):
     for name in ("works", "raises", "hangs", "dies", "too_few", "undeclared_stage", *OUTPUTS):
         register(
-            ModelSpec(
-                name, "test", ("detection",), build="misbehaving:build", paper=PAPER, config={"behaviour": name}
-            )
+            ModelSpec(name, "test", ("detection",), build="misbehaving:build", paper=PAPER, config={"behaviour": name})
         )
-    for name, explained in (("points", "works"), ("points_at_nothing", "nobody")):
-        explainer = ModelSpec(name, "test", ("attribution",), build="misbehaving:Points", paper=PAPER)
-        register(replace(explainer, explains=explained))
+    register(ModelSpec("points", "test", ("attribution",), build="misbehaving:Points", paper=PAPER, wraps=True))
+    register(ModelSpec("juggles", "test", ("juggling",), build="misbehaving:build", paper=PAPER))
     lonely = ModelSpec("begins_with_nothing", "test", ("detection",), build="misbehaving:build", paper=PAPER)
     register(replace(lonely, warm_start="nobody"))
     register(ModelSpec("Bad Name", "test", ("detection",), build="misbehaving:build", paper=PAPER))
@@ -148,14 +145,17 @@ class FindsWhite:
         pass
 
 
-class Points(Explainer):
+class Points(Wrapper):
     """Says that what was found counts, if it is asked about squares."""
 
     stages = ("point",)
 
-    def __init__(self, info: DatasetInfo, config: dict, explained: FindsWhite) -> None:
-        super().__init__(explained)
+    def __init__(self, info: DatasetInfo, config: dict, inner: FindsWhite) -> None:
+        super().__init__(inner)
 
     def predict(self, inputs: list[Input]) -> list[Prediction]:
         with stage("point"):
-            return [Prediction(attribution=(one.image[0] == 255).float() * (one.query in (0, None))) for one in inputs]
+            return [
+                Prediction(extra={"attribution": (one.image[0] == 255).float() * (one.query in (0, None))})
+                for one in inputs
+            ]

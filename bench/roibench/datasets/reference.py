@@ -72,7 +72,8 @@ def open_dataset(text: str, registry: Registry, split: str | None = None, on_bad
     data = resolve(spec.open)(reference.path, reference.split or split or spec.eval_split, **options)
     if not len(data):
         raise ValueError(f"dataset {text!r}: split {data.info.split!r} has no images{_left_out(data)}")
-    if data.info.fields and not any(any_counts(data, [field]) for field in sorted(data.info.fields)):
+    known = [field for name, field in registry.target_fields.items() if name in data.info.fields]
+    if known and not any(any_counts(data, field.has) for field in known):
         what = "has no object or label that counts (crowds, ignored objects and void pixels don't)"
         raise ValueError(f"dataset {text!r}: split {data.info.split!r} {what}{_left_out(data)}")
     return data

@@ -14,7 +14,7 @@ from roibench.dataset import Dataset
 from roibench.datasets.reference import open_dataset
 from roibench.files import file_hash
 from roibench.measure.artefacts import save_artefacts
-from roibench.measure.checks import Frame, check_predictions
+from roibench.measure.checks import check_predictions
 from roibench.measure.cost import count_cost, memory_now, memory_peak
 from roibench.measure.interference import SystemMonitor
 from roibench.measure.plugin_state import plugins_hash
@@ -25,9 +25,8 @@ from roibench.measure.score import score
 from roibench.measure.timing import summarise, time_predictions, time_stages
 from roibench.model import HasArtefacts, Model, Probe
 from roibench.registry import Registry
-from roibench.specs import ModelSpec
 from roibench.structures import Input
-from roibench.task import RULES, Task
+from roibench.task import Frame, Task
 
 WARMUP_CALLS = 8
 STAGE_IMAGES = 64
@@ -52,8 +51,8 @@ class Inputs(Sequence[Input]):
             raise IndexError(f"there are {self.images} inputs, none is {index}")
         sample = self.data[index]
         for task in self.tasks:
-            if ask := RULES[task].ask:
-                return replace(sample.input, query=ask(sample.target))
+            if task.query_help:
+                return replace(sample.input, query=task.query(sample.target))
         return sample.input
 
     def __len__(self) -> int:
@@ -93,7 +92,7 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, on_progress: 
     device = torch.device(spec.device)
     if spec.plugins_hash not in (None, plugins_hash(registry)):
         raise CellError("a plugin, or one of its files, has changed since this run was planned: start the run again")
-    model_spec = registry.models[spec.model]
+    model_spec = registry.model(spec.model)
     on_progress("opening the dataset")
     data = open_dataset(spec.dataset, registry, on_bad_data=spec.on_bad_data)
     if data.hash != spec.dataset_hash:
@@ -106,7 +105,7 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, on_progress: 
 
     on_progress("warming up")
     precision = _precision(spec)
-    inputs = Inputs(data, min(len(data), spec.images or len(data)), model_spec.tasks)
+    inputs = Inputs(data, min(len(data), spec.images or len(data)), registry.tasks_of(model_spec))
     inputs = inputs.first(_images_within_budget(model, spec, inputs, precision))
     images = len(inputs)
     batches = Batches(inputs, spec.batch_size)
@@ -116,10 +115,10 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, on_progress: 
     rounds = [time_predictions(model, batches, precision)]
     monitor.look()
     predictions = rounds[0].predictions
-    tasks = scored_tasks(model_spec, data)
+    tasks = scored_tasks(registry.tasks_of(model_spec), data)
     on_progress("checking what predict returned")
     frames = [Frame.of(one, data.info) for one in inputs]
-    check_predictions(predictions, frames, {name for task in tasks for name in RULES[task].prediction_fields})
+    check_predictions(predictions, frames, registry.fields, registry.needed_fields(task.name for task in tasks))
     on_progress("timing")
     for _ in range(1, spec.rounds):
         rounds.append(time_predictions(model, batches, precision, rounds[0]))
@@ -134,15 +133,14 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, on_progress: 
     for task in tasks:
         with precision():
             found = score(task, predictions, targets, frames, registry, Probe(model, inputs))
-        rules = RULES[task]
-        scores[task.value] = Score(
-            primary=rules.primary,
+        scores[task.name] = Score(
+            primary=task.primary,
             values={name: Interval(value=v.value, low=v.low, high=v.high) for name, v in found.values.items()},
-            score_threshold=rules.score_threshold,
-            max_detections=rules.max_detections,
+            score_threshold=task.score_threshold,
+            max_detections=task.max_detections,
             warnings=found.warnings,
         )
-        artefacts |= {f"{task.value}: {name}": value for name, value in found.artefacts.items()}
+        artefacts |= {f"{task.name}: {name}": value for name, value in found.artefacts.items()}
     on_progress("stage times")
     stages = time_stages(model, Batches(inputs.first(STAGE_IMAGES), spec.batch_size), precision, device)
     on_progress("counting FLOPs")
@@ -159,7 +157,7 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, on_progress: 
         started=started,
         finished=datetime.now(UTC),
         family=model_spec.family,
-        explains=model_spec.explains,
+        explains=model_spec.inner and model_spec.inner.name,
         images=images,
         rounds=spec.rounds,
         scores=scores,
@@ -175,9 +173,9 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, on_progress: 
     )
 
 
-def scored_tasks(spec: ModelSpec, data: Dataset) -> list[Task]:
-    """Those of the model's tasks for which the dataset has the truth."""
-    return [task for task in spec.tasks if set(RULES[task].target_fields) <= data.info.fields]
+def scored_tasks(tasks: Sequence[Task], data: Dataset) -> list[Task]:
+    """Those of a model's tasks for which the dataset has ground truth."""
+    return [task for task in tasks if {field.name for field in task.target_fields} <= data.info.fields]
 
 
 def _precision(spec: CellSpec) -> Callable[[], AbstractContextManager]:

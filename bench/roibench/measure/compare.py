@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roibench.datasets.reference import DatasetRef
-from roibench.measure.checks import Frame
 from roibench.measure.record import Record
 from roibench.measure.recorded import recorded_cells, recorded_data, recorded_predictions
 from roibench.measure.score import ScoreError, score
 from roibench.metric import Estimate
 from roibench.metrics.bootstrap import difference
 from roibench.registry import Registry
-from roibench.task import RULES, Task
+from roibench.task import Frame, Task
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Comparison:
     """Cells scored on the same images of one dataset, under one task, best first."""
 
     dataset: str
-    task: Task
+    task: str
     primary: str
     images: int
     entries: tuple[Entry, ...]
@@ -50,7 +49,7 @@ def compare_runs(runs: Sequence[Path], registry: Registry) -> list[Comparison]:
         for record in recorded_cells(run):
             for task in record.scores:
                 groups.setdefault((record.cell.dataset_hash, task, record.images), []).append((record, run))
-    return [_compare(Task(task), cells, registry) for (_, task, _), cells in groups.items()]
+    return [_compare(registry.tasks[task], cells, registry) for (_, task, _), cells in groups.items()]
 
 
 def _compare(task: Task, cells: Sequence[tuple[Record, Path]], registry: Registry) -> Comparison:
@@ -63,12 +62,12 @@ def _compare(task: Task, cells: Sequence[tuple[Record, Path]], registry: Registr
         targets.append(target)
     scored = []
     for record, run in cells:
-        predictions = recorded_predictions(record, run, range(first.images), frames)
+        predictions = recorded_predictions(record, run, range(first.images), frames, registry)
         try:
             scores = score(task, predictions, targets, frames, registry)
         except ScoreError as error:
             raise ScoreError(f"{record.cell_id}: {error}") from error
-        scored.append((record, scores.values[RULES[task].primary], scores.warnings))
+        scored.append((record, scores.values[task.primary], scores.warnings))
     scored.sort(key=lambda one: -one[1].value)
     best = scored[0][1]
     entries = tuple(
@@ -76,4 +75,4 @@ def _compare(task: Task, cells: Sequence[tuple[Record, Path]], registry: Registr
         for record, value, warnings in scored
     )
     label = DatasetRef.parse(first.cell.dataset).label
-    return Comparison(label, task, RULES[task].primary, first.images, entries)
+    return Comparison(label, task.name, task.primary, first.images, entries)

@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from roibench.measure.record import Cost
-from roibench.model import Explainer, Model
+from roibench.model import Model, Wrapper
 from roibench.ops import flops  # noqa: F401 - registers our operators' formulas
 from roibench.structures import Input
 from roibench.weights import learned_parameters
@@ -49,7 +49,7 @@ def count_cost(model: Model, batches: Sequence[Sequence[Input]]) -> Cost:
     """
     images = sum(len(batch) for batch in batches)
     total = _flops(model, batches)
-    once = _flops(model.explained, batches) if isinstance(model, Explainer) else 0
+    once = _flops(model.inner, batches) if isinstance(model, Wrapper) else 0
     return Cost(
         parameters=learned_parameters(model.state_dict()),
         flops=total / images or None,

@@ -22,7 +22,6 @@ from roibench.measure.provenance import cpu_name, source_state
 from roibench.measure.record import CellSpec
 from roibench.registry import Registry
 from roibench.specs import ModelSpec
-from roibench.task import RULES
 from roibench.weights import load_weights, read_header, state_hash
 
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -72,10 +71,8 @@ def make_plan(options: Options, registry: Registry) -> Plan:
     was named, and not only matched by a wildcard, must run on every dataset.
     """
     _check(options)
-    named = {name for name in options.models if name in registry.models}
+    named = {name for name in options.models if not set(name) & set("*?[")}
     models = registry.select_models(options.models)
-    if tuple(options.models) == ("*",):  # explanations are asked for by name: their metrics ask the model for minutes
-        models = [model for model in models if model.explains is None]
     if options.weights is not None:
         _check_weights(options.weights, models)
     plugins = plugins_hash(registry)
@@ -93,7 +90,7 @@ def make_plan(options: Options, registry: Registry) -> Plan:
                 if model.name in named:
                     raise PlanError(str(reason)) from reason
             else:
-                skipped += _unscored(model, source, data)
+                skipped += _unscored(model, source, data, registry)
         if not runnable:
             raise PlanError("; ".join(missing))
         skipped += missing
@@ -120,11 +117,13 @@ def make_plan(options: Options, registry: Registry) -> Plan:
     return Plan(list(dict.fromkeys(cells)), skipped, [failure.line for failure in registry.failures])
 
 
-def _unscored(model: ModelSpec, source: str, data: Dataset) -> list[str]:
+def _unscored(model: ModelSpec, source: str, data: Dataset, registry: Registry) -> list[str]:
     """The tasks of a model that runs for which the dataset has no ground truth."""
-    lacking = {task: set(RULES[task].target_fields) - data.info.fields for task in model.tasks}
+    lacking = {
+        task.name: {field.name for field in task.target_fields} - data.info.fields for task in registry.tasks_of(model)
+    }
     return [
-        f"task {task.value} of model {model.name!r}: dataset {source!r} has no {', '.join(sorted(fields))}"
+        f"task {task} of model {model.name!r}: dataset {source!r} has no {', '.join(sorted(fields))}"
         for task, fields in lacking.items()
         if fields
     ]
@@ -132,16 +131,16 @@ def _unscored(model: ModelSpec, source: str, data: Dataset) -> list[str]:
 
 def _weights_hash(model: ModelSpec, source: str, data: Dataset, options: Options, registry: Registry) -> str | None:
     """Of the file that will be loaded; of what the model holds once it is built, where it finds that by itself."""
-    tasks = scored_tasks(model, data)
+    tasks = scored_tasks(registry.tasks_of(model), data)
     if not tasks:
-        wants = " or ".join(", ".join(RULES[task].target_fields) for task in model.tasks)
+        wants = " or ".join(", ".join(field.name for field in task.target_fields) for task in registry.tasks_of(model))
         raise PlanError(
             f"model {model.name!r} is scored on {wants}; dataset {source!r} has {', '.join(sorted(data.info.fields))}"
         )
     for task in tasks:
-        if not any_counts(data, RULES[task].target_fields, options.images):
+        if not any_counts(data, task.counts, options.images):
             where = f" in its first {options.images} images" if options.images else ""
-            what = f"dataset {source!r} has nothing that counts for {task.value}{where}"
+            what = f"dataset {source!r} has nothing that counts for {task.name}{where}"
             raise PlanError(f"model {model.name!r}: {what}")
     path = find_weights(model, source, options.weights, registry)
     if path is None:  # with nothing to load, building is what shows whether the model takes this dataset
@@ -159,7 +158,7 @@ def _weights_hash(model: ModelSpec, source: str, data: Dataset, options: Options
 
 def _check_weights(path: Path, models: Sequence[ModelSpec]) -> None:
     owner = read_header(path).model
-    if others := [model.name for model in models if model.weights_from != owner]:
+    if others := [model.name for model in models if model.learns.name != owner]:
         raise PlanError(f"--weights {path} is of model {owner!r}, not of {', '.join(others)}: want --model {owner}")
 
 

@@ -10,6 +10,7 @@ from roibench.files import cached_hash, tree_hash
 from roibench.measure.record import Plugin
 from roibench.registry import Registry
 from roibench.specs import ModelSpec
+from roibench.task import Task
 from roibench.weights import plugin_folder
 
 
@@ -26,12 +27,14 @@ def plugins_hash(registry: Registry) -> str:
 
 def _state(plugin: str, registry: Registry) -> Plugin:
     shelves = {"ModelSpec": registry.models, "DatasetSpec": registry.datasets, "MetricSpec": registry.metrics}
+    shelves["Task"] = registry.tasks
     specs = [
         shelves[kind][name]
         for (kind, name), origin in registry.origin.items()
         if origin == plugin and name in shelves[kind]
     ]
     modules = {registry.modules[plugin].__name__}
+    modules |= {type(spec).__module__ for spec in specs if isinstance(spec, Task)}
     for spec in specs:
         paths = (getattr(spec, attribute, None) for attribute in ("build", "open", "compute"))
         modules |= {path.partition(":")[0] for path in paths if path is not None}

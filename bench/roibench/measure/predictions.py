@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import fields
 from io import BytesIO
 from pathlib import Path
 
@@ -11,28 +10,8 @@ import torch
 
 from roibench.files import write_atomically
 from roibench.structures import Prediction
-from roibench.task import TaskRules
 
-_TENSORS = tuple(field.name for field in fields(Prediction) if field.name != "captions")
-
-
-def cut(prediction: Prediction, rules: TaskRules) -> Prediction:
-    """The task's cut, the same for every model: boxes at or above the score threshold, the best max_detections.
-
-    Returns the prediction unchanged where it has no scores or the task has no cut.
-    """
-    if prediction.scores is None or (rules.score_threshold is None and rules.max_detections is None):
-        return prediction
-    order = torch.sort(prediction.scores, descending=True, stable=True).indices
-    if rules.score_threshold is not None:
-        order = order[prediction.scores[order] >= rules.score_threshold]
-    order = order[: rules.max_detections]
-    per_box = ("boxes", "scores", "labels", "masks", "keypoints")
-    changes = {name: value[order] for name in per_box if (value := getattr(prediction, name)) is not None}
-    if prediction.captions is not None:
-        changes["captions"] = tuple(prediction.captions[i] for i in order.tolist())
-    rest = {field.name: getattr(prediction, field.name) for field in fields(prediction) if field.name not in changes}
-    return Prediction(**changes, **rest)
+_SHAPES = "_shapes"
 
 
 def same_predictions(some: Sequence[Prediction], others: Sequence[Prediction]) -> bool:
@@ -41,20 +20,20 @@ def same_predictions(some: Sequence[Prediction], others: Sequence[Prediction]) -
 
 
 def save_predictions(path: Path, ids: Sequence[str], predictions: Sequence[Prediction]) -> None:
-    """Writes one .npz: `ids`; per field that any prediction fills, FIELD (all values, flat) and FIELD_shapes (int64
-    [n, dims], -1 where a prediction lacks it); captions as JSON.
+    """Writes one .npz: `ids`; per field of tensors that any prediction fills, FIELD (all values, flat) and FIELD_shapes
+    (int64 [n, dims], -1 where a prediction lacks it); any other field as JSON.
     """
     arrays: dict[str, np.ndarray] = {"ids": np.array(ids)}
-    for name in _TENSORS:
-        values = [getattr(one, name) for one in predictions]
-        known = [value for value in values if value is not None]
-        if not known:
+    known = [one.known for one in predictions]
+    for name in dict.fromkeys(name for one in known for name in one):
+        values = [one.get(name) for one in known]
+        first = next(value for value in values if value is not None)
+        if not isinstance(first, torch.Tensor):
+            arrays[name] = np.array(json.dumps(values))
             continue
-        absent = [-1] * known[0].dim()
-        arrays[name] = torch.cat([value.reshape(-1) for value in known]).numpy()
-        arrays[f"{name}_shapes"] = np.array([absent if v is None else list(v.shape) for v in values], dtype=np.int64)
-    if any(one.captions is not None for one in predictions):
-        arrays["captions"] = np.array(json.dumps([one.captions for one in predictions]))
+        absent = [-1] * first.dim()
+        arrays[name] = torch.cat([value.reshape(-1) for value in values if value is not None]).numpy()
+        arrays[f"{name}{_SHAPES}"] = np.array([absent if v is None else list(v.shape) for v in values], dtype=np.int64)
     buffer = BytesIO()
     np.savez_compressed(buffer, **arrays)
     write_atomically(path, buffer.getvalue())
@@ -64,19 +43,21 @@ def load_predictions(path: Path) -> tuple[list[str], list[Prediction]]:
     """What save_predictions wrote: ids and predictions, in order."""
     with np.load(path) as file:
         arrays = {name: file[name] for name in file.files}
-    ids = arrays["ids"].tolist()
+    ids = arrays.pop("ids").tolist()
     columns: dict[str, list] = {}
-    for name in _TENSORS:
-        if name in arrays:
-            columns[name] = _split(torch.from_numpy(arrays[name]), arrays[f"{name}_shapes"])
-    if "captions" in arrays:
-        captions = json.loads(str(arrays["captions"]))
-        columns["captions"] = [None if one is None else tuple(one) for one in captions]
-    return ids, [Prediction(**{name: column[i] for name, column in columns.items()}) for i in range(len(ids))]
+    for name in [name for name in arrays if not name.endswith(_SHAPES)]:
+        if (shapes := arrays.get(f"{name}{_SHAPES}")) is not None:
+            columns[name] = _split(torch.from_numpy(arrays[name]), shapes)
+        else:
+            values = json.loads(str(arrays[name]))
+            columns[name] = [tuple(value) if isinstance(value, list) else value for value in values]
+    return ids, [Prediction.of({name: column[i] for name, column in columns.items()}) for i in range(len(ids))]
 
 
 def _same(one: Prediction, other: Prediction) -> bool:
-    pairs = [(getattr(one, field.name, None), getattr(other, field.name, None)) for field in fields(Prediction)]
+    if not (isinstance(one, Prediction) and isinstance(other, Prediction)) or one.known.keys() != other.known.keys():
+        return False
+    pairs = [(value, other.get(name)) for name, value in one.known.items()]
     return all(type(a) is type(b) and (torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b) for a, b in pairs)
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from roibench.dataset import Dataset
 from roibench.datasets.reference import open_dataset
 from roibench.files import file_hash
-from roibench.measure.checks import Frame, PredictionError, check_predictions
+from roibench.measure.checks import PredictionError, check_predictions
 from roibench.measure.journal import read_records
 from roibench.measure.predictions import load_predictions
 from roibench.measure.record import Record
 from roibench.registry import Registry
 from roibench.structures import Prediction
-from roibench.task import RULES, Task
+from roibench.task import Frame
 
 
 def recorded_cells(run: Path) -> list[Record]:
@@ -31,7 +31,9 @@ def recorded_data(record: Record, registry: Registry) -> Dataset:
     return data
 
 
-def recorded_predictions(record: Record, run: Path, images: Sequence[int], frames: Sequence[Frame]) -> list[Prediction]:
+def recorded_predictions(
+    record: Record, run: Path, images: Sequence[int], frames: Sequence[Frame], registry: Registry
+) -> list[Prediction]:
     """What was timed and scored, of some images, one per frame. Raises ValueError where the run has no predictions, or
     others than its record says; PredictionError where one is impossible, which earlier versions didn't look for.
     """
@@ -42,9 +44,9 @@ def recorded_predictions(record: Record, run: Path, images: Sequence[int], frame
         raise ValueError(f"{record.cell_id}: its predictions ({path}) {state}")
     _, predictions = load_predictions(path)
     chosen = [predictions[index] for index in images]
-    needed = {name for task in record.scores for name in RULES[Task(task)].prediction_fields}
+    needed = registry.needed_fields(record.scores)
     try:
-        check_predictions(chosen, frames, needed)
+        check_predictions(chosen, frames, registry.fields, needed)
     except PredictionError as error:
         raise PredictionError(f"{record.cell_id}: {error}") from error
     return chosen

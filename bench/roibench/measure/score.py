@@ -4,15 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from roibench.measure.checks import Frame
-from roibench.measure.doubts import Scored, doubts
-from roibench.measure.predictions import cut
+from roibench.measure.checks import check_targets
 from roibench.metric import Estimate
 from roibench.metrics.fields import ImageError
 from roibench.model import Probe
 from roibench.registry import Registry, resolve
 from roibench.structures import Prediction, Target
-from roibench.task import RULES, Task
+from roibench.task import Frame, Scored, Task
 
 
 class ScoreError(ValueError):
@@ -38,14 +36,15 @@ def score(
 ) -> Scores:
     """Scores predictions that check_predictions let through; without a probe, metrics that need one are left out.
 
-    Raises ScoreError where the metrics don't give the task's primary value, or two of them one name.
+    Raises TargetError where the ground truth is impossible; ScoreError where the metrics don't give
+    the task's primary value, or two of them one name.
     """
-    rules = RULES[task]
-    kept = [cut(prediction, rules) for prediction in predictions]
+    check_targets(targets, frames, task.target_fields)
+    kept = [task.filter(prediction) for prediction in predictions]
     values: dict[str, Estimate] = {}
     owners: dict[str, str] = {}
     artefacts: dict[str, Any] = {}
-    for metric in registry.metrics_for(task):
+    for metric in registry.metrics_for(task.name):
         if metric.needs_probe and probe is None:
             continue
         try:
@@ -56,14 +55,12 @@ def score(
             raise ScoreError(f"metric {metric.name!r}: {type(error).__name__}: {error}") from error
         if taken := [name for name in result.values if name in values]:
             raise ScoreError(
-                f"task {task.value}: the metrics {owners[taken[0]]!r} and {metric.name!r} both give {taken[0]!r}; "
+                f"task {task.name}: the metrics {owners[taken[0]]!r} and {metric.name!r} both give {taken[0]!r}; "
                 "want a name for each value"
             )
         values |= result.values
         owners |= dict.fromkeys(result.values, metric.name)
         artefacts |= {f"{metric.name}: {name}": value for name, value in result.artefacts.items()}
-    if rules.primary not in values:
-        raise ScoreError(
-            f"no metric of task {task.value} gave its primary value {rules.primary!r}; got {sorted(values)}"
-        )
-    return Scores(values, artefacts, doubts(Scored(rules, predictions, kept, targets, frames)))
+    if task.primary not in values:
+        raise ScoreError(f"no metric of task {task.name} gave its primary value {task.primary!r}; got {sorted(values)}")
+    return Scores(values, artefacts, task.doubts(Scored(task, predictions, kept, targets, frames)))

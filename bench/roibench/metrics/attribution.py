@@ -1,7 +1,7 @@
 """Attribution: does a map point at what it should explain? With bootstrap intervals over images.
 
-The class is the one that the map was asked to explain (`tasks.main_class`). An image counts where an object of this
-class is known that covers a pixel; crowds and ignored objects are no objects. What asks the model again is in
+The class is the one that the map was asked to explain (tasks.attribution.main_class). An image counts where an object
+of this class is known that covers a pixel; crowds and ignored objects are no objects. What asks the model again is in
 metrics.faithfulness.
 """
 
@@ -17,15 +17,13 @@ from roibench.metrics.bootstrap import Weights, bootstrap, mean_statistic, ratio
 from roibench.metrics.detection import box_similarity
 from roibench.metrics.fields import ImageError, Owner, by_image, flags, numbers
 from roibench.metrics.matching import Booleans, Floats
+from roibench.metrics.relevance import components, scaled
 from roibench.structures import Prediction, Target
-from roibench.task import RULES, Task
-
-ask = RULES[Task.ATTRIBUTION].ask
+from roibench.tasks.attribution import main_class
 
 TOLERANCE = 0.03  # of the image's longer side: TorchRay's 15 pixels, of VOC's 500
 THRESHOLDS = np.arange(0, 1, 0.01)  # of a map between 0 and 1, for boxes
 IOUS = (0.3, 0.5, 0.7)
-_TOUCHING = np.ones((3, 3), bool)  # cells that meet at a corner are one component
 
 
 class Asked(NamedTuple):
@@ -107,7 +105,7 @@ def max_box_acc(predictions: Sequence[Prediction], targets: Sequence[Target], pr
 def read(owner: Owner, prediction: Prediction, true_owner: Owner, target: Target) -> Asked | None:
     """What one image's map is held against; None where there is nothing to point at."""
     relevance = read_map(owner, prediction)
-    label = ask(target)
+    label = main_class(target)
     boxes = numbers(true_owner, "boxes", target.boxes).reshape(-1, 4)
     count = len(boxes)
     labels = numbers(true_owner, "labels", target.labels, count)
@@ -125,7 +123,7 @@ def read(owner: Owner, prediction: Prediction, true_owner: Owner, target: Target
 
 
 def read_map(owner: Owner, prediction: Prediction) -> Floats:
-    relevance = numbers(owner, "attribution", prediction.attribution)
+    relevance = numbers(owner, "attribution", prediction.get("attribution"))
     if relevance.ndim != 2 or not relevance.size:
         raise ImageError(owner, f"attribution is {list(relevance.shape)}, want [H, W]")
     return relevance
@@ -137,19 +135,6 @@ def inside(boxes: Floats, size: tuple[int, int]) -> Booleans:
     rows = (boxes[:, 1, None] <= y) & (y < boxes[:, 3, None])
     columns = (boxes[:, 0, None] <= x) & (x < boxes[:, 2, None])
     return (rows[:, :, None] & columns[:, None]).any(0)
-
-
-def components(above: Booleans) -> Floats:
-    """The boxes [K, 4] of the components of a mask [H, W]."""
-    numbered, count = ndimage.label(above, _TOUCHING)
-    places = ndimage.find_objects(numbered, count)
-    return np.array([(x.start, y.start, x.stop, y.stop) for y, x in places], np.float64).reshape(-1, 4)
-
-
-def scaled(relevance: Floats) -> Floats:
-    """A map between 0 and 1; all 0 where it is the same everywhere."""
-    low, high = relevance.min(), relevance.max()
-    return (relevance - low) / (high - low) if high > low else np.zeros_like(relevance)
 
 
 def _hits(one: Asked) -> bool:

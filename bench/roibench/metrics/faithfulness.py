@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
 from roibench.metric import Result
-from roibench.metrics.attribution import ask, read_map
+from roibench.metrics.attribution import read_map
 from roibench.metrics.bootstrap import bootstrap, mean_statistic
 from roibench.metrics.fields import by_image
 from roibench.metrics.matching import Floats
-from roibench.model import Explainer, Model, Probe
+from roibench.model import Model, Probe, Wrapper
 from roibench.nn.images import MEAN
 from roibench.structures import Input, Prediction, Target
+from roibench.tasks.attribution import main_class
 
 STEPS = 20  # of 5 % of the pixels each
 PROBED = 100  # images, from the first one on: each is asked about 42 times
@@ -36,10 +37,10 @@ def insertion_deletion(predictions: Sequence[Prediction], targets: Sequence[Targ
     its highest-scoring detection, or how much of what it named so in the whole image it still names so. An image
     without such a class doesn't count: NaN in per_image. artefacts["curves"]: the mean curves.
     """
-    model = _explained(probe)
+    model = _inner(probe)
     curves = np.full((len(predictions), 2, STEPS + 1), np.nan)
     for i, (owner, prediction, _, target) in enumerate(islice(by_image(predictions, targets), PROBED)):
-        relevance, label = read_map(owner, prediction), ask(target)
+        relevance, label = read_map(owner, prediction), main_class(target)
         if label is not None:
             curves[i] = _curves(model, probe.inputs[i], relevance, label)
     insertion, deletion = area(curves).T
@@ -61,11 +62,11 @@ def parameter_randomization(predictions: Sequence[Prediction], targets: Sequence
     once; buffers stay. Two constant maps correlate by 1, a constant one and another by 0. A model that is no nn.Module
     has no parameters to shuffle, and its explanations no such value.
     """
-    if not isinstance(_explained(probe), nn.Module):
+    if not isinstance(_inner(probe), nn.Module):
         return Result({})
     explainer = copy.deepcopy(probe.model)
     generator = torch.Generator().manual_seed(0)
-    for parameter in explainer.explained.parameters():
+    for parameter in explainer.inner.parameters():
         order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
         parameter.data = parameter.data.flatten()[order].view_as(parameter)
     correlations = []
@@ -94,10 +95,10 @@ def rank_correlation(first: Floats, second: Floats) -> float:
     return float(np.dot(*ranks) / np.prod(lengths))
 
 
-def _explained(probe: Probe) -> Model:
-    if not isinstance(probe.model, Explainer):
-        raise TypeError(f"{type(probe.model).__name__} explains no model; want a roibench.model.Explainer")
-    return probe.model.explained
+def _inner(probe: Probe) -> Model:
+    if not isinstance(probe.model, Wrapper):
+        raise TypeError(f"{type(probe.model).__name__} goes around no other model; want a roibench.model.Wrapper")
+    return probe.model.inner
 
 
 def _curves(model: Model, one: Input, relevance: Floats, label: int) -> Floats:

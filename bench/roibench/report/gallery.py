@@ -1,22 +1,18 @@
 """What the models of a run said of the same images: a row per image, the truth first, then a column per model."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
-import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from roibench.draw.canvas import fitting
+from roibench.draw.prediction import draw
 from roibench.files import write_atomically
-from roibench.measure.checks import Frame
 from roibench.measure.record import Record
 from roibench.measure.recorded import recorded_cells, recorded_data, recorded_predictions
 from roibench.registry import Registry
-from roibench.report.canvas import fitting
-from roibench.report.draw import draw
-from roibench.structures import Prediction, Target
-from roibench.task import RULES, Task, TaskRules
+from roibench.task import Frame
 
 _WIDTH = 256  # of a picture, in pixels
 _GAP = 6
@@ -30,19 +26,19 @@ def write_gallery(run: Path, images: Sequence[int], out: Path, registry: Registr
     """
     records, _ = _chosen(run)
     first = records[0]
-    task = _task(first)
+    task, fields = registry.tasks[_task(first)], registry.fields.values()
     fewest = min(record.images for record in records)
     if wrong := [index for index in images if not 0 <= index < fewest]:
         raise ValueError(f"{run}: image {wrong[0]}: want 0 to {fewest - 1}, which every cell has predicted")
     data = recorded_data(first, registry)
     samples, classes = [data[index] for index in images], data.info.classes
     frames = [Frame.of(one.input, data.info) for one in samples]
-    truth = [draw(one.input.image, true_prediction(RULES[task], one.target), classes) for one in samples]
+    truth = [draw(one.input.image, task.ground_truth(one.target), classes, fields) for one in samples]
     columns = {"truth": truth}
     for record in records:
-        found = recorded_predictions(record, run, images, frames)
+        found = recorded_predictions(record, run, images, frames, registry)
         columns[_heading(record)] = [
-            draw(one.input.image, prediction, classes) for one, prediction in zip(samples, found, strict=True)
+            draw(one.input.image, prediction, classes, fields) for one, prediction in zip(samples, found, strict=True)
         ]
     picture = BytesIO()
     side_by_side(columns).save(picture, "png")
@@ -58,23 +54,12 @@ def _chosen(run: Path) -> tuple[list[Record], list[Record]]:
     """What is shown, and what isn't."""
     records = recorded_cells(run)
     first = records[0]
-    shown = [r for r in records if r.cell.dataset_hash == first.cell.dataset_hash and _task(first).value in r.scores]
+    shown = [r for r in records if r.cell.dataset_hash == first.cell.dataset_hash and _task(first) in r.scores]
     return shown, [record for record in records if record not in shown]
 
 
-def _task(record: Record) -> Task:
-    return Task(next(iter(record.scores)))
-
-
-def true_prediction(rules: TaskRules, target: Target) -> Prediction:
-    """The truth, as a model that knows it would say it; where a task asks for a class, of this class alone."""
-    found = Prediction(semantic_map=target.semantic_map if "semantic_map" in rules.target_fields else None)
-    if target.boxes is None or "boxes" not in rules.target_fields:
-        return found
-    label = rules.ask(target) if rules.ask else None
-    labels = torch.zeros(len(target.boxes), dtype=torch.int64) if target.labels is None else target.labels
-    kept = slice(None) if label is None else labels == label
-    return replace(found, boxes=target.boxes[kept], labels=labels[kept], scores=torch.ones(len(target.boxes[kept])))
+def _task(record: Record) -> str:
+    return next(iter(record.scores))
 
 
 def side_by_side(columns: dict[str, Sequence[Image.Image]]) -> Image.Image:

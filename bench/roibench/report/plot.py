@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from roibench.report.labels import place_labels
+from roibench.draw.labels import place_labels
 from roibench.report.rows import Row, Setting, Table
 
 if TYPE_CHECKING:

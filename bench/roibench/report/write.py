@@ -17,7 +17,6 @@ from roibench.report import csv, markdown, operators
 from roibench.report.curve import training_curve
 from roibench.report.plot import speed_accuracy
 from roibench.report.rows import Table, tables
-from roibench.task import RULES, Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,7 +56,9 @@ def _named(found: Sequence[Table]) -> dict[str, Table]:
     """File names without ending; two datasets of one name are told apart by their hash."""
     named: dict[str, Table] = {}
     for table in found:
-        plotted = {"speed_accuracy": table} | {score: table.by(score) for score in RULES[Task(table.task)].plotted}
+        plotted = {"speed_accuracy": table} | {
+            score: table.by(score) for score in {"attribution": ("faithfulness",)}.get(table.task, ())
+        }
         for score, ranked in plotted.items():
             name = f"{score}-{table.task}-{re.sub(r'[^A-Za-z0-9._-]+', '-', table.dataset)}"
             named[f"{name}-{table.dataset_hash[:8]}" if name in named else name] = ranked

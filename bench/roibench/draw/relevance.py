@@ -1,11 +1,13 @@
 """A map of relevance drawn on its image: warm where it is high, its maximum marked, and a box around it."""
 
+from collections.abc import Sequence
+
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from roibench.metrics.attribution import components, scaled
-from roibench.report.canvas import Canvas
+from roibench.draw.canvas import Canvas
+from roibench.metrics.relevance import components, scaled
+from roibench.structures import Prediction
 
 _STOPS = (0.0, 0.5, 1.0)
 _COLOURS = ((60, 60, 160), (250, 200, 60), (215, 30, 30))  # at the stops
@@ -13,9 +15,9 @@ _OPACITY = 0.6  # of the highest relevance
 _BOXED = 0.5  # of the scaled map: what lies above it around the maximum has a box
 
 
-def draw_relevance(canvas: Canvas, relevance: NDArray[np.floating]) -> None:
-    """Colour the pixels [H, W] by relevance, scaled to [0, 1]; a map that is the same everywhere leaves the image."""
-    level = scaled(relevance.astype(np.float64))
+def draw_relevance(canvas: Canvas, prediction: Prediction, classes: Sequence[str], score_threshold: float) -> None:
+    """Colour the pixels by relevance, scaled to [0, 1]; a map that is the same everywhere leaves the image."""
+    level = scaled(prediction.get("attribution").numpy().astype(np.float64))
     if not level.any():
         return
     size = canvas.image.size

@@ -5,20 +5,17 @@ from dataclasses import replace
 import pytest
 import torch
 
-from roibench.measure.checks import Frame
-from roibench.measure.doubts import Scored, doubts
-from roibench.measure.predictions import cut
-from roibench.registry import resolve
+from roibench.registry import installed, resolve
 from roibench.structures import Prediction, Target
-from roibench.task import RULES, Task
+from roibench.task import Frame, Scored
 
 FRAME = Frame("one", (40, 48), ("cat", "dog", "cow"))
 
 
-def told(task: Task, predictions, targets, frames=None) -> tuple[str, ...]:
-    rules = RULES[task]
-    kept = [cut(prediction, rules) for prediction in predictions]
-    return doubts(Scored(rules, predictions, kept, targets, frames or [FRAME] * len(predictions)))
+def told(name: str, predictions, targets, frames=None) -> tuple[str, ...]:
+    task = installed().tasks[name]
+    kept = [task.filter(prediction) for prediction in predictions]
+    return task.doubts(Scored(task, predictions, kept, targets, frames or [FRAME] * len(predictions)))
 
 
 def of_squares(registry, behaviour: str) -> tuple[str, ...]:
@@ -28,7 +25,7 @@ def of_squares(registry, behaviour: str) -> tuple[str, ...]:
     samples = [data[i] for i in range(len(data))]
     frames = [Frame.of(one.input, data.info) for one in samples]
     predictions = model.predict([one.input for one in samples])
-    return told(Task.DETECTION, predictions, [one.target for one in samples], frames)
+    return told("detection", predictions, [one.target for one in samples], frames)
 
 
 @pytest.mark.parametrize(
@@ -68,25 +65,25 @@ TRUTH = Target(boxes=torch.tensor([[1.0, 1, 9, 9]]), labels=torch.tensor([0]))
 
 def test_shares_count_boxes_that_are_scored_and_a_border_may_be_missed_by_rounding():
     found = boxes((-0.9, 0, 48.9, 40), (1, 1, 9, 9), (-2, 0, 5, 5), (-99, 0, 5, 5), scores=[0.9, 0.8, 0.7, 0.01])
-    assert told(Task.DETECTION, [found], [TRUTH]) == ("1 of 3 (33 %) boxes reach out of their image",)
+    assert told("detection", [found], [TRUTH]) == ("1 of 3 (33 %) boxes reach out of their image",)
 
 
 def test_a_few_empty_boxes_are_no_matter():
     found = boxes(*[(1, 1, 9, 9)] * 30, (48, 1, 48, 9))
-    assert told(Task.DETECTION, [found], [TRUTH]) == ()
+    assert told("detection", [found], [TRUTH]) == ()
 
 
 def test_a_model_that_names_other_classes_than_the_data_have_is_told_apart():
-    [sentence] = told(Task.DETECTION, [boxes((1, 1, 9, 9), (1, 1, 9, 9), labels=[1, 2])], [TRUTH])
+    [sentence] = told("detection", [boxes((1, 1, 9, 9), (1, 1, 9, 9), labels=[1, 2])], [TRUTH])
     assert sentence == "no class in common: predicted are dog, cow; the data have cat"
-    assert told(Task.DETECTION, [boxes((1, 1, 9, 9), (1, 1, 9, 9), labels=[0, 2])], [TRUTH]) == ()
+    assert told("detection", [boxes((1, 1, 9, 9), (1, 1, 9, 9), labels=[0, 2])], [TRUTH]) == ()
 
 
 def test_images_in_which_nothing_is_there_or_found_are_usual():
     nothing = Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.int64))
     found = boxes((1, 1, 9, 9))
-    assert told(Task.DETECTION, [boxes(), found], [nothing, TRUTH]) == ()
-    assert told(Task.DETECTION, [boxes()], [nothing]) == ("nothing was found in any of 1 images",)
+    assert told("detection", [boxes(), found], [nothing, TRUTH]) == ()
+    assert told("detection", [boxes()], [nothing]) == ("nothing was found in any of 1 images",)
 
 
 def test_maps_of_background_alone_and_of_other_classes():
@@ -97,26 +94,26 @@ def test_maps_of_background_alone_and_of_other_classes():
         ([[0, 1], [3, 0]], ()),
     ):
         found = Prediction(semantic_map=torch.tensor(values, dtype=torch.uint8))
-        assert told(Task.SEMANTIC_SEGMENTATION, [found], [true]) == sentences
+        assert told("semantic_segmentation", [found], [true]) == sentences
 
 
 def test_classes_of_whole_images():
     found = [Prediction(class_scores=torch.eye(3)[label]) for label in (1, 1)]
-    [sentence] = told(Task.CLASSIFICATION, found, [Target(image_label=0), Target(image_label=2)])
+    [sentence] = told("classification", found, [Target(image_label=0), Target(image_label=2)])
     assert sentence == "no class in common: predicted are dog; the data have cat, cow"
-    assert told(Task.CLASSIFICATION, found, [Target(image_label=0), Target(image_label=1)]) == ()
+    assert told("classification", found, [Target(image_label=0), Target(image_label=1)]) == ()
 
 
 def test_keypoints_and_masks_and_attributions():
     keypoints = Prediction(keypoints=torch.rand(2, 5, 3), scores=torch.ones(2))
-    assert told(Task.KEYPOINTS, [keypoints], [TRUTH])[0].startswith("all 10 keypoints lie within [0, 1]")
+    assert told("keypoints", [keypoints], [TRUTH])[0].startswith("all 10 keypoints lie within [0, 1]")
     spread = replace(keypoints, keypoints=torch.rand(2, 5, 3) * 30 + 2)
-    assert told(Task.KEYPOINTS, [spread], [TRUTH]) == ()
+    assert told("keypoints", [spread], [TRUTH]) == ()
     masks = torch.zeros(4, 40, 48, dtype=torch.bool)
     masks[0, 3, 3] = True
     found = Prediction(masks=masks, scores=torch.ones(4), labels=torch.zeros(4, dtype=torch.int64))
-    assert told(Task.INSTANCE_SEGMENTATION, [found], [TRUTH]) == ("3 of 4 (75 %) masks have no pixel",)
+    assert told("instance_segmentation", [found], [TRUTH]) == ("3 of 4 (75 %) masks have no pixel",)
     flat, peaked = torch.full((40, 48), 3.0), torch.eye(40, 48)
     same = "attributions are the same everywhere in their image"
-    assert told(Task.ATTRIBUTION, [Prediction(attribution=flat)] * 2, [TRUTH] * 2) == (f"all 2 {same}",)
-    assert told(Task.ATTRIBUTION, [Prediction(attribution=x) for x in (flat, peaked)], [TRUTH] * 2) == ()
+    assert told("attribution", [Prediction(extra={"attribution": flat})] * 2, [TRUTH] * 2) == (f"all 2 {same}",)
+    assert told("attribution", [Prediction(extra={"attribution": x}) for x in (flat, peaked)], [TRUTH] * 2) == ()

@@ -1,14 +1,17 @@
 import dataclasses
+from functools import partial
 from itertools import combinations
 
 import numpy as np
 import pytest
 import torch
 
-from roibench.report.canvas import colour
-from roibench.report.draw import draw
+from roibench.draw.canvas import colour
+from roibench.draw.prediction import draw as draw_fields
+from roibench.registry import installed
 from roibench.structures import Prediction
 
+draw = partial(draw_fields, fields=installed().fields.values())
 CLASSES = ("circle", "square")
 BLACK = torch.zeros(3, 128, 128, dtype=torch.uint8)
 

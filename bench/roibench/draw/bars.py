@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from roibench.report.canvas import Canvas, colour, fitting, ink
+from roibench.draw.canvas import Canvas, colour, fitting, ink
+from roibench.structures import Prediction
 
 _SHOWN = 5
 
@@ -17,13 +18,13 @@ def best(scores: NDArray[np.floating]) -> dict[int, float]:
     return {int(label): float(scores[label]) for label in order}
 
 
-def add_bars(canvas: Canvas, scores: NDArray[np.floating], classes: Sequence[str]) -> None:
-    """Put a strip below the picture: a bar per class, as long as its probability, best first; scores [C] in [0, 1]."""
+def add_bars(canvas: Canvas, prediction: Prediction, classes: Sequence[str], score_threshold: float) -> None:
+    """Put a strip below the picture: a bar per class, as long as its probability, best first."""
     font, pad = canvas.font, round(2 * canvas.unit)
     ascent, descent = font.getmetrics()
     width, height = canvas.image.size
     full, thickness = width - 2 * pad, ascent + descent
-    shown = best(scores)
+    shown = best(prediction.class_scores.numpy())
     extended = Image.new("RGB", (width, height + len(shown) * (thickness + pad) + pad), "white")
     extended.paste(canvas.image)
     for index, (label, score) in enumerate(shown.items()):

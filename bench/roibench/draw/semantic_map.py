@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from roibench.report.canvas import Canvas, colour, fitting
+from roibench.draw.canvas import Canvas, colour, fitting
+from roibench.structures import Prediction
 
 _OPACITY = 0.6  # of a class's colour on its pixels; its outline is solid
 
@@ -18,17 +19,17 @@ def shares(semantic_map: NDArray[np.uint8]) -> dict[int, float]:
     return {int(value): counts[value] / semantic_map.size for value in order if counts[value]}
 
 
-def draw_map(canvas: Canvas, semantic_map: NDArray[np.uint8]) -> None:
-    """Colour the pixels [H, W] of every class; the background (0) stays as it is."""
-    labels = semantic_map.repeat(canvas.scale, axis=0).repeat(canvas.scale, axis=1)
+def draw_map(canvas: Canvas, prediction: Prediction, classes: Sequence[str], score_threshold: float) -> None:
+    """Colour the pixels of every class; the background (0) stays as it is."""
+    labels = prediction.semantic_map.numpy().repeat(canvas.scale, axis=0).repeat(canvas.scale, axis=1)
     palette = np.array([(0, 0, 0), *map(colour, range(255))], np.uint8)
     opacity = np.where(_outlines(labels, round(canvas.unit)), 1, _OPACITY) * (labels > 0)
     mask = Image.fromarray(np.round(255 * opacity).astype(np.uint8))
     canvas.image.paste(Image.fromarray(palette[labels]), mask=mask)
 
 
-def add_legend(canvas: Canvas, semantic_map: NDArray[np.uint8], classes: Sequence[str]) -> None:
-    """Put a strip below the picture: the classes of a map [H, W] with their shares of its pixels."""
+def add_legend(canvas: Canvas, prediction: Prediction, classes: Sequence[str], score_threshold: float) -> None:
+    """Put a strip below the picture: the classes of the map with their shares of its pixels."""
     font, pad = canvas.font, round(2 * canvas.unit)
     ascent, descent = font.getmetrics()
     patch = ascent + descent
@@ -37,7 +38,7 @@ def add_legend(canvas: Canvas, semantic_map: NDArray[np.uint8], classes: Sequenc
     space = width - patch - 3 * pad
     entries = [
         (value, fitting(names[value], f" {_percent(share)}", font, space))
-        for value, share in shares(semantic_map).items()
+        for value, share in shares(prediction.semantic_map.numpy()).items()
     ]
     column = max(font.getlength(text) for _, text in entries) + patch + 3 * pad
     columns = max(1, int(width // column))

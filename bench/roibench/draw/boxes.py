@@ -1,78 +1,44 @@
-"""A prediction drawn on its image, to be looked at: one layer per kind of prediction, each on top of the one before."""
+"""Boxes drawn on their image, with tags that name class and score."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw
-from torch import Tensor
+from PIL import ImageDraw
 
-from roibench.report.canvas import Canvas, colour, fitting, ink
-from roibench.report.draw_map import add_legend, draw_map
-from roibench.report.draw_relevance import draw_relevance
-from roibench.report.draw_scores import add_bars
-from roibench.report.labels import covered
+from roibench.draw.canvas import Canvas, colour, fitting, ink
+from roibench.draw.labels import covered
 from roibench.structures import Prediction
 
-_READABLE = 640  # pixels: a smaller image is enlarged until its longer side has about as many
 
-
-def draw(image: Tensor, prediction: Prediction, classes: Sequence[str], score_threshold: float = 0.3) -> Image.Image:
-    """Draw what was predicted on an image, uint8 [3, H, W]: its semantic map with a legend below, its attribution with
-    the maximum and a box around it, the detections that score at least the threshold, and the five best classes of the
-    whole image as bars below.
-
-    classes: names by label. A class has the same colour in every picture. An image of less than 640 pixels is enlarged
-    by a whole factor, its pixels left as squares.
-    """
-    scale = max(1, round(_READABLE / max(image.shape[1:])))
-    pixels = np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy())
-    enlarged = Image.fromarray(pixels).resize(
-        (pixels.shape[1] * scale, pixels.shape[0] * scale), Image.Resampling.NEAREST
-    )
-    canvas = Canvas(enlarged, scale)
-    if prediction.semantic_map is not None:
-        draw_map(canvas, prediction.semantic_map.numpy())
-    if prediction.attribution is not None:
-        draw_relevance(canvas, prediction.attribution.numpy())
-    if prediction.boxes is not None:
-        shown = _shown(prediction, score_threshold)
-        _draw_boxes(canvas, prediction, shown)
-        _draw_tags(canvas, prediction, shown, classes)
-    if prediction.semantic_map is not None:
-        add_legend(canvas, prediction.semantic_map.numpy(), classes)
-    if prediction.class_scores is not None:
-        add_bars(canvas, prediction.class_scores.numpy(), classes)
-    return canvas.image
-
-
-def _shown(prediction: Prediction, score_threshold: float) -> list[int]:
+def shown(prediction: Prediction, score_threshold: float, objects: int) -> list[int]:
     """Indices of the detections to draw, worst first, so that the best lie on top; all, where none has a score."""
     if prediction.scores is None:
-        return list(reversed(range(len(prediction.boxes))))
+        return list(reversed(range(objects)))
     scores = prediction.scores.double().cpu().numpy()
     order = np.argsort(scores, kind="stable")
     return order[scores[order] >= score_threshold].tolist()
 
 
-def _draw_boxes(canvas: Canvas, prediction: Prediction, shown: list[int]) -> None:
+def draw_boxes(canvas: Canvas, prediction: Prediction, classes: Sequence[str], score_threshold: float) -> None:
+    """The boxes that score at least the threshold, each in the colour of its class."""
     pen = ImageDraw.Draw(canvas.image)
-    for i in shown:
+    for i in shown(prediction, score_threshold, len(prediction.boxes)):
         corners = _corners(canvas, prediction, i)
         # A dark line around the coloured one keeps it visible on a background of its own colour.
         pen.rectangle(corners, outline=(0, 0, 0), width=round(canvas.unit) + 2)
         inner = [c + d for c, d in zip(corners, (1, 1, -1, -1), strict=True)]
         if inner[0] <= inner[2] and inner[1] <= inner[3]:
-            pen.rectangle(inner, outline=colour(_label(prediction, i)), width=round(canvas.unit))
+            pen.rectangle(inner, outline=colour(label_of(prediction, i)), width=round(canvas.unit))
 
 
-def _draw_tags(canvas: Canvas, prediction: Prediction, shown: list[int], classes: Sequence[str]) -> None:
+def draw_tags(canvas: Canvas, prediction: Prediction, classes: Sequence[str], score_threshold: float) -> None:
     """Class and score of each box on a patch of its colour, inside the picture and beside one another."""
     pen = ImageDraw.Draw(canvas.image)
     font = canvas.font
     pad = round(canvas.unit)
     taken: list[list[float]] = []
-    for i in reversed(shown):  # the best have the first choice
-        label = _label(prediction, i)
+    for i in reversed(shown(prediction, score_threshold, len(prediction.boxes))):  # the best have the first choice
+        label = label_of(prediction, i)
         name = "" if prediction.labels is None else classes[label]
         figure = "" if prediction.scores is None else f" {float(prediction.scores[i]):.2f}"
         if not name + figure:
@@ -87,7 +53,7 @@ def _draw_tags(canvas: Canvas, prediction: Prediction, shown: list[int], classes
         pen.text((patch[0] + pad - left, patch[1] + ascent), text, fill=ink(colour(label)), font=font, anchor="ls")
 
 
-def _label(prediction: Prediction, index: int) -> int:
+def label_of(prediction: Prediction, index: int) -> int:
     """The class, whose colour a box has; boxes without one share a colour."""
     return 0 if prediction.labels is None else int(prediction.labels[index])
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from roibench.structures import Target
-from roibench.task import RULES, Task, main_class
+from roibench.tasks.attribution import Attribution, main_class
 
 BOXES = torch.tensor([[0.0, 0, 10, 10], [0, 0, 30, 30], [0, 0, 20, 20]])
 LABELS = torch.tensor([5, 6, 7])
@@ -26,4 +26,4 @@ LABELS = torch.tensor([5, 6, 7])
 )
 def test_an_image_is_about_its_label_its_main_object_or_its_largest(target, label):
     assert main_class(target) == label
-    assert RULES[Task.ATTRIBUTION].ask(target) == label
+    assert Attribution().query(target) == label

@@ -1,0 +1,42 @@
+"""Whether a spec is what its annotations say, as pydantic sees it; in words for whoever wrote the plugin."""
+
+import re
+from functools import cache
+from typing import Any, get_args, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from roibench.specs import DatasetSpec, MetricSpec, ModelSpec
+
+
+def spec_problem(spec: ModelSpec | DatasetSpec | MetricSpec) -> str | None:
+    """The first thing that is wrong with a spec by itself: which attribute, what it wants and what it got."""
+    try:
+        _adapter(type(spec)).validate_python(spec)
+    except ValidationError as error:
+        first = error.errors()[0]
+        attribute = str(first["loc"][0])
+        return f"{attribute}: want {_wanted(type(spec), attribute)}, got {getattr(spec, attribute)!r}"
+    return None
+
+
+@cache
+def _adapter(kind: type) -> TypeAdapter:
+    return TypeAdapter(kind)
+
+
+def _wanted(kind: type, attribute: str) -> str:
+    """An attribute's type, in words where it has some."""
+    annotation = get_type_hints(kind, include_extras=True)[attribute]
+    found = _description(annotation)
+    return found or re.sub(r"[\w.]+\.(?=\w+)", "", str(getattr(annotation, "__name__", annotation)))
+
+
+def _description(annotation: Any) -> str | None:
+    for part in (*getattr(annotation, "__metadata__", ()), *get_args(annotation)):
+        if isinstance(part, FieldInfo) and part.description:
+            return part.description
+        if not isinstance(part, str) and (found := _description(part)):
+            return found
+    return None

@@ -1,0 +1,71 @@
+"""Detection: a box of each object, with its class."""
+
+from collections.abc import Mapping
+
+import torch
+
+from roibench.contract import NetworkContract
+from roibench.model import TrainableModel
+from roibench.structures import Prediction, Target
+from roibench.task import Task
+from roibench.tasks.objects import (
+    BOXES,
+    LABELS,
+    MAX_DETECTIONS,
+    SCORE_THRESHOLD,
+    SCORES,
+    TRUE_BOXES,
+    TRUE_LABELS,
+    true_objects,
+)
+
+
+class DetectorContract(NetworkContract):
+    """What the detection task relies on, of a network that learns boxes and labels."""
+
+    overrides: Mapping[str, object] = {"score_threshold": 0.0}
+
+    @staticmethod
+    def objects(*rows: tuple[float, float, float, float, int], ignored: bool = False) -> Target:
+        """Boxes and their labels."""
+        table = torch.tensor(rows, dtype=torch.float32).reshape(-1, 5)
+        return Target(
+            boxes=table[:, :4], labels=table[:, 4].to(torch.int64), ignored=torch.full((len(table),), ignored)
+        )
+
+    def truths(self) -> list[Target]:
+        return [
+            self.objects((10, 10, 60, 60, 0), (70, 40, 100, 110, 2)),
+            # Of all sizes: each level of a pyramid has something to learn.
+            self.objects((20, 30, 80, 90, 1), (84, 90, 106, 112, 0), (4, 6, 14, 15, 0)),
+        ]
+
+    def empty_truths(self) -> list[Target]:
+        return [self.objects(), self.objects((10, 10, 60, 60, 0), ignored=True)]
+
+    def test_detections_are_sorted_and_at_most_as_many_as_the_task_allows(self, eager: TrainableModel) -> None:
+        [prediction] = eager.predict(self.noise((128, 128)))
+        assert 0 < len(prediction.boxes) <= MAX_DETECTIONS
+        assert (prediction.scores.diff() <= 0).all()
+        assert prediction.labels.dtype == torch.int64
+        assert prediction.labels.min() >= 0 and prediction.labels.max() < len(self.info.classes)
+
+    def test_an_image_alone_and_in_a_batch_gives_the_same_boxes(self, eager: TrainableModel) -> None:
+        inputs = self.noise((128, 128), (128, 128))
+        alone, together = eager.predict(inputs[:1])[0], eager.predict(inputs)[0]
+        best = slice(10)  # further down, scores of an untrained network are too close to keep their order
+        assert torch.allclose(alone.scores[best], together.scores[best], atol=1e-4)
+        assert torch.allclose(alone.boxes[best], together.boxes[best], atol=1e-2)
+
+
+class Detection(Task):
+    name = "detection"
+    primary = "AP"
+    target_fields = (TRUE_BOXES, TRUE_LABELS)
+    prediction_fields = (BOXES, SCORES, LABELS)
+    score_threshold = SCORE_THRESHOLD
+    max_detections = MAX_DETECTIONS
+    contract = DetectorContract
+
+    def ground_truth(self, target: Target) -> Prediction:
+        return true_objects(self.prediction_fields, target)

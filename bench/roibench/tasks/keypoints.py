@@ -1,0 +1,49 @@
+"""Keypoints: the joints of each object."""
+
+from collections.abc import Iterator
+
+import torch
+
+from roibench.draw.keypoints import draw_keypoints
+from roibench.field_checks import FLOATS, check_finite, check_tensor
+from roibench.structures import Prediction, Target
+from roibench.task import Field, Frame, Layer, Scored, TargetField, Task
+from roibench.tasks.doubts import nothing_found
+from roibench.tasks.objects import MAX_DETECTIONS, SCORE_THRESHOLD, SCORES, TRUE_BOXES, counted, true_objects
+
+
+def check_keypoints(value: object, frame: Frame) -> str | None:
+    shape = ("K", frame.joints or "J", 3)
+    return check_tensor("keypoints", value, FLOATS, shape) or check_finite("keypoints", value)
+
+
+def doubt_keypoints(scored: Scored) -> Iterator[str]:
+    points = [one.keypoints[..., :2].flatten().double() for one in scored.kept]
+    values = torch.cat(points) if points else torch.zeros(0)
+    if not len(values):
+        yield nothing_found(scored)
+    elif values.min() >= 0 and values.max() <= 1 and any(max(frame.size or (0,)) > 2 for frame in scored.frames):
+        yield f"all {len(values) // 2:,} keypoints lie within [0, 1]: divided by the image's size? want pixels"
+
+
+def has_joints(target: Target) -> bool:
+    """An object that counts, with a joint that is there."""
+    visible = (target.keypoints[:, :, 2] > 0).any(dim=1)
+    return bool((counted(target, len(visible)) & visible).any())
+
+
+KEYPOINTS = Field(
+    "keypoints", check_keypoints, per_object=True, doubts=doubt_keypoints, layers=(Layer(draw_keypoints),)
+)
+
+
+class Keypoints(Task):
+    name = "keypoints"
+    primary = "AP"
+    target_fields = (TargetField("keypoints", check_keypoints, has_joints), TRUE_BOXES)
+    prediction_fields = (KEYPOINTS, SCORES)
+    score_threshold = SCORE_THRESHOLD
+    max_detections = MAX_DETECTIONS
+
+    def ground_truth(self, target: Target) -> Prediction:
+        return true_objects(self.prediction_fields, target)

@@ -1,0 +1,16 @@
+"""Object proposals: boxes that may hold an object, best first, without a class."""
+
+from roibench.structures import Prediction, Target
+from roibench.task import Task
+from roibench.tasks.objects import BOXES, SCORES, TRUE_BOXES, true_objects
+
+
+class Proposals(Task):
+    name = "proposals"
+    primary = "recall50"
+    target_fields = (TRUE_BOXES,)
+    prediction_fields = (BOXES, SCORES)
+    max_detections = 1000
+
+    def ground_truth(self, target: Target) -> Prediction:
+        return true_objects(self.prediction_fields, target)
