@@ -1,4 +1,4 @@
-"""What networks that name every pixel have in common: images in, maps of the images' own sizes out, and the loss."""
+"""What networks that classify every pixel share: images in, maps of the images' own sizes out, and the loss."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,13 +75,13 @@ class Segmenter(TrainableModel):
         return self.decoder.last
 
     def class_scores(self, batch: ImageBatch) -> Tensor:
-        """[B, classes]: a class's mean score over the pixels that are named so (Vinogradova et al. 2020, arXiv
+        """[B, classes]: a class's mean score over the pixels that are predicted so (Vinogradova et al. 2020, arXiv
         2002.11434), or over the whole image where none is.
         """
         scores = self.scores(batch.pixels).float()
         image = ~batch.padding(1)[:, None]
-        named = (scores == scores.amax(1, keepdim=True)) & image
-        region = torch.where(named.any((2, 3), keepdim=True), named, image)
+        predicted = (scores == scores.amax(1, keepdim=True)) & image
+        region = torch.where(predicted.any((2, 3), keepdim=True), predicted, image)
         return ((scores * region).sum((2, 3)) / region.sum((2, 3)))[:, 1:]
 
     @staticmethod

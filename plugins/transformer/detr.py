@@ -190,6 +190,7 @@ class Decoder(nn.Module):
 
 class DETR(TrainableModel):
     stages = ("preprocess", "backbone", "encoder", "decoder", "postprocess")
+    # Parameters' former names, which files of weights may have (roibench.weights).
     renamed_parameters: ClassVar = {
         f"{head}.{old}": f"{head}.{new}"
         for head in ("proposals", "decoder.head")

@@ -1,4 +1,4 @@
-"""Objects cut out of their images: a classifier that names them, too, learns what they look like much sooner.
+"""Objects cut out of their images: a classifier that learns them, too, knows much sooner what they look like.
 
 The class of a picture full of objects tells little about any of them; a picture of one object alone tells all.
 """

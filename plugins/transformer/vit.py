@@ -93,7 +93,7 @@ class ViT(TrainableModel):
 
     @torch.inference_mode()
     def artefacts(self, inputs: Sequence[Input]) -> dict[str, Tensor]:
-        """Each image beside itself darkened where the class token doesn't look, as in the paper's figure 6."""
+        """Each image beside itself darkened where the class token doesn't attend, as in the paper's figure 6."""
         pictures = {}
         for one in inputs:
             [attention] = self.attention_maps([one])

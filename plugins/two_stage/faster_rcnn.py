@@ -111,6 +111,7 @@ class BoxHead(nn.Module):
 
 class FasterRCNN(TrainableModel):
     stages = ("preprocess", "backbone", "rpn", "proposals", "roi_align", "box_head", "postprocess")
+    # Parameters' former names, which files of weights may have (roibench.weights).
     renamed_parameters: ClassVar = {"rpn.offsets": "rpn.deltas", "box_head.offsets": "box_head.deltas"}
 
     def __init__(self, classes: int, config: Config) -> None:
@@ -164,7 +165,10 @@ class FasterRCNN(TrainableModel):
     def propose(
         self, anchors: list[Tensor], logits: list[Tensor], deltas: list[Tensor], batch: ImageBatch, count: int
     ) -> list[Tensor]:
-        """Per image, the best `count` boxes after suppression on each level: xyxy [<= count, 4], best first."""
+        """Per image, the best `count` boxes after suppression on each level: xyxy [<= count, 4], best first.
+
+        Per level: anchors [N, 4], objectness logits [B, N], box deltas [B, N, 4].
+        """
         proposals = []
         for index, size in enumerate(batch.sizes):
             boxes, scores, levels = [], [], []
@@ -237,7 +241,10 @@ class FasterRCNN(TrainableModel):
         }
 
     def detect(self, logits: Tensor, deltas: Tensor, proposals: list[Tensor], batch: ImageBatch) -> list[Prediction]:
-        """Each proposal may become one detection per class; suppression is per class."""
+        """Each proposal may become one detection per class; suppression is per class.
+
+        logits [K, C + 1] and box deltas [K, C, 4] of all images' proposals [K_i, 4].
+        """
         config = self.config
         counts = [len(one) for one in proposals]
         scores = logits.softmax(-1)[:, 1:].split(counts)

@@ -196,7 +196,7 @@ def test_names_with_an_underscore_are_sides_too_and_lone_joints_stay():
 
 
 def test_maps_come_back_in_the_images_own_pixels():
-    """A map of the padded batch, at a stride, whose one cell is high: it lies over the same part of each image."""
+    """A map of the padded batch, at a stride, whose one location is high: it lies over the same part of each image."""
     inputs = [
         Input("wide", torch.zeros(3, 40, 80, dtype=torch.uint8)),
         Input("square", torch.zeros(3, 64, 64, dtype=torch.uint8)),

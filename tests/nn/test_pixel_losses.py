@@ -1,4 +1,4 @@
-"""What naming pixels is learned by, against its definitions written out."""
+"""The losses of pixel classification, against its definitions written out."""
 
 import torch
 import torch.nn.functional as F

@@ -108,11 +108,11 @@ def test_the_losses_are_the_papers():
                 cost(rows[q], places[q], label, box) for q, (box, label) in zip(qs, own, strict=True)
             ),
         )
-        answers = dict(zip(chosen, own, strict=True))
+        matches = dict(zip(chosen, own, strict=True))
         for query in range(queries):
-            named = answers[query][1] if query in answers else None
-            totals[layer][0] += 2 * sum(focal(rows[query][c], c == named) for c in range(3))
-        for query, (box, _) in answers.items():
+            label = matches[query][1] if query in matches else None
+            totals[layer][0] += 2 * sum(focal(rows[query][c], c == label) for c in range(3))
+        for query, (box, _) in matches.items():
             totals[layer][1] += 5 * l1(places[query], box)
             totals[layer][2] += 2 * (1 - giou(places[query], box))
     count = 3 * groups  # objects, once per group
