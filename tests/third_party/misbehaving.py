@@ -61,7 +61,9 @@ def register_datasets(register):
 def register_models(register):
     for name in ("works", "raises", "hangs", "dies", "too_few", "undeclared_stage", *OUTPUTS):
         register(
-            ModelSpec(name, "test", ("detection",), build="misbehaving:build", paper=PAPER, config={"behaviour": name})
+            ModelSpec(
+                name, "test", ("detection",), build="misbehaving:build", paper=PAPER, config={"behaviour": name}
+            )
         )
     for name, explained in (("points", "works"), ("points_at_nothing", "nobody")):
         explainer = ModelSpec(name, "test", ("attribution",), build="misbehaving:Points", paper=PAPER)
