@@ -36,7 +36,7 @@ class Target:
     masks: bool [N, H, W]. keypoints: float32 [N, J, 3] as x, y, visibility (0 absent, 1 hidden, 2 visible).
     captions: one sentence per object. main: the object that the image is about (largest visible area), None if there is
     none. image_label: int, the class of the whole image. semantic_map: uint8 [H, W], 0 background, class index + 1,
-    VOID.
+    VOID (255): pixels that count neither way.
     """
 
     boxes: Tensor | None = None
