@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from roibench.files import file_hash
-from roibench.model import TrainableModel
+from roibench.model import Explainer, TrainableModel
 from roibench.registry import installed
 from roibench.specs import ModelSpec, Paper, Recipe
 from roibench.train import Trainer, TrainingError, train_model
@@ -35,8 +36,8 @@ class Tiny(TrainableModel):
             raise KeyboardInterrupt
         images = torch.stack([one.image for one in inputs]).float() / 255
         dropped = nn.functional.dropout(images, 0.1)  # draws from the global generator, as detectors' sampling does
-        wanted = torch.tensor([one.image_label for one in targets])
-        return {"class": nn.functional.cross_entropy(self.network(dropped), wanted)}
+        labels = torch.tensor([one.image_label for one in targets])
+        return {"class": nn.functional.cross_entropy(self.network(dropped), labels)}
 
 
 def trained(data, folder, recipe=RECIPE, stop_at=None, workers=0) -> dict[str, torch.Tensor]:
@@ -124,6 +125,29 @@ def test_weights_that_do_not_fit_say_why(tmp_path):
     path.write_bytes(b"not weights")
     with pytest.raises(WeightsError, match="not a readable safetensors file"):
         read_header(path)
+
+
+class Renamed(TrainableModel):
+    """Tiny, whose network has another name today; another part's name begins like the former one."""
+
+    renamed_parameters: ClassVar = {"network": "layers"}
+
+    def __init__(self):
+        super().__init__()
+        self.layers = Tiny().network
+        self.network_scale = nn.Parameter(torch.ones(2))
+
+
+@pytest.mark.parametrize("load", [load_shared, lambda path, model: load_weights(path, model, SPEC, HEADER.classes)])
+@pytest.mark.parametrize("wrap", [lambda model: model, Explainer])
+def test_weights_come_back_under_the_names_that_parts_have_today(tmp_path, load, wrap):
+    former, model, path = Tiny(), Renamed(), tmp_path / "tiny.safetensors"
+    save_weights(path, former.state_dict() | {"network_scale": torch.tensor([0.5, 2.0])}, HEADER)
+    load(path, wrap(model))
+    loaded = model.layers.state_dict()
+    for name, value in former.network.state_dict().items():
+        assert torch.equal(loaded[name], value.half().float() if value.is_floating_point() else value), name
+    assert model.network_scale.tolist() == [0.5, 2.0]
 
 
 def test_what_is_shared_is_loaded_and_the_rest_stays(tmp_path):

@@ -45,7 +45,7 @@ Progress = Callable[[int, int, int, dict[str, float]], None]
 
 
 class TrainingError(RuntimeError):
-    """Training can't go on; the message says what happened where."""
+    """Training can't go on; the message names what happened where."""
 
 
 def best_precision(device: torch.device) -> str:

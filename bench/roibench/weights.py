@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors whose header says what they are weights of, and how they came to be."""
+"""Weights on disk: safetensors whose header records what they are weights of, and how they came to be."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from roibench.files import write_atomically
-from roibench.model import Model
+from roibench.model import Explainer, Model
 from roibench.registry import Registry
 from roibench.specs import ModelSpec
 
@@ -26,8 +26,19 @@ class WeightsError(ValueError):
 class WeightsHeader(BaseModel):
     """What stands in the file's header.
 
-    recipe: every field of the Recipe that ran. data_hash: of the training split. classes: names in label order.
-    warm_start: SHA-256 of the weights that training began with. final_losses: means over the last epoch.
+    model: its registered name.
+    dataset: the dataset's name.
+    data_hash: of the training split.
+    classes: names in label order.
+    config: ModelSpec.config as it was.
+    recipe: every field of the Recipe that ran.
+    seed: of the training.
+    precision: what it computed in.
+    threads: how many torch used.
+    roibench: the version.
+    torch: the version.
+    warm_start: SHA-256 of the weights that training began with; None if it began from scratch.
+    final_losses: means over the last epoch.
     """
 
     model: str
@@ -82,9 +93,8 @@ def load_weights(path: Path, model: Model, spec: ModelSpec, classes: tuple[str, 
         raise WeightsError(
             f"weights {path}: trained for classes {list(header.classes)}, the dataset has {list(classes)}"
         )
-    with safe_open(path, framework="pt") as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+    saved = _read_tensors(path, model)
+    state = {name: value.float() if value.is_floating_point() else value for name, value in saved.items()}
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -93,20 +103,38 @@ def load_weights(path: Path, model: Model, spec: ModelSpec, classes: tuple[str, 
 
 
 def load_shared(path: Path, model: Model) -> None:
-    """Loads what a file and a model have in common: numbers of the same name and shape; the rest of the model stays.
+    """Loads what a file and a model have in common: tensors of the same name and shape; the rest of the model stays.
 
     Raises WeightsError where that is nothing.
     """
-    state = model.state_dict()
-    with safe_open(path, framework="pt") as file:
-        shared = {
-            name: file.get_tensor(name).to(value.dtype)
-            for name, value in state.items()
-            if name in file.keys() and file.get_slice(name).get_shape() == list(value.shape)  # noqa: SIM118 - no dict
-        }
+    state, saved = model.state_dict(), _read_tensors(path, model)
+    shared = {
+        name: saved[name].to(value.dtype)
+        for name, value in state.items()
+        if name in saved and saved[name].shape == value.shape
+    }
     if not shared:
         raise WeightsError(f"weights {path}: nothing in it has the name and shape of a part of {type(model).__name__}")
     model.load_state_dict({**state, **shared})
+
+
+def _read_tensors(path: Path, model: Model) -> dict[str, Tensor]:
+    """A file's tensors under the names that the model has for them today.
+
+    A model whose parts were renamed lists them as `renamed_parameters`, a mapping of former prefixes to present ones,
+    so that files that were saved before go on being loaded.
+    """
+    owner = model.explained if isinstance(model, Explainer) else model
+    renamed: Mapping[str, str] = getattr(owner, "renamed_parameters", {})
+    with safe_open(path, framework="pt") as file:
+        return {_present_name(name, renamed): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+
+
+def _present_name(name: str, renamed: Mapping[str, str]) -> str:
+    for former, present in renamed.items():
+        if f"{name}.".startswith(f"{former}."):
+            return present + name.removeprefix(former)
+    return name
 
 
 def shipped_weights(spec: ModelSpec, dataset: str, registry: Registry) -> Path | None:

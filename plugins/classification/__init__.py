@@ -20,7 +20,7 @@ def register_models(register):
             ),
             required_targets=("image_label",),
             optional_targets=("semantic_map",),
-            # Where every pixel's class is known, naming pixels teaches much sooner what things look like.
+            # Where every pixel's class is known, classifying pixels teaches much sooner what objects look like.
             warm_start="fcn",
             recipe=Recipe(
                 epochs=18,

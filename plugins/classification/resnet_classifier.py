@@ -2,10 +2,10 @@
 
 What comes after the last feature maps is linear, so that a class's score is the mean of a map of it: class activation
 mapping (Zhou et al. 2016, arXiv 1512.04150) explains it exactly. Beside the residual network's maps there is each
-class's share of a cell, by FCN's way up to the pixels. Both are weighted by attention (as in Ilse et al. 2018, arXiv
-1802.04712) before they are averaged: to what isn't background, and there to what is large rather than to many small
-ones, which a plain mean could not tell apart. Images are resized to one size; the aspect is kept, and the padding gets
-no attention.
+class's share of a location, by FCN's way up to the pixels. Both are weighted by attention (as in Ilse et al. 2018,
+arXiv 1802.04712) before they are averaged: to what isn't background, and there to what is large rather than to many
+small ones, which a plain mean could not tell apart. Images are resized to one size; the aspect is kept, and the padding
+gets no attention.
 
 The class of an image is all that it needs to learn from; where the dataset has more, it also learns what each pixel
 shows.
@@ -26,14 +26,14 @@ from roibench.nn.classification import class_predictions, image_labels
 from roibench.nn.images import ImageBatch, batch_images
 from roibench.nn.pixel_losses import pixel_losses
 from roibench.nn.skip_decoder import SkipDecoder
-from roibench.nn.truth import batch_maps
+from roibench.nn.targets import batch_maps
 from roibench.structures import Input, Prediction, Target
 
 # A class's score for an image that shows nothing else, before training.
 SHARE_SCALE = 8.0
 # Of the image's cross entropy beside its pixels' losses: small, or all objects but the main one fade.
 CLASS_WEIGHT = 0.1
-LEAST_SHARE = 1e-6  # of objects in a cell, for attention: an image of nothing but background is looked at evenly
+LEAST_SHARE = 1e-6  # of objects in a location, for attention: an image of nothing but background gets it evenly
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ class ResNetClassifier(TrainableModel):
             nn.ReLU(inplace=True),
             nn.Conv2d(config.attention_width, 1, 1),
         )
-        self.last = nn.Identity()  # sees the last maps
+        self.last = nn.Identity()  # the last maps pass here
         self.head = nn.Linear(channels, classes)
-        nn.init.normal_(self.attention[-1].weight, std=0.01)  # it begins by looking at all objects nearly alike
-        with torch.no_grad():  # and by naming the class that takes most of their area
+        nn.init.normal_(self.attention[-1].weight, std=0.01)  # it begins by attending to all objects nearly alike
+        with torch.no_grad():  # and by predicting the class that takes most of their area
             self.head.weight.zero_()[:, -classes:].fill_diagonal_(SHARE_SCALE)
 
     @torch.inference_mode()
@@ -111,12 +111,12 @@ class ResNetClassifier(TrainableModel):
         shares = F.avg_pool2d(parts.softmax(1), self.stride)
         coarse = maps[-1].float()
         seen = torch.cat([coarse, F.adaptive_avg_pool2d(shares, coarse.shape[2:])], dim=1)
-        # [B, 1, h, w], [B, D, h, w] -> each cell repeated
+        # [B, 1, h, w], [B, D, h, w] -> each location repeated
         attention, coarse = (F.interpolate(one, shares.shape[2:]) for one in (self.attention(seen).float(), coarse))
         attention = attention + (1 - shares[:, :1]).clamp(min=LEAST_SHARE).log()
         attention = attention.masked_fill(batch.padding(self.stride)[:, None], -torch.inf)
-        cells = shares[0, 0].numel()
-        weights = attention.flatten(1).softmax(1).view_as(attention) * cells  # their mean is 1
+        locations = shares[0, 0].numel()
+        weights = attention.flatten(1).softmax(1).view_as(attention) * locations  # their mean is 1
         return self.last(weights * torch.cat([coarse, shares], dim=1)), parts
 
     def logits(self, features: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""FCN (Long et al. 2015, arXiv 1411.4038): a classifier's network, run over the whole image, names every pixel.
+"""FCN (Long et al. 2015, arXiv 1411.4038): a classifier's network, run over the whole image, classifies every pixel.
 
 Each of the backbone's maps is scored by a 1x1 convolution. Going up, the coarse scores are enlarged by a transposed
-convolution and added to the finer ones, which know better where things end.
+convolution and added to the finer ones, which know better where objects end.
 """
 
 from collections.abc import Mapping

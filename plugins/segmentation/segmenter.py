@@ -1,8 +1,7 @@
-"""What networks that name every pixel have in common: images in, maps of the images' own sizes out, and the loss."""
+"""What networks that classify every pixel share: images in, maps of the images' own sizes out, and the loss."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,20 +9,17 @@ from torch import Tensor, nn
 
 from roibench.dataset import DatasetInfo
 from roibench.model import TrainableModel, stage
-from roibench.nn.backbones import MobileNetV2, SmallResNet
+from roibench.nn.backbones import BackboneConfig, build_backbone
 from roibench.nn.images import ImageBatch, batch_images
 from roibench.nn.pixel_losses import pixel_losses
-from roibench.nn.truth import VOID, batch_maps
-from roibench.structures import Input, Prediction, Target
+from roibench.nn.targets import batch_maps
+from roibench.structures import VOID, Input, Prediction, Target
 
 
 @dataclass(frozen=True)
-class SegmenterConfig:
+class SegmenterConfig(BackboneConfig):
     """Hyperparameters, with the paper's values in brackets where small images want others. Lengths are pixels."""
 
-    backbone: Literal["small_resnet", "mobilenet_v2"] = "small_resnet"
-    widths: tuple[int, ...] = (32, 48, 96, 128)  # small_resnet: stem, then one per stride
-    blocks: tuple[int, ...] = (2, 2, 2)
     strides: tuple[int, ...] = (4, 8, 16)  # of the maps that are used [FCN-8s: 8, 16, 32; U-Net: 1 to 16]
     short_side: int | None = None  # images are resized to it
     long_side: int = 1333
@@ -41,13 +37,11 @@ class Segmenter(TrainableModel):
     def __init__(self, config: SegmenterConfig) -> None:
         super().__init__()
         self.config = config
-        pretrained = config.backbone == "mobilenet_v2"
-        self.backbone = MobileNetV2(config.strides) if pretrained else SmallResNet(config.widths, config.blocks)
+        self.backbone = build_backbone(config)
         self.decoder: nn.Module
 
     def initialize(self) -> None:
-        if isinstance(self.backbone, MobileNetV2):
-            self.backbone.load_imagenet()
+        self.backbone.load_pretrained()
 
     def decode(self, pixels: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """The backbone's maps, finest first, -> class scores. A decoder that needs the pixels, too, overrides this."""
@@ -81,13 +75,13 @@ class Segmenter(TrainableModel):
         return self.decoder.last
 
     def class_scores(self, batch: ImageBatch) -> Tensor:
-        """[B, classes]: a class's mean score over the pixels that are named so (Vinogradova et al. 2020, arXiv
+        """[B, classes]: a class's mean score over the pixels that are predicted so (Vinogradova et al. 2020, arXiv
         2002.11434), or over the whole image where none is.
         """
         scores = self.scores(batch.pixels).float()
         image = ~batch.padding(1)[:, None]
-        named = (scores == scores.amax(1, keepdim=True)) & image
-        region = torch.where(named.any((2, 3), keepdim=True), named, image)
+        predicted = (scores == scores.amax(1, keepdim=True)) & image
+        region = torch.where(predicted.any((2, 3), keepdim=True), predicted, image)
         return ((scores * region).sum((2, 3)) / region.sum((2, 3)))[:, 1:]
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Single-stage detectors: every position says at once what is there and where it ends."""
+"""Single-stage detectors: every location predicts at once what is there and where it ends."""
 
 from roibench.hookspecs import hookimpl
 from roibench.specs import ModelSpec, Paper, Recipe

@@ -1,7 +1,8 @@
 """RetinaNet (Lin et al. 2017, arXiv 1708.02002): one stage, a feature pyramid, and a loss that ignores easy background.
 
-Two small convolutional subnets, shared by the levels of the pyramid, classify and move every anchor. Nearly all anchors
-are background that is recognised at once; focal loss takes their weight away, so that no stage has to sort them out.
+Two small convolutional subnets, shared by the levels of the pyramid, classify every anchor and predict its box deltas.
+Nearly all anchors are background that is recognised at once; focal loss takes their weight away, so that no stage has
+to sort them out.
 """
 
 import math
@@ -22,7 +23,7 @@ from roibench.nn.box_coder import BoxCoder
 from roibench.nn.images import ImageBatch, batch_images
 from roibench.nn.matcher import UNDECIDED, match
 from roibench.nn.pyramid import FeaturePyramid
-from roibench.nn.truth import Truth, batch_truths
+from roibench.nn.targets import BoxTargets, batch_boxes
 from roibench.structures import Input, Prediction, Target
 from roibench.tasks.objects import MAX_DETECTIONS, SCORE_THRESHOLD
 
@@ -60,13 +61,13 @@ class Subnet(nn.Module):
     pretrained backbone, has none.
     """
 
-    def __init__(self, channels: int, depth: int, levels: int, anchors_per_cell: int, values: int) -> None:
+    def __init__(self, channels: int, depth: int, levels: int, anchors_per_location: int, values: int) -> None:
         super().__init__()
         self.values = values
         self.hidden = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1, bias=False) for _ in range(depth))
         self.norms = nn.ModuleList(nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(depth)) for _ in range(levels))
-        self.last = nn.Identity()  # what the hidden convolutions give passes here, level by level
-        self.output = nn.Conv2d(channels, anchors_per_cell * values, 3, padding=1)
+        self.last = nn.Identity()  # the output of the hidden convolutions passes here, level by level
+        self.output = nn.Conv2d(channels, anchors_per_location * values, 3, padding=1)
         for conv in self.hidden:
             nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
         nn.init.normal_(self.output.weight, std=0.01)
@@ -94,7 +95,7 @@ class RetinaNet(TrainableModel):
             [config.anchor_base * stride * 2**octave for octave in config.anchor_octaves] for stride in config.strides
         ]
         self.anchors = AnchorGenerator(sizes, config.aspect_ratios, config.strides)
-        head = (config.channels, config.depth, len(config.strides), self.anchors.per_cell)
+        head = (config.channels, config.depth, len(config.strides), self.anchors.per_location)
         self.class_subnet = Subnet(*head, values=classes)
         self.box_subnet = Subnet(*head, values=4)
         # Section 4.1: a network that begins by calling everything rare isn't swamped by the background's loss.
@@ -108,34 +109,34 @@ class RetinaNet(TrainableModel):
         with stage("backbone"):
             pyramid = self.pyramid(self.backbone(batch.pixels))
         with stage("head"):
-            logits, offsets = self.class_subnet(pyramid), self.box_subnet(pyramid)
+            logits, deltas = self.class_subnet(pyramid), self.box_subnet(pyramid)
         with stage("postprocess"):
-            return self._detect(self.anchors(pyramid), logits, offsets, batch)
+            return self._detect(self.anchors(pyramid), logits, deltas, batch)
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
         """Section 4.1: focal loss over all anchors, smooth L1 over the positive ones, both per positive anchor."""
         batch = self.batch(inputs)
         pyramid = self.pyramid(self.backbone(batch.pixels))
-        logits, offsets = torch.cat(self.class_subnet(pyramid), 1), torch.cat(self.box_subnet(pyramid), 1)
+        logits, deltas = torch.cat(self.class_subnet(pyramid), 1), torch.cat(self.box_subnet(pyramid), 1)
         anchors = torch.cat(self.anchors(pyramid))
-        truths = batch_truths(batch, targets)
-        matched = torch.stack([self._match(anchors, truth) for truth in truths])
+        objects = batch_boxes(batch, targets)
+        matched = torch.stack([self._match(anchors, one) for one in objects])
         image, anchor = torch.where(matched >= 0)
         index = matched[image, anchor]
-        first = torch.tensor([0, *(len(truth.labels) for truth in truths[:-1])], device=index.device).cumsum(0)
+        first = torch.tensor([0, *(len(one.labels) for one in objects[:-1])], device=index.device).cumsum(0)
         index = index + first[image]  # among the objects of the whole batch
-        wanted = torch.zeros_like(logits)
-        wanted[image, anchor, torch.cat([truth.labels for truth in truths])[index]] = 1
+        class_targets = torch.zeros_like(logits)
+        class_targets[image, anchor, torch.cat([one.labels for one in objects])[index]] = 1
         decided = matched != UNDECIDED
-        moves = self.coder.encode(torch.cat([truth.boxes for truth in truths])[index], anchors[anchor])
+        delta_targets = self.coder.encode(torch.cat([one.boxes for one in objects])[index], anchors[anchor])
         count = max(1, len(index))
         config = self.config
         return {
             "class": ops.sigmoid_focal_loss(
-                logits[decided], wanted[decided], config.focal_alpha, config.focal_gamma, reduction="sum"
+                logits[decided], class_targets[decided], config.focal_alpha, config.focal_gamma, reduction="sum"
             )
             / count,
-            "box": F.smooth_l1_loss(offsets[image, anchor], moves, beta=1 / 9, reduction="sum") / count,
+            "box": F.smooth_l1_loss(deltas[image, anchor], delta_targets, beta=1 / 9, reduction="sum") / count,
         }
 
     def batch(self, inputs: Sequence[Input]) -> ImageBatch:
@@ -151,23 +152,23 @@ class RetinaNet(TrainableModel):
         logits = torch.cat(self.class_subnet(self.pyramid(self.backbone(batch.pixels))), 1)
         return logits.max(1).values
 
-    def _match(self, anchors: Tensor, truth: Truth) -> Tensor:
+    def _match(self, anchors: Tensor, objects: BoxTargets) -> Tensor:
         """Every anchor's object, int64 [N]: all of them learn, none is drawn by lot."""
         config = self.config
-        iou = ops.box_iou(truth.boxes, anchors)
-        return match(iou, config.positive_iou, config.negative_iou, keep_best=True, ignored=truth.ignored)
+        iou = ops.box_iou(objects.boxes, anchors)
+        return match(iou, config.positive_iou, config.negative_iou, keep_best=True, ignored=objects.ignored)
 
     def _detect(
-        self, anchors: Sequence[Tensor], logits: Sequence[Tensor], offsets: Sequence[Tensor], batch: ImageBatch
+        self, anchors: Sequence[Tensor], logits: Sequence[Tensor], deltas: Sequence[Tensor], batch: ImageBatch
     ) -> list[Prediction]:
         """The best candidates of each level, decoded; suppression is per class, over all levels."""
         config = self.config
         predictions = []
         for index in range(len(batch.sizes)):
             boxes, scores, labels = [], [], []
-            for anchor, logit, offset in zip(anchors, logits, offsets, strict=True):
+            for anchor, logit, delta in zip(anchors, logits, deltas, strict=True):
                 score, row, label = self._candidates(logit[index].sigmoid())
-                boxes.append(self.coder.decode(offset[index, row], anchor[row]))
+                boxes.append(self.coder.decode(delta[index, row], anchor[row]))
                 scores.append(score)
                 labels.append(label)
             box, score, label = batch.to_image(index, torch.cat(boxes)), torch.cat(scores), torch.cat(labels)

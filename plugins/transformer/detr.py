@@ -1,18 +1,19 @@
 """DETR (Carion et al. 2020, arXiv 2005.12872): detection as the prediction of a set.
 
 A transformer turns a fixed number of object queries into as many boxes. Training matches them to the objects one to
-one, at the least cost, so that a query learns to stay silent where another has spoken: nothing is suppressed after.
+one, at the least cost, so that a query learns to predict nothing where another has the object. None is suppressed
+afterwards.
 
 The paper's network needs 500 epochs. What makes this one learn in its few:
-- a query is a box that every decoder layer moves on (DAB-DETR, Liu et al. 2022, arXiv 2201.12329);
+- a query is a box that every decoder layer refines (DAB-DETR, Liu et al. 2022, arXiv 2201.12329);
 - queries start from the best boxes that the encoder's tokens propose (Deformable DETR, Zhu et al. 2021, arXiv
   2010.04159, two-stage), with a content that is learned (DINO, Zhang et al. 2022, arXiv 2203.03605);
-- a query looks around its box first: a Gaussian per head is added to cross-attention (SMCA, Gao et al. 2021,
-  arXiv 2101.07448);
+- a query attends to what is around its box first: a Gaussian per head is added to cross-attention (SMCA, Gao et al.
+  2021, arXiv 2101.07448);
 - further groups of queries, in training alone, start from boxes near the objects (DN-DETR, Li et al. 2022, arXiv
   2203.01305), and are matched like the first (Group DETR, Chen et al. 2023, arXiv 2207.13085);
-- every token learns to name the object that covers it, so that the backbone needn't wait for the decoder (an auxiliary
-  head with many answers per object, as in Co-DETR, Zong et al. 2023, arXiv 2211.12860);
+- every token learns the class of the object that covers it, so that the backbone needn't wait for the decoder (an
+  auxiliary head with many positives per object, as in Co-DETR, Zong et al. 2023, arXiv 2211.12860);
 - focal loss, also as the matching's cost (Deformable DETR);
 - the encoder works on the coarsest map, a pyramid hands its result down (RT-DETR, Zhao et al. 2024, arXiv 2304.08069).
 """
@@ -20,7 +21,7 @@ The paper's network needs 500 epochs. What makes this one learn in its few:
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -31,13 +32,11 @@ from roibench.model import TrainableModel, stage
 from roibench.nn.backbones import SmallResNet
 from roibench.nn.images import ImageBatch, batch_images
 from roibench.nn.pyramid import FeaturePyramid
-from roibench.nn.set_criterion import SetCriterion, from_pixels, to_pixels
-from roibench.nn.transformer import Attention, EncoderLayer, feed_forward, sine_embedding
-from roibench.nn.truth import Truth, batch_truths
+from roibench.nn.targets import BoxTargets, batch_boxes
+from roibench.nn.transformer import PADDING_BIAS, Attention, EncoderLayer, feed_forward, sine_embedding
+from roibench.plugins.transformer.set_criterion import SetCriterion, from_pixels, to_pixels
 from roibench.structures import Input, Prediction, Target
 from roibench.tasks.objects import MAX_DETECTIONS, SCORE_THRESHOLD
-
-HIDDEN = -1e9  # what attention adds to tokens in the padding
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Config:
 
     widths: tuple[int, ...] = (32, 48, 80, 96)  # of the backbone: stem, then one per stride 4, 8, 16
     blocks: tuple[int, ...] = (2, 2, 2)
-    levels: int = 2  # coarsest maps that the decoder looks at: strides 8 and 16 [32 alone]
+    levels: int = 2  # coarsest maps that the decoder attends to: strides 8 and 16 [32 alone]
     short_side: int | None = None  # images are resized to it, in pixels [800]
     long_side: int = 512
     dim: int = 96  # of a token [256]
@@ -56,7 +55,7 @@ class Config:
     decoder_layers: int = 3  # [6]
     queries: int = 25  # [100]
     denoising_groups: int = 1  # of as many queries again, in training
-    noise: float = 1.0  # how far the centres of their boxes are moved, at most, in sides of the box
+    noise: float = 1.0  # how far the centres of their boxes are shifted, at most, in sides of the box
 
     criterion: SetCriterion = field(default_factory=SetCriterion)
     prior: float = 0.01  # probability of every class at the start of training
@@ -65,20 +64,22 @@ class Config:
 
 
 class Memory(NamedTuple):
-    """What the decoder looks at.
+    """What the decoder attends to: M tokens, one per location of its maps.
 
-    tokens, positions (embedded): [B, M, dim]. cells: [B, M, 4], what the tokens cover, as centre and sides in units of
-    the image. hidden: bool [B, M], which lie in the padding.
+    tokens: [B, M, dim].
+    positions: [B, M, dim], embedded.
+    locations: [B, M, 4], what the tokens cover, as centre and sides in units of the image.
+    padding: bool [B, M], which of them lie in the padding.
     """
 
     tokens: Tensor
     positions: Tensor
-    cells: Tensor
-    hidden: Tensor
+    locations: Tensor
+    padding: Tensor
 
 
 class DecoderLayer(nn.Module):
-    """Queries look at each other, at the image around their boxes, and think."""
+    """Self-attention of the queries, cross-attention to the image around their boxes, and a feed-forward network."""
 
     def __init__(self, dim: int, heads: int, hidden: int) -> None:
         super().__init__()
@@ -93,7 +94,7 @@ class DecoderLayer(nn.Module):
     def forward(self, x: Tensor, position: Tensor, boxes: Tensor, memory: Memory, groups: int) -> Tensor:
         """Queries and their boxes' embeddings [B, groups * Q, dim], boxes [B, groups * Q, 4] -> [B, groups * Q, dim].
 
-        A query sees those of its own group alone.
+        A query attends to those of its own group alone.
         """
         value = self.self_norm(x).unflatten(1, (groups, -1)).flatten(0, 1)
         place = value + position.unflatten(1, (groups, -1)).flatten(0, 1)
@@ -105,7 +106,7 @@ class DecoderLayer(nn.Module):
 
 
 class Gaussians(nn.Module):
-    """Where each head looks: the logarithm of a Gaussian whose centre and width the query gives in units of its box."""
+    """Where each head attends: the log of a Gaussian whose centre and width the query gives in units of its box."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -121,34 +122,36 @@ class Gaussians(nn.Module):
         """Queries [B, N, dim] with boxes [B, N, 4] -> attention bias [B, heads, N, M]."""
         shape = self.shape(query).float().unflatten(-1, (-1, 4)).transpose(1, 2)
         centre = boxes[:, None, :, :2] + shape[..., :2] * boxes[:, None, :, 2:]
-        # No narrower than a token, about: else a query would lose sight of what lies between two of them.
+        # No narrower than a token, about: else a query would miss what lies between two of them.
         width = (shape[..., 2:].clamp(max=4).exp() * boxes[:, None, :, 2:]).clamp(min=0.01)
         # -((x - c) / w)**2 / 2 multiplied out: one product of matrices instead of a table of [B, heads, N, M, 2].
         square = -0.5 / width.square()
         constant = (square * centre.square()).sum(-1, keepdim=True)
         terms = torch.cat([square, -2 * square * centre, constant, torch.ones_like(constant)], dim=-1)
-        place, hidden = memory.cells[..., :2], memory.hidden[..., None]
-        basis = torch.cat([place.square(), place, torch.ones_like(hidden, dtype=place.dtype), hidden * HIDDEN], dim=-1)
+        place, ones = memory.locations[..., :2], torch.ones_like(memory.locations[..., :1])
+        basis = torch.cat([place.square(), place, ones, memory.padding[..., None] * PADDING_BIAS], dim=-1)
         with torch.autocast(query.device.type, enabled=False):
             return terms @ basis[:, None].transpose(-1, -2)
 
 
 class Head(nn.Module):
-    """Names what is in a box, and moves it."""
+    """Classifies what is in a box, and refines the box."""
 
     def __init__(self, classes: int, dim: int, prior: float) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(dim)
-        self.logits = nn.Linear(dim, classes)
-        self.moves = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 4))
-        nn.init.constant_(self.logits.bias, -math.log((1 - prior) / prior))
-        nn.init.normal_(self.moves[-1].weight, std=0.001)
-        nn.init.zeros_(self.moves[-1].bias)
+        self.class_embed = nn.Linear(dim, classes)
+        self.bbox_embed = nn.Sequential(
+            nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, 4)
+        )
+        nn.init.constant_(self.class_embed.bias, -math.log((1 - prior) / prior))
+        nn.init.normal_(self.bbox_embed[-1].weight, std=0.001)
+        nn.init.zeros_(self.bbox_embed[-1].bias)
 
     def forward(self, x: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens or queries [B, N, dim] with boxes [B, N, 4] -> logits [B, N, C], boxes [B, N, 4]."""
         x = self.norm(x)
-        return self.logits(x).float(), (boxes.logit(eps=1e-4) + self.moves(x).float()).sigmoid()
+        return self.class_embed(x).float(), (boxes.logit(eps=1e-4) + self.bbox_embed(x).float()).sigmoid()
 
 
 class Decoder(nn.Module):
@@ -176,15 +179,21 @@ class Decoder(nn.Module):
         for layer in self.layers:
             embedded = self.position(sine_embedding(boxes, len(self.content) // 4))
             x = layer(x, embedded, boxes, memory, groups=shape[0])
-            logits, moved = self.head(x, boxes)
+            logits, refined = self.head(x, boxes)
             all_logits.append(logits)
-            all_boxes.append(moved)
-            boxes = moved.detach()  # each layer answers for its own move
+            all_boxes.append(refined)
+            boxes = refined.detach()  # each layer learns from its own box deltas alone
         return torch.stack(all_logits).unflatten(2, shape), torch.stack(all_boxes).unflatten(2, shape)
 
 
 class DETR(TrainableModel):
     stages = ("preprocess", "backbone", "encoder", "decoder", "postprocess")
+    # Parameters' former names, which files of weights may have (roibench.weights).
+    renamed_parameters: ClassVar = {
+        f"{head}.{old}": f"{head}.{new}"
+        for head in ("proposals", "decoder.head")
+        for old, new in (("logits", "class_embed"), ("moves", "bbox_embed"))
+    }
 
     def __init__(self, classes: int, config: Config) -> None:
         super().__init__()
@@ -220,15 +229,15 @@ class DETR(TrainableModel):
         """Class, L1 and GIoU of the last layer, the sum of the other layers' as `auxiliary`, and that of the tokens."""
         config = self.config
         batch = self._batch(inputs)
-        truths = [_learned(truth, size) for truth, size in zip(batch_truths(batch, targets), batch.sizes, strict=True)]
+        objects = [_learned(one, size) for one, size in zip(batch_boxes(batch, targets), batch.sizes, strict=True)]
         memory = self._encode(self.backbone(batch.pixels)[-config.levels :], batch)
         proposals = self._propose(memory)
         best = self._best(memory, *proposals)
         shape = (config.denoising_groups, best.shape[1])
-        others = torch.stack([near_objects(truth.boxes, shape, config.noise) for truth in truths])
-        losses = config.criterion.losses(*self.decoder(memory, torch.cat([best[:, None], others], dim=1)), truths)
-        proposed = config.criterion.losses(*(one[None, :, None] for one in proposals), truths)
-        return losses | {"proposals": sum(proposed.values()), "tokens": self._token_loss(memory, truths)}
+        others = torch.stack([near_objects(one.boxes, shape, config.noise) for one in objects])
+        losses = config.criterion.losses(*self.decoder(memory, torch.cat([best[:, None], others], dim=1)), objects)
+        proposed = config.criterion.losses(*(one[None, :, None] for one in proposals), objects)
+        return losses | {"proposals": sum(proposed.values()), "tokens": self._token_loss(memory, objects)}
 
     def _batch(self, inputs: Sequence[Input]) -> ImageBatch:
         config = self.config
@@ -236,43 +245,45 @@ class DETR(TrainableModel):
 
     def _encode(self, features: Sequence[Tensor], batch: ImageBatch) -> Memory:
         """The coarsest map goes through the encoder, then down the pyramid; all its levels become tokens."""
-        cells, hidden = zip(*(_cells(feature, batch) for feature in features), strict=True)
-        positions = [sine_embedding(cell[..., :2], self.config.dim // 2) for cell in cells]
+        locations, padding = zip(*(_locations(feature, batch) for feature in features), strict=True)
+        positions = [sine_embedding(one[..., :2], self.config.dim // 2) for one in locations]
         x = self.project(features[-1])
         tokens = x.flatten(2).transpose(1, 2)
-        bias = hidden[-1][:, None, None] * HIDDEN
+        bias = padding[-1][:, None, None] * PADDING_BIAS
         for layer in self.encoder:
             tokens = layer(tokens, positions[-1], bias)
         encoded = tokens.transpose(1, 2).unflatten(2, x.shape[2:])
         pyramid = self.pyramid([*features[:-1], encoded])
         tokens = [level.flatten(2).transpose(1, 2) for level in pyramid]
         tokens = [one + embedding for one, embedding in zip(tokens, self.level_embedding, strict=True)]
-        return Memory(torch.cat(tokens, 1), torch.cat(positions, 1), torch.cat(cells, 1), torch.cat(hidden, 1))
+        return Memory(*(torch.cat(one, 1) for one in (tokens, positions, locations, padding)))
 
     def _propose(self, memory: Memory) -> tuple[Tensor, Tensor]:
-        """Every token's class and box: logits [B, M, C], boxes [B, M, 4]. It begins with a box of twice its cell."""
-        return self.proposals(memory.tokens, memory.cells * memory.cells.new_tensor((1, 1, 2, 2)))
+        """Every token's class and box: logits [B, M, C], boxes [B, M, 4]. It starts from twice its location's sides."""
+        return self.proposals(memory.tokens, memory.locations * memory.locations.new_tensor((1, 1, 2, 2)))
 
     def _best(self, memory: Memory, logits: Tensor, boxes: Tensor) -> Tensor:
         """The boxes that the decoder starts from, [B, Q, 4]: of the highest-scoring tokens, where they have a class."""
-        sure = logits.amax(-1).masked_fill(memory.hidden, -math.inf)
-        best = sure.topk(min(self.config.queries, sure.shape[1])).indices
+        scores = logits.amax(-1).masked_fill(memory.padding, -math.inf)
+        best = scores.topk(min(self.config.queries, scores.shape[1])).indices
         return boxes.detach().take_along_dim(best[..., None], 1)
 
-    def _token_loss(self, memory: Memory, truths: Sequence[Truth]) -> Tensor:
-        """Focal loss of every token, per token that lies in some object's box; the smallest such object is wanted."""
+    def _token_loss(self, memory: Memory, objects: Sequence[BoxTargets]) -> Tensor:
+        """Focal loss of every token, per token inside some object's box; its target is the smallest such object."""
         logits = self.token_logits(memory.tokens).float()
-        wanted = torch.zeros_like(logits)
-        for image, truth in enumerate(truths):
-            centre, sides = truth.boxes.split(2, dim=-1)
-            inside = ((memory.cells[image, :, None, :2] - centre).abs() <= sides / 2).all(-1)
+        class_targets = torch.zeros_like(logits)
+        for image, (boxes, labels, _) in enumerate(objects):
+            centre, sides = boxes.split(2, dim=-1)
+            inside = ((memory.locations[image, :, None, :2] - centre).abs() <= sides / 2).all(-1)
             token = torch.where(inside.any(1))[0]
             if len(token):
                 smallest = sides.prod(-1).expand_as(inside).masked_fill(~inside, math.inf)[token].argmin(1)
-                wanted[image, token, truth.labels[smallest]] = 1
+                class_targets[image, token, labels[smallest]] = 1
         criterion = self.config.criterion
-        focal = ops.sigmoid_focal_loss(logits, wanted, criterion.focal_alpha, criterion.focal_gamma, reduction="sum")
-        return focal / wanted.sum().clamp(min=1)
+        focal = ops.sigmoid_focal_loss(
+            logits, class_targets, criterion.focal_alpha, criterion.focal_gamma, reduction="sum"
+        )
+        return focal / class_targets.sum().clamp(min=1)
 
     def _detect(self, logits: Tensor, boxes: Tensor, batch: ImageBatch) -> list[Prediction]:
         """The best pairs of query and class. Nothing is suppressed."""
@@ -305,14 +316,14 @@ def near_objects(boxes: Tensor, shape: tuple[int, int], noise: float) -> Tensor:
     return torch.where(far[..., None], anywhere, near).to(boxes.device)
 
 
-def _learned(truth: Truth, size: tuple[int, int]) -> Truth:
+def _learned(objects: BoxTargets, size: tuple[int, int]) -> BoxTargets:
     """What queries are to find, in the decoder's form; as in the paper's code, crowds are left out."""
-    keep = slice(None) if truth.ignored is None else ~truth.ignored
-    return Truth(from_pixels(truth.boxes[keep], size), truth.labels[keep], None)
+    keep = slice(None) if objects.ignored is None else ~objects.ignored
+    return BoxTargets(from_pixels(objects.boxes[keep], size), objects.labels[keep], None)
 
 
-def _cells(feature: Tensor, batch: ImageBatch) -> tuple[Tensor, Tensor]:
-    """Of a map's cells, row by row: boxes [B, h * w, 4] in units of each image, and which lie in the padding."""
+def _locations(feature: Tensor, batch: ImageBatch) -> tuple[Tensor, Tensor]:
+    """Of a map's locations, row by row: boxes [B, h * w, 4] in units of each image, and which lie in the padding."""
     height, width = feature.shape[2:]
     stride = batch.pixels.shape[2] / height
     y, x = torch.meshgrid(

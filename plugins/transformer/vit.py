@@ -1,12 +1,12 @@
 """ViT (Dosovitskiy et al. 2021, arXiv 2010.11929): an image is a sequence of tokens for a transformer's encoder.
 
 A class token is put before them, and attends to all; what becomes of it is classified. Images are resized to one size,
-for which positions are learned; the aspect is kept, and tokens in the padding are hidden.
+for which positions are learned; the aspect is kept, and tokens in the padding are masked.
 
 The paper trains on 14 million images or more. What makes a small one learn from few, from scratch:
-- the tokens are the cells of a small residual network's last map (the paper's hybrid, section 3.1; Xiao et al. 2021,
-  arXiv 2106.14881, on what convolutions do for a ViT's first layers);
-- where the dataset knows them, every token learns to name what it shows (Jiang et al. 2021, arXiv 2104.10858), and
+- the tokens are the locations of a small residual network's last map (the paper's hybrid, section 3.1; Xiao et al.
+  2021, arXiv 2106.14881, on what convolutions do for a ViT's first layers);
+- where the dataset knows them, every token learns to classify what it shows (Jiang et al. 2021, arXiv 2104.10858), and
   objects that are cut out are classified, too: small images, for which the positions are interpolated.
 """
 
@@ -22,13 +22,11 @@ from roibench.dataset import DatasetInfo
 from roibench.model import TrainableModel, stage
 from roibench.nn.backbones import SmallResNet
 from roibench.nn.classification import class_predictions, image_labels
-from roibench.nn.dense_labels import dense_labels, dense_loss
 from roibench.nn.images import ImageBatch, batch_images
-from roibench.nn.object_crops import object_crops, unrecorded_statistics
-from roibench.nn.transformer import EncoderLayer
+from roibench.nn.transformer import PADDING_BIAS, EncoderLayer
+from roibench.plugins.transformer.dense_labels import dense_labels, dense_loss
+from roibench.plugins.transformer.object_crops import object_crops, unrecorded_statistics
 from roibench.structures import Input, Prediction, Target
-
-HIDDEN = -1e9  # what attention adds to tokens in the padding
 
 
 @dataclass(frozen=True)
@@ -73,19 +71,19 @@ class ViT(TrainableModel):
         with stage("backbone"):
             tokens = self.tokens(batch.pixels)
         with stage("encoder"):
-            tokens = self.encode(tokens, self.hiding(batch))
+            tokens = self.encode(tokens, self.padding_bias(batch))
         with stage("head"):
             return class_predictions(self.head(tokens[:, 0]))
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
         """Cross entropy of the image and, as far as there are labels for it, of its tokens and its objects."""
         batch = self.batch(inputs)
-        tokens = self.encode(self.tokens(batch.pixels), self.hiding(batch))
+        tokens = self.encode(self.tokens(batch.pixels), self.padding_bias(batch))
         losses = {"class": F.cross_entropy(self.head(tokens[:, 0]).float(), image_labels(targets, self.device))}
-        cells = dense_labels(batch, targets, self.head.out_features, self.stride)
-        if cells is not None:
+        shares = dense_labels(batch, targets, self.head.out_features, self.stride)
+        if shares is not None:
             logits = self.dense_head(tokens[:, 1:]).float().transpose(1, 2)
-            losses["tokens"] = dense_loss(logits.view_as(cells), cells)
+            losses["tokens"] = dense_loss(logits.view_as(shares), shares)
         crops, labels = object_crops(batch, targets, self.config.crop_size, self.config.crops)
         if crops is not None:
             with unrecorded_statistics(self.backbone):
@@ -95,7 +93,7 @@ class ViT(TrainableModel):
 
     @torch.inference_mode()
     def artefacts(self, inputs: Sequence[Input]) -> dict[str, Tensor]:
-        """Each image beside itself darkened where the class token doesn't look, as in the paper's figure 6."""
+        """Each image beside itself darkened where the class token doesn't attend, as in the paper's figure 6."""
         pictures = {}
         for one in inputs:
             [attention] = self.attention_maps([one])
@@ -111,13 +109,13 @@ class ViT(TrainableModel):
         with the identity for the residual connection, multiplied.
         """
         batch = self.batch(inputs)
-        tokens, hiding = self.tokens(batch.pixels), self.hiding(batch)
+        tokens, bias = self.tokens(batch.pixels), self.padding_bias(batch)
         rollout = identity = torch.eye(tokens.shape[1], device=tokens.device)
         for layer in self.encoder:
             normed = layer.attention_norm(tokens)
-            weights = layer.attention.weights(normed, normed, hiding).float().mean(1)
+            weights = layer.attention.weights(normed, normed, bias).float().mean(1)
             rollout = (weights + identity) / 2 @ rollout
-            tokens = layer(tokens, bias=hiding)
+            tokens = layer(tokens, bias=bias)
         return batch.to_images(rollout[:, 0, 1:].unflatten(1, self.positions.shape[1:]))
 
     def batch(self, inputs: Sequence[Input]) -> ImageBatch:
@@ -126,24 +124,24 @@ class ViT(TrainableModel):
         return batch_images(inputs, self.device, size, size, divisor=size)
 
     def tokens(self, pixels: Tensor) -> Tensor:
-        """[B, 3, H, W] -> the class token and the map's cells, with their positions: [B, 1 + N, dim]."""
-        cells = self.project(self.backbone(pixels)[-1])
+        """[B, 3, H, W] -> the class token and the map's locations, with their positions: [B, 1 + N, dim]."""
+        features = self.project(self.backbone(pixels)[-1])
         positions = self.positions[None]
-        if cells.shape[2:] != positions.shape[2:]:
-            positions = F.interpolate(positions, cells.shape[2:], mode="bilinear")
-        cells = (cells + positions).flatten(2).transpose(1, 2)
-        return torch.cat([self.class_token.to(cells.dtype).expand(len(cells), 1, -1), cells], dim=1)
+        if features.shape[2:] != positions.shape[2:]:
+            positions = F.interpolate(positions, features.shape[2:], mode="bilinear")
+        tokens = (features + positions).flatten(2).transpose(1, 2)
+        return torch.cat([self.class_token.to(tokens.dtype).expand(len(tokens), 1, -1), tokens], dim=1)
 
-    def encode(self, tokens: Tensor, hiding: Tensor | None = None) -> Tensor:
-        """[B, 1 + N, dim] -> the same. hiding: added to attention, [B, 1, 1, 1 + N]."""
+    def encode(self, tokens: Tensor, bias: Tensor | None = None) -> Tensor:
+        """[B, 1 + N, dim] -> the same. bias: added to attention, [B, 1, 1, 1 + N]."""
         for layer in self.encoder:
-            tokens = layer(tokens, bias=hiding)
+            tokens = layer(tokens, bias=bias)
         return self.norm(tokens)
 
-    def hiding(self, batch: ImageBatch) -> Tensor:
+    def padding_bias(self, batch: ImageBatch) -> Tensor:
         """Keeps attention from tokens in the padding: [B, 1, 1, 1 + N]."""
-        hidden = F.pad(batch.padding(self.stride).flatten(1), (1, 0))
-        return hidden[:, None, None] * HIDDEN
+        padding = F.pad(batch.padding(self.stride).flatten(1), (1, 0))
+        return padding[:, None, None] * PADDING_BIAS
 
 
 def build(info: DatasetInfo, config: Mapping[str, Any]) -> ViT:

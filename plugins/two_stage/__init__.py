@@ -1,4 +1,4 @@
-"""Two-stage detectors: find regions first, then say what each is."""
+"""Two-stage detectors: find regions first, then classify each."""
 
 from roibench.hookspecs import hookimpl
 from roibench.specs import ModelSpec, Paper, Recipe
@@ -51,7 +51,7 @@ def register_models(register):
                 "short_side": 400,
                 "long_side": 800,
                 "anchor_sizes": ((24, 38), (60, 95), (151, 240)),
-                "roi_cells": 7.0,
+                "canonical_size": 7.0,
                 "proposals": 300,
             },
             recipe=Recipe(

@@ -1,13 +1,13 @@
 """Faster R-CNN (Ren et al. 2015, arXiv 1506.01497) on a feature pyramid (Lin et al. 2017, arXiv 1612.03144).
 
-A region proposal network scores anchors at every position and moves them onto objects; RoI align cuts the best
-proposals out of the same features; a box head classifies each and moves it once more. Both stages learn together, by
+A region proposal network scores anchors at every location and refines them by box deltas; RoI align cuts the best
+proposals out of the same features; a box head classifies each and refines it once more. Both stages learn together, by
 four losses.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -17,24 +17,20 @@ from roibench import ops
 from roibench.dataset import DatasetInfo
 from roibench.model import TrainableModel, stage
 from roibench.nn.anchors import AnchorGenerator
-from roibench.nn.backbones import MobileNetV2, SmallResNet
+from roibench.nn.backbones import BackboneConfig, build_backbone
 from roibench.nn.box_coder import BoxCoder, clip_boxes
 from roibench.nn.images import ImageBatch, batch_images
 from roibench.nn.matcher import match, sample
 from roibench.nn.pyramid import FeaturePyramid, PyramidRoIAlign
-from roibench.nn.truth import Truth, batch_truths
+from roibench.nn.targets import BoxTargets, batch_boxes
 from roibench.structures import Input, Prediction, Target
 from roibench.tasks.objects import MAX_DETECTIONS, SCORE_THRESHOLD
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(BackboneConfig):
     """Hyperparameters, with the paper's values in brackets where small images want others. Lengths are pixels."""
 
-    backbone: Literal["small_resnet", "mobilenet_v2"] = "small_resnet"
-    widths: tuple[int, ...] = (32, 48, 96, 128)  # small_resnet: stem, then one per stride
-    blocks: tuple[int, ...] = (2, 2, 2)
-    strides: tuple[int, ...] = (4, 8, 16)
     channels: int = 64  # of the pyramid [256]
     hidden: int = 128  # of the box head [1024]
     short_side: int | None = None  # images are resized to it [600]
@@ -44,14 +40,14 @@ class Config:
 
     rpn_positive_iou: float = 0.7
     rpn_negative_iou: float = 0.3
-    rpn_samples: int = 256  # anchors per image that the loss looks at, at most half of them positive
+    rpn_samples: int = 256  # anchors per image that the loss counts, at most half of them positive
     rpn_nms_iou: float = 0.7
     rpn_before_nms: int = 500  # per level [6000]
     proposals: int = 150  # per image, after suppression [300]
     training_proposals: int = 300  # [2000]
 
-    roi_size: int = 7
-    roi_cells: float = 7.0
+    roi_size: int = 7  # of what RoI align gives: 7 x 7
+    canonical_size: float = 7.0  # of a RoI on its level, in locations [14]
     roi_positive_iou: float = 0.5
     roi_samples: int = 128  # per image, at most a quarter of them positive
     nms_iou: float = 0.5
@@ -60,25 +56,25 @@ class Config:
 
 
 class RegionProposals(nn.Module):
-    """The RPN's head (section 3.1), shared by the levels: a 3x3 convolution, then objectness and offsets per anchor."""
+    """The RPN's head (section 3.1), shared by the levels: a 3x3 convolution, then objectness and deltas per anchor."""
 
-    def __init__(self, channels: int, anchors_per_cell: int) -> None:
+    def __init__(self, channels: int, anchors_per_location: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
-        self.objectness = nn.Conv2d(channels, anchors_per_cell, 1)
-        self.offsets = nn.Conv2d(channels, anchors_per_cell * 4, 1)
-        for layer in (self.conv, self.objectness, self.offsets):
+        self.objectness = nn.Conv2d(channels, anchors_per_location, 1)
+        self.deltas = nn.Conv2d(channels, anchors_per_location * 4, 1)
+        for layer in (self.conv, self.objectness, self.deltas):
             nn.init.normal_(layer.weight, std=0.01)
             nn.init.zeros_(layer.bias)
 
     def forward(self, pyramid: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """Maps [B, C, h, w] -> per level, objectness logits [B, h*w*A] and offsets [B, h*w*A, 4], in anchor order."""
-        logits, offsets = [], []
+        """Maps [B, C, h, w] -> per level, objectness logits [B, h*w*A] and deltas [B, h*w*A, 4], in anchor order."""
+        logits, deltas = [], []
         for feature in pyramid:
             hidden = torch.relu(self.conv(feature))
             logits.append(self.objectness(hidden).float().permute(0, 2, 3, 1).flatten(1))
-            offsets.append(self.offsets(hidden).float().permute(0, 2, 3, 1).reshape(len(feature), -1, 4))
-        return logits, offsets
+            deltas.append(self.deltas(hidden).float().permute(0, 2, 3, 1).reshape(len(feature), -1, 4))
+        return logits, deltas
 
 
 class BoxHead(nn.Module):
@@ -99,83 +95,84 @@ class BoxHead(nn.Module):
             nn.ReLU(),
         )
         self.logits = nn.Linear(hidden, classes + 1)
-        self.offsets = nn.Linear(hidden, classes * 4)
+        self.deltas = nn.Linear(hidden, classes * 4)
         nn.init.normal_(self.logits.weight, std=0.01)
-        nn.init.normal_(self.offsets.weight, std=0.001)
-        for layer in (self.logits, self.offsets):
+        nn.init.normal_(self.deltas.weight, std=0.001)
+        for layer in (self.logits, self.deltas):
             nn.init.zeros_(layer.bias)
 
     def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """[K, channels, size, size] -> logits [K, C + 1], offsets [K, C, 4]."""
+        """[K, channels, size, size] -> logits [K, C + 1], box deltas [K, C, 4]."""
         x = self.hidden(pooled)
-        return self.logits(x).float(), self.offsets(x).float().unflatten(1, (-1, 4))
+        return self.logits(x).float(), self.deltas(x).float().unflatten(1, (-1, 4))
 
 
 class FasterRCNN(TrainableModel):
     stages = ("preprocess", "backbone", "rpn", "proposals", "roi_align", "box_head", "postprocess")
+    # Parameters' former names, which files of weights may have (roibench.weights).
+    renamed_parameters: ClassVar = {"rpn.offsets": "rpn.deltas", "box_head.offsets": "box_head.deltas"}
 
     def __init__(self, classes: int, config: Config) -> None:
         super().__init__()
         self.config = config
-        if config.backbone == "mobilenet_v2":
-            self.backbone: nn.Module = MobileNetV2(config.strides)
-        else:
-            self.backbone = SmallResNet(config.widths, config.blocks)
+        self.backbone = build_backbone(config)
         self.pyramid = FeaturePyramid(self.backbone.channels, config.channels)
         self.anchors = AnchorGenerator(config.anchor_sizes, config.aspect_ratios, config.strides)
-        self.rpn = RegionProposals(config.channels, self.anchors.per_cell)
-        self.roi_align = PyramidRoIAlign(config.roi_size, config.strides, config.roi_cells)
+        self.rpn = RegionProposals(config.channels, self.anchors.per_location)
+        self.roi_align = PyramidRoIAlign(config.roi_size, config.strides, config.canonical_size)
         self.box_head = BoxHead(config.channels, config.roi_size, config.hidden, classes)
         self.anchor_coder = BoxCoder()
         self.roi_coder = BoxCoder(weights=(10.0, 10.0, 5.0, 5.0))
 
     def initialize(self) -> None:
-        if isinstance(self.backbone, MobileNetV2):
-            self.backbone.load_imagenet()
+        self.backbone.load_pretrained()
 
     @torch.inference_mode()
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         with stage("preprocess"):
-            batch = self._batch(inputs)
+            batch = self.batch(inputs)
         with stage("backbone"):
             pyramid = self.pyramid(self.backbone(batch.pixels))
         with stage("rpn"):
-            logits, offsets = self.rpn(pyramid)
+            logits, deltas = self.rpn(pyramid)
         with stage("proposals"):
-            proposals = self._propose(self.anchors(pyramid), logits, offsets, batch, self.config.proposals)
+            proposals = self.propose(self.anchors(pyramid), logits, deltas, batch, self.config.proposals)
         with stage("roi_align"):
             pooled = self.roi_align(pyramid, proposals)
         with stage("box_head"):
-            class_logits, box_offsets = self.box_head(pooled)
+            class_logits, class_deltas = self.box_head(pooled)
         with stage("postprocess"):
-            return self._detect(class_logits, box_offsets, proposals, batch)
+            return self.detect(class_logits, class_deltas, proposals, batch)
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
         """The paper's four: objectness and box of the RPN, class and box of the head."""
-        batch = self._batch(inputs)
-        truths = batch_truths(batch, targets)
+        batch = self.batch(inputs)
+        objects = batch_boxes(batch, targets)
         pyramid = self.pyramid(self.backbone(batch.pixels))
-        logits, offsets = self.rpn(pyramid)
+        logits, deltas = self.rpn(pyramid)
         anchors = self.anchors(pyramid)
-        proposals = self._propose(anchors, logits, offsets, batch, self.config.training_proposals)
-        rpn = self._rpn_losses(torch.cat(anchors), torch.cat(logits, 1), torch.cat(offsets, 1), truths)
-        return rpn | self._head_losses(pyramid, proposals, truths)
+        proposals = self.propose(anchors, logits, deltas, batch, self.config.training_proposals)
+        rpn = self._rpn_losses(torch.cat(anchors), torch.cat(logits, 1), torch.cat(deltas, 1), objects)
+        return rpn | self._head_losses(pyramid, proposals, objects)
 
-    def _batch(self, inputs: Sequence[Input]) -> ImageBatch:
+    def batch(self, inputs: Sequence[Input]) -> ImageBatch:
         config = self.config
         return batch_images(inputs, self.device, config.short_side, config.long_side, config.strides[-1])
 
     @torch.no_grad()
-    def _propose(
-        self, anchors: list[Tensor], logits: list[Tensor], offsets: list[Tensor], batch: ImageBatch, count: int
+    def propose(
+        self, anchors: list[Tensor], logits: list[Tensor], deltas: list[Tensor], batch: ImageBatch, count: int
     ) -> list[Tensor]:
-        """Per image, the best `count` boxes after suppression on each level: xyxy [<= count, 4], best first."""
+        """Per image, the best `count` boxes after suppression on each level: xyxy [<= count, 4], best first.
+
+        Per level: anchors [N, 4], objectness logits [B, N], box deltas [B, N, 4].
+        """
         proposals = []
         for index, size in enumerate(batch.sizes):
             boxes, scores, levels = [], [], []
-            for level, (anchor, logit, offset) in enumerate(zip(anchors, logits, offsets, strict=True)):
+            for level, (anchor, logit, delta) in enumerate(zip(anchors, logits, deltas, strict=True)):
                 top = logit[index].topk(min(self.config.rpn_before_nms, len(anchor)))
-                boxes.append(self.anchor_coder.decode(offset[index, top.indices], anchor[top.indices]))
+                boxes.append(self.anchor_coder.decode(delta[index, top.indices], anchor[top.indices]))
                 scores.append(top.values)
                 levels.append(torch.full_like(top.indices, level))
             box, score, level = clip_boxes(torch.cat(boxes), size), torch.cat(scores), torch.cat(levels)
@@ -186,38 +183,38 @@ class FasterRCNN(TrainableModel):
         return proposals
 
     def _rpn_losses(
-        self, anchors: Tensor, logits: Tensor, offsets: Tensor, truths: Sequence[Truth]
+        self, anchors: Tensor, logits: Tensor, deltas: Tensor, objects: Sequence[BoxTargets]
     ) -> dict[str, Tensor]:
         """Equation 1: log loss over sampled anchors, smooth L1 over the positive ones."""
         config = self.config
-        wanted, objectness, moved, moves = [], [], [], []
-        for index, (boxes, _, ignored) in enumerate(truths):
+        objectness, objectness_targets, predicted_deltas, delta_targets = [], [], [], []
+        for index, (boxes, _, ignored) in enumerate(objects):
             iou = ops.box_iou(boxes, anchors)
             matched = match(iou, config.rpn_positive_iou, config.rpn_negative_iou, keep_best=True, ignored=ignored)
             chosen = sample(matched, config.rpn_samples, positive_fraction=0.5)
             positive = chosen[matched[chosen] >= 0]
             objectness.append(logits[index, chosen])
-            wanted.append((matched[chosen] >= 0).float())
-            moved.append(offsets[index, positive])
-            moves.append(self.anchor_coder.encode(boxes[matched[positive]], anchors[positive]))
-        sampled = max(1, sum(map(len, wanted)))
-        return {
-            "rpn_objectness": F.binary_cross_entropy_with_logits(
-                torch.cat(objectness), torch.cat(wanted), reduction="sum"
-            )
-            / sampled,
-            "rpn_box": F.smooth_l1_loss(torch.cat(moved), torch.cat(moves), beta=1 / 9, reduction="sum") / sampled,
-        }
+            objectness_targets.append((matched[chosen] >= 0).float())
+            predicted_deltas.append(deltas[index, positive])
+            delta_targets.append(self.anchor_coder.encode(boxes[matched[positive]], anchors[positive]))
+        sampled = max(1, sum(map(len, objectness)))
+        classification = F.binary_cross_entropy_with_logits(
+            torch.cat(objectness), torch.cat(objectness_targets), reduction="sum"
+        )
+        regression = F.smooth_l1_loss(
+            torch.cat(predicted_deltas), torch.cat(delta_targets), beta=1 / 9, reduction="sum"
+        )
+        return {"rpn_objectness": classification / sampled, "rpn_box": regression / sampled}
 
     def _head_losses(
-        self, pyramid: list[Tensor], proposals: list[Tensor], truths: Sequence[Truth]
+        self, pyramid: list[Tensor], proposals: list[Tensor], objects: Sequence[BoxTargets]
     ) -> dict[str, Tensor]:
         """Fast R-CNN's multi-task loss over sampled proposals; the ground truth is proposed too."""
         config = self.config
-        rois, classes, moves = [], [], []
-        for proposed, (boxes, labels, ignored) in zip(proposals, truths, strict=True):
-            own = boxes if ignored is None else boxes[~ignored]
-            candidates = torch.cat([proposed, own])
+        rois, classes, delta_targets = [], [], []
+        for proposed, (boxes, labels, ignored) in zip(proposals, objects, strict=True):
+            learned = boxes if ignored is None else boxes[~ignored]
+            candidates = torch.cat([proposed, learned])
             matched = match(
                 ops.box_iou(boxes, candidates),
                 config.roi_positive_iou,
@@ -230,23 +227,26 @@ class FasterRCNN(TrainableModel):
             positive = index >= 0
             rois.append(candidates[chosen])
             classes.append(torch.where(positive, _take(labels, index) + 1, 0))
-            moves.append(self.roi_coder.encode(boxes[index[positive]], candidates[chosen][positive]))
-        wanted = torch.cat(classes)
-        logits, offsets = self.box_head(self.roi_align(pyramid, rois))
-        positive = torch.where(wanted > 0)[0]
-        moved = offsets[positive, wanted[positive] - 1]
-        count = max(1, len(wanted))
+            delta_targets.append(self.roi_coder.encode(boxes[index[positive]], candidates[chosen][positive]))
+        class_targets = torch.cat(classes)
+        logits, deltas = self.box_head(self.roi_align(pyramid, rois))
+        positive = torch.where(class_targets > 0)[0]
+        own_deltas = deltas[positive, class_targets[positive] - 1]
+        count = max(1, len(class_targets))
         return {
-            "head_class": F.cross_entropy(logits, wanted, reduction="sum") / count,
-            "head_box": F.smooth_l1_loss(moved, torch.cat(moves), beta=1 / 9, reduction="sum") / count,
+            "head_class": F.cross_entropy(logits, class_targets, reduction="sum") / count,
+            "head_box": F.smooth_l1_loss(own_deltas, torch.cat(delta_targets), beta=1 / 9, reduction="sum") / count,
         }
 
-    def _detect(self, logits: Tensor, offsets: Tensor, proposals: list[Tensor], batch: ImageBatch) -> list[Prediction]:
-        """Each proposal may become one detection per class; suppression is per class."""
+    def detect(self, logits: Tensor, deltas: Tensor, proposals: list[Tensor], batch: ImageBatch) -> list[Prediction]:
+        """Each proposal may become one detection per class; suppression is per class.
+
+        logits [K, C + 1] and box deltas [K, C, 4] of all images' proposals [K_i, 4].
+        """
         config = self.config
         counts = [len(one) for one in proposals]
         scores = logits.softmax(-1)[:, 1:].split(counts)
-        boxes = self.roi_coder.decode(offsets, torch.cat(proposals)[:, None]).split(counts)
+        boxes = self.roi_coder.decode(deltas, torch.cat(proposals)[:, None]).split(counts)
         predictions = []
         for index, (score, box) in enumerate(zip(scores, boxes, strict=True)):
             row, label = torch.where(score > config.score_threshold)

@@ -24,7 +24,7 @@ def test_imagenet_weights_give_torchvisions_features():
     reference = torchvision.models.mobilenet_v2(weights=None).eval()
     reference.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     backbone = MobileNetV2((32,)).eval()
-    backbone.load_imagenet()
+    backbone.load_pretrained()
     image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         assert torch.allclose(backbone(image)[0], reference.features[:18](image), atol=1e-4)

@@ -20,7 +20,7 @@ def boxes(n: int, seed: int = 0) -> torch.Tensor:
     return torch.cat([corner, corner + 2 + torch.rand(n, 2, generator=generator) * 40], dim=1)
 
 
-def test_anchors_sit_on_cell_centres_with_their_areas_and_ratios():
+def test_anchors_sit_on_the_centres_of_locations_with_their_areas_and_ratios():
     generator = AnchorGenerator(((16, 32), (64, 128)), (0.5, 1.0, 2.0), (8, 16))
     first, second = generator([torch.zeros(1, 4, 3, 5), torch.zeros(1, 4, 2, 3)])
     assert first.shape == (3 * 5 * 6, 4) and second.shape == (2 * 3 * 6, 4)
@@ -31,11 +31,11 @@ def test_anchors_sit_on_cell_centres_with_their_areas_and_ratios():
     assert torch.allclose((sides[:, 1] / sides[:, 0])[:3], torch.tensor([0.5, 1.0, 2.0]))
 
 
-def test_anchors_are_torchvisions_but_for_its_rounding_and_its_half_cell():
+def test_anchors_are_torchvisions_but_for_its_rounding_and_its_half_stride():
     ours = AnchorGenerator(((32, 64),), (0.5, 1.0, 2.0), (8,))([torch.zeros(1, 1, 4, 6)])[0]
     reference = ReferenceAnchors(((32, 64),), ((0.5, 1.0, 2.0),))
     theirs = reference.grid_anchors([[4, 6]], [[torch.tensor(8), torch.tensor(8)]])[0].reshape(24, 2 * 3, 4)
-    # The reference lists ratios outside sizes, rounds sides to whole pixels and centres anchors on the cells' corners.
+    # The reference lists ratios outside sizes, rounds sides to whole pixels and centres anchors on locations' corners.
     theirs = theirs.reshape(24, 3, 2, 4).transpose(1, 2).reshape(-1, 4) + 4
     assert (ours - theirs).abs().max() <= 0.5
 
@@ -47,16 +47,16 @@ def test_anchor_sizes_must_fit_the_levels():
 
 @given(seed=st.integers(0, 1000), weights=st.sampled_from([(1.0, 1.0, 1.0, 1.0), (10.0, 10.0, 5.0, 5.0)]))
 def test_decoding_undoes_encoding(seed, weights):
-    wanted, references = boxes(20, seed), boxes(20, seed + 1)
+    targets, references = boxes(20, seed), boxes(20, seed + 1)
     coder = BoxCoder(weights)
-    assert torch.allclose(coder.decode(coder.encode(wanted, references), references), wanted, atol=1e-3)
+    assert torch.allclose(coder.decode(coder.encode(targets, references), references), targets, atol=1e-3)
 
 
 def test_the_box_coder_is_torchvisions():
-    wanted, references, weights = boxes(50, 1), boxes(50, 2), (10.0, 10.0, 5.0, 5.0)
+    targets, references, weights = boxes(50, 1), boxes(50, 2), (10.0, 10.0, 5.0, 5.0)
     reference = ReferenceBoxCoder(weights)
-    offsets = BoxCoder(weights).encode(wanted, references)
-    assert torch.allclose(offsets, reference.encode_single(wanted, references), atol=1e-5)
+    deltas = BoxCoder(weights).encode(targets, references)
+    assert torch.allclose(deltas, reference.encode_single(targets, references), atol=1e-5)
     wild = torch.randn(50, 4, generator=torch.Generator().manual_seed(0)) * 20
     ours = BoxCoder(weights).decode(wild, references)
     assert torch.allclose(ours, reference.decode_single(wild, references), rtol=1e-4, atol=1e-3)
@@ -70,7 +70,7 @@ def test_boxes_are_clipped_to_height_and_width():
 def test_matching_follows_the_papers_thresholds():
     iou = torch.tensor([[0.8, 0.5, 0.1, 0.2], [0.1, 0.4, 0.2, 0.29]])
     assert match(iou, 0.7, 0.3, keep_best=False).tolist() == [0, UNDECIDED, BACKGROUND, BACKGROUND]
-    # The second box overlaps nothing by 0.7, so its best candidate answers for it.
+    # The second box overlaps nothing by 0.7, so its best candidate is matched with it.
     assert match(iou, 0.7, 0.3, keep_best=True).tolist() == [0, 1, BACKGROUND, BACKGROUND]
 
 
@@ -109,7 +109,7 @@ def test_the_pyramid_sums_from_coarse_to_fine_and_keeps_sizes():
 
 def test_rois_are_pooled_from_the_level_of_their_size():
     maps = [torch.full((2, 3, 32, 32), 4.0), torch.full((2, 3, 16, 16), 8.0), torch.full((2, 3, 8, 8), 16.0)]
-    align = PyramidRoIAlign(output_size=2, strides=(4, 8, 16), cells=7)
+    align = PyramidRoIAlign(output_size=2, strides=(4, 8, 16), canonical_size=7)
     small, middle, large = [1.0, 1.0, 20.0, 20.0], [0.0, 0.0, 60.0, 60.0], [0.0, 0.0, 120.0, 125.0]
     pooled = align(maps, [torch.tensor([small, large]), torch.tensor([middle])])
     assert pooled.shape == (3, 3, 2, 2)

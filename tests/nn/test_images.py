@@ -40,7 +40,7 @@ def test_resizing_keeps_the_aspect_and_boxes_come_back(height, width):
     assert torch.allclose(batch.to_image(0, batch.to_batch(0, whole)), whole, atol=1e-3)
 
 
-def test_cells_that_begin_outside_their_image_are_padding():
+def test_locations_that_begin_outside_their_image_are_padding():
     batch = batch_images([image(33, 32), image(64, 17), image(32, 16)], CPU, None, 1000, 16)
     inside = ~batch.padding(16)
     assert inside.shape == (3, 4, 2)
@@ -61,7 +61,7 @@ def test_a_wrong_image_is_named(bad):
 
 
 def labelled(height: int = 20, width: int = 30) -> Sample:
-    """A white rectangle on black, and targets that say where it is."""
+    """A white rectangle on black, and targets for where it is."""
     pixels = torch.zeros(3, height, width, dtype=torch.uint8)
     pixels[:, 4:9, 12:26] = 255
     target = Target(
@@ -114,7 +114,7 @@ def scenes(tmp_path_factory):
 
 
 def turned(sample: Sample, *names: str) -> Sample:
-    """Each of the augmentations applied, whatever the coin says."""
+    """Each of the augmentations applied, whatever the coin shows."""
     for name in names:
         before, seed = sample.input.image, 0
         while torch.equal(sample.input.image, before):
@@ -196,7 +196,7 @@ def test_names_with_an_underscore_are_sides_too_and_lone_joints_stay():
 
 
 def test_maps_come_back_in_the_images_own_pixels():
-    """A map of the padded batch, at a stride, whose one cell is high: it lies over the same part of each image."""
+    """A map of the padded batch, at a stride, whose one location is high: it lies over the same part of each image."""
     inputs = [
         Input("wide", torch.zeros(3, 40, 80, dtype=torch.uint8)),
         Input("square", torch.zeros(3, 64, 64, dtype=torch.uint8)),

@@ -86,7 +86,7 @@ def test_positions_reach_queries_and_keys_but_not_values():
     layer = EncoderLayer(16, 4, 32)
     x, position = torch.randn(1, 6, 16), torch.randn(1, 6, 16)
     assert not torch.allclose(layer(x, position), layer(x, torch.zeros_like(x)), atol=1e-3)
-    # With a single token to look at, attention returns its value, wherever it stands.
+    # With a single token to attend to, attention returns its value, wherever it stands.
     assert torch.allclose(layer(x[:, :1], position[:, :1]), layer(x[:, :1], 0 * position[:, :1]), atol=1e-6)
 
 

@@ -25,7 +25,7 @@ def test_bilinear_upsampling_begins_as_interpolation_inside(factor, channels, he
     ours = layer(x)
     theirs = F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
     assert ours.shape == theirs.shape
-    border = factor // 2  # half a cell, where interpolation repeats the outermost value
+    border = factor // 2  # half an input pixel, where interpolation repeats the outermost value
     inside = (..., slice(border, height * factor - border), slice(border, width * factor - border))
     assert torch.allclose(ours[inside], theirs[inside], atol=1e-5)
 

@@ -22,17 +22,17 @@ def test_an_image_learned_by_heart_is_found_again(name):
     info = DatasetInfo("noise", "train", ("first", "second", "third"), image_size=(96, 160))
     model = build_model(installed().models[name], info).train()
     [image] = DetectorContract.noise((96, 160))
-    truth = DetectorContract.objects((8, 12, 50, 40, 2), (90, 30, 150, 90, 0))
+    target = DetectorContract.objects((8, 12, 50, 40, 2), (90, 30, 150, 90, 0))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     for _ in range(6):  # 100 steps are mostly enough: how many, rounding decides, and so does the version of torch
         for _ in range(50):
             optimizer.zero_grad()
-            sum(model.losses([image], [truth]).values()).backward()
+            sum(model.losses([image], [target]).values()).backward()
             optimizer.step()
         [found] = model.eval().predict([image])
         model.train()
-        overlap = ops.box_iou(truth.boxes, found.boxes)
-        overlap[truth.labels[:, None] != found.labels] = 0
+        overlap = ops.box_iou(target.boxes, found.boxes)
+        overlap[target.labels[:, None] != found.labels] = 0
         best = ((overlap > 0.5) * found.scores).max(dim=1).values
         if (best > 0.3).all():
             return

@@ -12,7 +12,7 @@ from torchvision.ops import sigmoid_focal_loss
 from roibench.assemble import build_model
 from roibench.dataset import DatasetInfo
 from roibench.nn.images import batch_images
-from roibench.nn.truth import Truth
+from roibench.nn.targets import BoxTargets
 from roibench.plugins.transformer.detr import (
     DecoderLayer,
     Gaussians,
@@ -42,13 +42,13 @@ def test_the_gaussians_are_gaussians():
     torch.manual_seed(0)
     gaussians = Gaussians(8, 2)
     nn.init.normal_(gaussians.shape.weight, std=0.2)
-    query, boxes, cells = torch.randn(1, 3, 8), centre_boxes(1, 3), torch.rand(1, 5, 4)
-    memory = Memory(torch.zeros(1, 5, 8), torch.zeros(1, 5, 8), cells, torch.tensor([[False] * 4 + [True]]))
+    query, boxes, locations = torch.randn(1, 3, 8), centre_boxes(1, 3), torch.rand(1, 5, 4)
+    memory = Memory(torch.zeros(1, 5, 8), torch.zeros(1, 5, 8), locations, torch.tensor([[False] * 4 + [True]]))
     bias = gaussians(query, boxes, memory)
     shape = gaussians.shape(query)[0].unflatten(-1, (2, 4)).tolist()
     for head, number, token in itertools.product(range(2), range(3), range(4)):
         (x, y, w, h), (dx, dy, log_w, log_h) = boxes[0, number].tolist(), shape[number][head]
-        px, py = cells[0, token, :2].tolist()
+        px, py = locations[0, token, :2].tolist()
         zx = (px - x - dx * w) / max(0.01, math.exp(log_w) * w)
         zy = (py - y - dy * h) / max(0.01, math.exp(log_h) * h)
         assert bias[0, head, number, token].item() == pytest.approx(-(zx**2 + zy**2) / 2, rel=1e-3, abs=1e-3)
@@ -77,7 +77,7 @@ def test_the_decoder_layer_is_torchs():
     ):
         nn.init.normal_(mine.weight, 0.5, 0.2)
         theirs.load_state_dict(mine.state_dict())
-    nn.init.constant_(ours.gaussian.shape.bias, 4.0)  # Gaussians so wide that they say nothing
+    nn.init.constant_(ours.gaussian.shape.bias, 4.0)  # Gaussians so wide that they change nothing
     x, tokens = torch.randn(2, 5, 16), torch.randn(2, 7, 16)
     memory = Memory(tokens, torch.zeros_like(tokens), torch.rand(2, 7, 4), torch.zeros(2, 7, dtype=torch.bool))
     mine = ours(x, torch.zeros_like(x), 1000 * centre_boxes(2, 5), memory, groups=1)
@@ -107,18 +107,18 @@ def test_ignored_objects_are_as_if_they_were_not_there():
     assert found[0] != found[2]
 
 
-def test_tokens_name_the_smallest_object_that_covers_them():
+def test_tokens_learn_the_smallest_object_that_covers_them():
     model = untrained()
-    cells = torch.tensor([[[0.5, 0.5, 0.1, 0.1], [0.2, 0.5, 0.1, 0.1], [0.9, 0.9, 0.1, 0.1]]])
-    memory = Memory(torch.zeros(1, 3, 96), torch.zeros(1, 3, 96), cells, torch.zeros(1, 3, dtype=torch.bool))
-    truth = Truth(torch.tensor([[0.4, 0.5, 0.6, 0.6], [0.5, 0.5, 0.2, 0.2]]), torch.tensor([0, 2]), None)
-    wanted = torch.tensor([[[0.0, 0, 1], [1, 0, 0], [0, 0, 0]]])
+    locations = torch.tensor([[[0.5, 0.5, 0.1, 0.1], [0.2, 0.5, 0.1, 0.1], [0.9, 0.9, 0.1, 0.1]]])
+    memory = Memory(torch.zeros(1, 3, 96), torch.zeros(1, 3, 96), locations, torch.zeros(1, 3, dtype=torch.bool))
+    objects = BoxTargets(torch.tensor([[0.4, 0.5, 0.6, 0.6], [0.5, 0.5, 0.2, 0.2]]), torch.tensor([0, 2]), None)
+    class_targets = torch.tensor([[[0.0, 0, 1], [1, 0, 0], [0, 0, 0]]])
     bias = torch.tensor([0.3, -0.2, 0.1])
     with torch.no_grad():
         model.token_logits.bias.copy_(bias)
-    expected = sigmoid_focal_loss(bias.expand(1, 3, 3), wanted, reduction="sum") / 2
-    assert torch.allclose(model._token_loss(memory, [truth]), expected, rtol=1e-4)
-    nothing = Truth(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), None)
+    expected = sigmoid_focal_loss(bias.expand(1, 3, 3), class_targets, reduction="sum") / 2
+    assert torch.allclose(model._token_loss(memory, [objects]), expected, rtol=1e-4)
+    nothing = BoxTargets(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), None)
     expected = sigmoid_focal_loss(bias.expand(1, 3, 3), torch.zeros(1, 3, 3), reduction="sum")
     assert torch.allclose(model._token_loss(memory, [nothing]), expected, rtol=1e-4)
 
@@ -130,13 +130,13 @@ def test_denoising_starts_near_every_object_and_inside_the_image(objects):
     starts = near_objects(boxes, (2, 25), noise=0.1)
     assert starts.shape == (2, 25, 4) and (starts > 0).all() and (starts < 1).all()
     count = min(objects, 25)
-    moved = (starts[:, :count] - boxes[:count]).abs()
-    assert (moved[..., :2] <= 0.1 * boxes[:count, 2:] + 1e-6).all()
+    shift = (starts[:, :count] - boxes[:count]).abs()
+    assert (shift[..., :2] <= 0.1 * boxes[:count, 2:] + 1e-6).all()
     if objects:
-        assert moved.max() > 0
+        assert shift.max() > 0
 
 
-def test_padding_is_not_looked_at():
+def test_padding_is_not_attended_to():
     """A small image beside a large one gives what it gives alone, but for the convolutions at its border."""
     model = untrained(score_threshold=0.0)
     batch = batch_images(DetectorContract.noise((32, 32), (64, 64)), torch.device("cpu"), None, 512, 16)
@@ -144,26 +144,26 @@ def test_padding_is_not_looked_at():
     memory = model._encode(features, batch)
     starts = model._best(memory, *model._propose(memory))
     logits, boxes = model.decoder(memory, starts[:, None])
-    memory.tokens[0, memory.hidden[0]] += 100
+    memory.tokens[0, memory.padding[0]] += 100
     assert torch.equal(starts[0, :12], model._best(memory, *model._propose(memory))[0, :12])
     again, same = model.decoder(memory, starts[:, None])
     assert torch.equal(logits[:, 0], again[:, 0]) and torch.equal(boxes[:, 0], same[:, 0])
-    assert memory.hidden[0].sum() == 48 + 12 and not memory.hidden[1].any()
+    assert memory.padding[0].sum() == 48 + 12 and not memory.padding[1].any()
 
 
 def test_queries_start_from_the_highest_scoring_tokens():
     model = untrained(queries=2)
-    cells = torch.tensor([[[0.5, 0.5, 0.1, 0.1], [0.2, 0.5, 0.1, 0.1], [0.9, 0.9, 0.1, 0.2], [0.3, 0.3, 0.1, 0.1]]])
-    hidden = torch.tensor([[False, False, False, True]])
-    memory = Memory(torch.zeros(1, 4, 96), torch.zeros(1, 4, 96), cells, hidden)
+    locations = torch.tensor([[[0.5, 0.5, 0.1, 0.1], [0.2, 0.5, 0.1, 0.1], [0.9, 0.9, 0.1, 0.2], [0.3, 0.3, 0.1, 0.1]]])
+    padding = torch.tensor([[False, False, False, True]])
+    memory = Memory(torch.zeros(1, 4, 96), torch.zeros(1, 4, 96), locations, padding)
     _, boxes = model._propose(memory)
-    assert torch.allclose(boxes, cells * torch.tensor([1, 1, 2, 2]), atol=5e-3)
+    assert torch.allclose(boxes, locations * torch.tensor([1, 1, 2, 2]), atol=5e-3)
     logits = torch.tensor([[[-3.0, -2, -9], [-4, -4, -4], [-9, -9, 1], [5, 5, 5]]])
     assert torch.equal(model._best(memory, logits, boxes), boxes[:, [2, 0]])
 
 
 def test_nothing_is_suppressed():
-    """Two queries that say the same are two detections: not saying it twice is what training teaches."""
+    """Two queries that predict the same are two detections: not to do so is what training teaches."""
     model = untrained()
     logits = torch.full((1, 3, 3), -9.0)
     logits[0, :2, 1] = 2.0

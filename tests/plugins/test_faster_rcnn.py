@@ -32,7 +32,7 @@ def test_its_losses_are_the_papers_four():
     assert set(losses) == {"rpn_objectness", "rpn_box", "head_class", "head_box"}
 
 
-def test_without_objects_nothing_is_moved():
+def test_without_objects_no_box_is_learned():
     losses = untrained().train().losses(DetectorContract.noise((64, 64)), [DetectorContract.objects()])
     assert losses["rpn_box"] == 0 and losses["head_box"] == 0
 
@@ -43,19 +43,19 @@ def test_the_rpns_head_is_torchvisions():
     for mine, theirs in (
         (ours.conv, reference.conv[0][0]),
         (ours.objectness, reference.cls_logits),
-        (ours.offsets, reference.bbox_pred),
+        (ours.deltas, reference.bbox_pred),
     ):
         torch.nn.init.normal_(mine.weight, std=0.1)
         torch.nn.init.normal_(mine.bias)
         theirs.load_state_dict(mine.state_dict())
     pyramid = [torch.randn(2, 64, 6, 5), torch.randn(2, 64, 3, 3)]
-    logits, offsets = ours(pyramid)
-    their_logits, their_offsets = reference(pyramid)
+    logits, deltas = ours(pyramid)
+    their_logits, their_deltas = reference(pyramid)
     for level in range(2):
         anchors = ours.objectness.out_channels
         assert torch.allclose(logits[level], their_logits[level].permute(0, 2, 3, 1).flatten(1), atol=1e-5)
-        moves = their_offsets[level].unflatten(1, (anchors, 4)).permute(0, 3, 4, 1, 2).reshape(2, -1, 4)
-        assert torch.allclose(offsets[level], moves, atol=1e-5)
+        expected = their_deltas[level].unflatten(1, (anchors, 4)).permute(0, 3, 4, 1, 2).reshape(2, -1, 4)
+        assert torch.allclose(deltas[level], expected, atol=1e-5)
 
 
 def test_proposals_are_torchvisions():
@@ -65,16 +65,14 @@ def test_proposals_are_torchvisions():
     maps = [torch.zeros(2, 64, 128 // stride, 128 // stride) for stride in config.strides]
     anchors = model.anchors(maps)
     logits = [torch.randn(2, len(level)) for level in anchors]
-    offsets = [torch.randn(2, len(level), 4) * 0.3 for level in anchors]
-    proposals = model._propose(anchors, logits, offsets, batch, config.proposals)
+    deltas = [torch.randn(2, len(level), 4) * 0.3 for level in anchors]
+    proposals = model.propose(anchors, logits, deltas, batch, config.proposals)
 
     counts = {"training": config.proposals, "testing": config.proposals}
     before = {"training": config.rpn_before_nms, "testing": config.rpn_before_nms}
     reference = RegionProposalNetwork(None, None, 0.7, 0.3, 256, 0.5, before, counts, config.rpn_nms_iou).eval()
     reference.min_size = 1.0
-    decoded = reference.box_coder.decode(torch.cat(offsets, 1).flatten(0, 1), [torch.cat(anchors)] * 2).reshape(
-        2, -1, 4
-    )
+    decoded = reference.box_coder.decode(torch.cat(deltas, 1).flatten(0, 1), [torch.cat(anchors)] * 2).reshape(2, -1, 4)
     theirs, _ = reference.filter_proposals(
         decoded, torch.cat(logits, 1), batch.sizes, [len(level) for level in anchors]
     )
@@ -89,13 +87,13 @@ def test_detections_are_torchvisions():
     batch = batch_images(DetectorContract.noise((128, 96), (64, 128)), torch.device("cpu"), None, 1333, 16)
     corner = torch.rand(2, 40, 2) * 50
     proposals = list(torch.cat([corner, corner + 5 + torch.rand(2, 40, 2) * 40], dim=2))
-    logits, offsets = torch.randn(80, 4) * 2, torch.randn(80, 3, 4)
-    predictions = model._detect(logits, offsets, proposals, batch)
+    logits, deltas = torch.randn(80, 4) * 2, torch.randn(80, 3, 4)
+    predictions = model.detect(logits, deltas, proposals, batch)
 
     reference = RoIHeads(None, None, None, 0.5, 0.5, 128, 0.25, (10.0, 10.0, 5.0, 5.0), 0.3, config.nms_iou, 100)
     background = torch.zeros(80, 1, 4)  # the reference gives it a box too
-    moves = torch.cat([background, offsets], dim=1).flatten(1)
-    boxes, scores, labels = reference.postprocess_detections(logits, moves, proposals, batch.sizes)
+    their_deltas = torch.cat([background, deltas], dim=1).flatten(1)
+    boxes, scores, labels = reference.postprocess_detections(logits, their_deltas, proposals, batch.sizes)
     for index, prediction in enumerate(predictions):
         assert len(prediction.boxes) > 5
         assert torch.allclose(prediction.boxes, boxes[index], atol=1e-3)

@@ -49,7 +49,7 @@ def test_attention_goes_to_objects_and_never_to_padding():
     learned, _ = model.features(model.backbone(batch.pixels), batch)
     weights = (learned / features)[:, -4:]
     assert weights[0].std() > 0.01
-    assert torch.allclose(weights[0, :1].expand(4, -1, -1), weights[0], rtol=1e-3)  # one for all maps of a cell
+    assert torch.allclose(weights[0, :1].expand(4, -1, -1), weights[0], rtol=1e-3)  # one for all maps of a location
     assert learned[1, :, :, 18:].abs().max() == 0
     assert torch.allclose(learned[:, -4:].sum(1).mean((1, 2)), torch.ones(2))  # their mean is 1
 

@@ -46,7 +46,7 @@ def reference_model(threshold):
 
 def test_the_heads_are_torchvisions():
     model = untrained(depth=4)
-    classes, anchors = 3, model.anchors.per_cell
+    classes, anchors = 3, model.anchors.per_location
     reference = RetinaNetHead(64, anchors, classes, norm_layer=nn.BatchNorm2d).eval()
     for ours, theirs, output in (
         (model.class_subnet, reference.classification_head, reference.classification_head.cls_logits),
@@ -68,7 +68,7 @@ def test_the_heads_are_torchvisions():
     assert torch.allclose(torch.cat(model.box_subnet(pyramid), 1), outputs["bbox_regression"], atol=1e-4)
 
 
-def test_anchors_are_torchvisions_but_for_its_rounding_and_its_half_cell():
+def test_anchors_are_torchvisions_but_for_its_rounding_and_its_half_stride():
     model = untrained(
         anchor_base=4.0, anchor_octaves=(0.0, 1 / 3, 2 / 3), aspect_ratios=(0.5, 1.0, 2.0), strides=(8, 16, 32)
     )
@@ -82,7 +82,7 @@ def test_anchors_are_torchvisions_but_for_its_rounding_and_its_half_cell():
         reference.grid_anchors(grid, strides),
         strict=True,
     ):
-        # The reference lists ratios outside sizes, rounds sides to whole pixels and centres anchors on cells' corners.
+        # As in tests/nn/test_boxes.py: other order, rounded sides, anchors on the locations' corners.
         theirs = theirs.reshape(-1, 3, 3, 4).transpose(1, 2).reshape(-1, 4) + stride / 2
         assert (ours - theirs).abs().max() <= 0.5
 
@@ -92,9 +92,9 @@ def test_detections_are_torchvisions():
     batch = batch_images(DetectorContract.noise((128, 96), (64, 128)), torch.device("cpu"), None, 1333, 16)
     anchors = model.anchors([torch.zeros(2, 64, 128 // stride, 128 // stride) for stride in model.config.strides])
     logits = [torch.randn(2, len(level), 3) - 1 for level in anchors]
-    offsets = [torch.randn(2, len(level), 4) * 0.5 for level in anchors]
-    ours = model._detect(anchors, logits, offsets, batch)
-    outputs = {"cls_logits": logits, "bbox_regression": offsets}
+    deltas = [torch.randn(2, len(level), 4) * 0.5 for level in anchors]
+    ours = model._detect(anchors, logits, deltas, batch)
+    outputs = {"cls_logits": logits, "bbox_regression": deltas}
     theirs = reference_model(0.3).postprocess_detections(outputs, [anchors, anchors], batch.sizes)
     for mine, their in zip(ours, theirs, strict=True):
         assert len(mine.boxes) > 20
@@ -105,21 +105,21 @@ def test_detections_are_torchvisions():
 
 def test_the_class_loss_is_torchvisions():
     model = untrained(positive_iou=0.5, negative_iou=0.4).train()
-    [image], truth = (
+    [image], target = (
         DetectorContract.noise((128, 128)),
         DetectorContract.objects((10, 10, 60, 60, 0), (70, 40, 99, 99, 2)),
     )
-    ours = model.losses([image], [truth])["class"]
+    ours = model.losses([image], [target])["class"]
 
     model.zero_grad()
     batch = model.batch([image])
     pyramid = model.pyramid(model.backbone(batch.pixels))
     anchors = torch.cat(model.anchors(pyramid))
     reference = reference_model(0.05)
-    matched = reference.proposal_matcher(box_iou(truth.boxes, anchors))
+    matched = reference.proposal_matcher(box_iou(target.boxes, anchors))
     outputs = {"cls_logits": torch.cat(model.class_subnet(pyramid), 1)}
-    target = {"boxes": truth.boxes, "labels": truth.labels}
-    theirs = reference.head.classification_head.compute_loss([target], outputs, [matched])
+    their_target = {"boxes": target.boxes, "labels": target.labels}
+    theirs = reference.head.classification_head.compute_loss([their_target], outputs, [matched])
     assert torch.allclose(ours, theirs, rtol=1e-4)
 
 
@@ -127,8 +127,8 @@ def test_cross_entropy_differs_in_the_loss_alone():
     focal, plain = untrained(), untrained("retinanet_cross_entropy")
     assert focal.state_dict().keys() == plain.state_dict().keys()
     assert all(torch.equal(value, plain.state_dict()[name]) for name, value in focal.state_dict().items())
-    inputs, truth = DetectorContract.noise((128, 128)), DetectorContract.objects((10, 10, 60, 60, 0))
-    weighted, unweighted = (model.train().losses(inputs, [truth]) for model in (focal, plain))
+    inputs, target = DetectorContract.noise((128, 128)), DetectorContract.objects((10, 10, 60, 60, 0))
+    weighted, unweighted = (model.train().losses(inputs, [target]) for model in (focal, plain))
     assert torch.equal(weighted["box"], unweighted["box"])
     assert weighted["class"] < unweighted["class"]
 

@@ -12,10 +12,10 @@ from roibench.dataset import DatasetInfo
 from roibench.datasets.reference import open_dataset
 from roibench.metrics.semantic_segmentation import mean_iou
 from roibench.nn.images import batch_images
-from roibench.nn.truth import VOID, batch_maps
+from roibench.nn.targets import batch_maps
 from roibench.plugins.segmentation.segmenter import enlarged_argmax
 from roibench.registry import installed
-from roibench.structures import Input, Target
+from roibench.structures import VOID, Input, Target
 from roibench.tasks.semantic_segmentation import SegmentationContract
 from roibench.weights import shipped_weights
 
@@ -54,15 +54,16 @@ def test_an_image_learned_by_heart_is_labelled_again(name):
     """A network that can't is broken between map, loss and scores; the image is not square on purpose."""
     model = untrained(name).train()
     [image] = noise((60, 90))
-    truth = torch.zeros(60, 90, dtype=torch.uint8)
-    truth[10:40, 20:50], truth[30:55, 60:85], truth[:8] = 1, 3, VOID
+    semantic_map = torch.zeros(60, 90, dtype=torch.uint8)
+    semantic_map[10:40, 20:50], semantic_map[30:55, 60:85], semantic_map[:8] = 1, 3, VOID
+    target = Target(semantic_map=semantic_map)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for _ in range(60):
         optimizer.zero_grad()
-        sum(model.losses([image], [Target(semantic_map=truth)]).values()).backward()
+        sum(model.losses([image], [target]).values()).backward()
         optimizer.step()
     predictions = model.eval().predict([image])
-    assert mean_iou(predictions, [Target(semantic_map=truth)]).values["mIoU"].value > 0.8
+    assert mean_iou(predictions, [target]).values["mIoU"].value > 0.8
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -51,19 +51,19 @@ def test_the_encoder_is_torchvisions():
     nn.init.normal_(model.norm.bias)
     batch = model.batch(ClassifierContract.noise((128, 128), (128, 128)))
     tokens = model.tokens(batch.pixels)
-    assert torch.allclose(model.encode(tokens, model.hiding(batch)), model.norm(references(tokens)), atol=1e-3)
+    assert torch.allclose(model.encode(tokens, model.padding_bias(batch)), model.norm(references(tokens)), atol=1e-3)
 
 
 @torch.no_grad()
 def test_padding_is_not_looked_at():
     model = untrained()
     batch = model.batch(ClassifierContract.noise((128, 60), (128, 128)))
-    tokens, hiding = model.tokens(batch.pixels), model.hiding(batch)
+    tokens, bias = model.tokens(batch.pixels), model.padding_bias(batch)
     changed = tokens.clone()
-    hidden = batch.padding(model.stride).flatten(1)
-    assert hidden[0].sum() == 8 * 4 and not hidden[1].any()
-    changed[:, 1:][hidden] += 100
-    assert torch.equal(model.encode(tokens, hiding)[:, 0], model.encode(changed, hiding)[:, 0])
+    padding = batch.padding(model.stride).flatten(1)
+    assert padding[0].sum() == 8 * 4 and not padding[1].any()
+    changed[:, 1:][padding] += 100
+    assert torch.equal(model.encode(tokens, bias)[:, 0], model.encode(changed, bias)[:, 0])
 
 
 @torch.no_grad()

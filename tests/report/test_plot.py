@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roibench.measure.record import Interval, Score
 from roibench.draw.labels import covered, place_labels
+from roibench.measure.record import Interval, Score
 from roibench.report.plot import speed_accuracy
 from roibench.report.rows import tables
 

@@ -1,4 +1,4 @@
-"""Anchors: boxes of fixed sizes and shapes at every position of every feature map (Ren et al. 2015, section 3.1.1)."""
+"""Anchors: boxes of fixed sizes and shapes at every location of every feature map (Ren et al. 2015, section 3.1.1)."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,11 @@ from torch import Tensor, nn
 
 
 class AnchorGenerator(nn.Module):
-    """Anchors of a pyramid, centred on the cells of each level.
+    """Anchors of a pyramid, centred on the locations of each level.
 
-    sizes: per level, square roots of the anchors' areas in pixels. aspect_ratios: height over width. strides: pixels
-    per cell of each level.
+    sizes: per level, square roots of the anchors' areas in pixels.
+    aspect_ratios: height over width.
+    strides: pixels between the locations of each level.
     """
 
     def __init__(
@@ -20,22 +21,22 @@ class AnchorGenerator(nn.Module):
         if len(sizes) != len(strides) or len({len(level) for level in sizes}) != 1:
             raise ValueError(f"sizes must give every one of {len(strides)} levels equally many anchors, got {sizes}")
         self.strides = tuple(strides)
-        self.per_cell = len(sizes[0]) * len(aspect_ratios)
-        self._cell_names = [f"cell{level}" for level in range(len(sizes))]
-        for name, level_sizes in zip(self._cell_names, sizes, strict=True):
+        self.per_location = len(sizes[0]) * len(aspect_ratios)
+        self._base_names = [f"base{level}" for level in range(len(sizes))]
+        for name, level_sizes in zip(self._base_names, sizes, strict=True):
             half = torch.tensor(
                 [(s * r**-0.5 / 2, s * r**0.5 / 2) for s in level_sizes for r in aspect_ratios], dtype=torch.float32
             )
             self.register_buffer(name, torch.cat([-half, half], dim=1), persistent=False)
 
     def forward(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
-        """Feature maps [B, C, h, w] -> per level, float32 xyxy anchors [h * w * per_cell, 4]: cells row by row."""
+        """Feature maps [B, C, h, w] -> per level, float32 xyxy anchors [h * w * per_location, 4], row by row."""
         anchors = []
-        for feature, stride, name in zip(pyramid, self.strides, self._cell_names, strict=True):
-            cell = getattr(self, name)
-            y = (torch.arange(feature.shape[2], device=cell.device) + 0.5) * stride
-            x = (torch.arange(feature.shape[3], device=cell.device) + 0.5) * stride
+        for feature, stride, name in zip(pyramid, self.strides, self._base_names, strict=True):
+            base = getattr(self, name)
+            y = (torch.arange(feature.shape[2], device=base.device) + 0.5) * stride
+            x = (torch.arange(feature.shape[3], device=base.device) + 0.5) * stride
             centre_y, centre_x = torch.meshgrid(y, x, indexing="ij")
             centres = torch.stack([centre_x, centre_y, centre_x, centre_y], dim=-1).reshape(-1, 1, 4)
-            anchors.append((centres + cell).reshape(-1, 4))
+            anchors.append((centres + base).reshape(-1, 4))
         return anchors

@@ -75,7 +75,7 @@ def _coin(generator: Generator) -> bool:
 
 
 def _mirrored(sample: Sample, dim: int, joints: Sequence[str], words: Mapping[str, str]) -> Sample:
-    """dim: of the image [3, H, W]: 2 mirrors x, 1 mirrors y. words: what captions say instead."""
+    """dim: of the image [3, H, W]: 2 mirrors x, 1 mirrors y. words: what captions have instead."""
     image, target = sample.input.image, sample.target
     low, high = (0, 2) if dim == 2 else (1, 3)
     length = image.shape[dim]

@@ -2,13 +2,49 @@
 
 import importlib.util
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 import torchvision
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """Which backbone a model is built on, for models that leave the choice."""
+
+    backbone: Literal["small_resnet", "mobilenet_v2"] = "small_resnet"
+    widths: tuple[int, ...] = (32, 48, 96, 128)  # small_resnet: stem, then one per stride
+    blocks: tuple[int, ...] = (2, 2, 2)  # small_resnet
+    strides: tuple[int, ...] = (4, 8, 16)  # of the maps that are used
+
+
+class Backbone(nn.Module):
+    """channels, strides: of the maps, finest first."""
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @property
+    def last(self) -> nn.Module:
+        """The module that gives the coarsest maps."""
+        raise NotImplementedError
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        """Normalised pixels [B, 3, H, W] -> maps [B, channels[i], H / strides[i], W / strides[i]]."""
+        raise NotImplementedError
+
+    def load_pretrained(self) -> None:
+        """Fills in pretrained weights, if there are some for it."""
+
+
+def build_backbone(config: BackboneConfig) -> Backbone:
+    if config.backbone == "mobilenet_v2":
+        return MobileNetV2(config.strides)
+    return SmallResNet(config.widths, config.blocks)
 
 
 class Residual(nn.Module):
@@ -31,7 +67,7 @@ class Residual(nn.Module):
         return torch.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
 
 
-class SmallResNet(nn.Module):
+class SmallResNet(Backbone):
     """A residual network for small images, trained from scratch.
 
     widths: channels of the stem (stride 2) and of each stage (strides 4, 8, 16, ...). blocks: residual blocks of each.
@@ -55,11 +91,9 @@ class SmallResNet(nn.Module):
 
     @property
     def last(self) -> nn.Module:
-        """What gives the coarsest maps."""
         return self.stages[-1]
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
-        """Normalised pixels [B, 3, H, W] -> maps [B, channels[i], H / strides[i], W / strides[i]]."""
         x = self.stem(pixels)
         features = []
         for stage in self.stages:
@@ -68,7 +102,7 @@ class SmallResNet(nn.Module):
         return features
 
 
-class MobileNetV2(nn.Module):
+class MobileNetV2(Backbone):
     """torchvision's MobileNetV2 (Sandler et al. 2018) up to stride 32, its batch norm frozen for small batches.
 
     levels: which of the strides (4, 8, 16, 32) to return.
@@ -88,11 +122,9 @@ class MobileNetV2(nn.Module):
 
     @property
     def last(self) -> nn.Module:
-        """What gives the coarsest maps."""
         return self.layers[-1]
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
-        """Normalised pixels [B, 3, H, W] -> maps [B, channels[i], H / strides[i], W / strides[i]]."""
         features = []
         x = pixels
         for index, layer in enumerate(self.layers):
@@ -101,7 +133,7 @@ class MobileNetV2(nn.Module):
                 features.append(x)
         return features
 
-    def load_imagenet(self) -> None:
+    def load_pretrained(self) -> None:
         """Fills in ImageNet weights. Raises FileNotFoundError where none can be had."""
         state = torch.load(imagenet_mobilenet_v2(), map_location="cpu", weights_only=True)
         prefix = "features."

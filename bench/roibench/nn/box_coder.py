@@ -1,4 +1,4 @@
-"""Boxes as offsets from reference boxes, and back (Girshick et al. 2014, appendix C)."""
+"""Boxes as deltas from reference boxes, and back (Girshick et al. 2014, appendix C)."""
 
 import math
 from dataclasses import dataclass
@@ -9,25 +9,26 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class BoxCoder:
-    """t = ((x - xr) / wr, (y - yr) / hr, log(w / wr), log(h / hr)) * weights, with x, y the boxes' centres.
+    """Box deltas t = ((x - xr) / wr, (y - yr) / hr, log(w / wr), log(h / hr)) * weights, with x, y the boxes' centres.
 
-    largest_ratio bounds w / wr and h / hr when decoding, so that an untrained network can't overflow.
+    weights: of the four.
+    largest_ratio: bounds w / wr and h / hr when decoding, so that an untrained network can't overflow.
     """
 
     weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
     largest_ratio: float = 1000 / 16
 
     def encode(self, boxes: Tensor, references: Tensor) -> Tensor:
-        """xyxy boxes and references [N, 4] -> offsets [N, 4]. Sides must be positive."""
+        """xyxy boxes and references [N, 4] -> box deltas [N, 4]. Sides must be positive."""
         wr, hr, xr, yr = _centre_form(references)
         w, h, x, y = _centre_form(boxes)
-        offsets = torch.stack([(x - xr) / wr, (y - yr) / hr, torch.log(w / wr), torch.log(h / hr)], dim=-1)
-        return offsets * offsets.new_tensor(self.weights)
+        deltas = torch.stack([(x - xr) / wr, (y - yr) / hr, torch.log(w / wr), torch.log(h / hr)], dim=-1)
+        return deltas * deltas.new_tensor(self.weights)
 
-    def decode(self, offsets: Tensor, references: Tensor) -> Tensor:
-        """Offsets [..., 4] and xyxy references [..., 4], of shapes that broadcast -> xyxy boxes [..., 4]."""
+    def decode(self, deltas: Tensor, references: Tensor) -> Tensor:
+        """Box deltas [..., 4] and xyxy references [..., 4], of shapes that broadcast -> xyxy boxes [..., 4]."""
         wr, hr, xr, yr = _centre_form(references)
-        dx, dy, dw, dh = (offsets / offsets.new_tensor(self.weights)).unbind(-1)
+        dx, dy, dw, dh = (deltas / deltas.new_tensor(self.weights)).unbind(-1)
         limit = math.log(self.largest_ratio)
         half_w = dw.clamp(max=limit).exp() * wr / 2
         half_h = dh.clamp(max=limit).exp() * hr / 2

@@ -1,4 +1,4 @@
-"""What classifiers of whole images share: their labels, and what they say."""
+"""What classifiers of whole images share: their labels, and what they predict."""
 
 from collections.abc import Sequence
 

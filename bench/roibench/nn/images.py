@@ -18,8 +18,10 @@ STD = (0.229, 0.224, 0.225)
 class ImageBatch:
     """Images of a batch, padded at the right and the bottom to one size.
 
-    pixels: float32 [B, 3, H, W], channels-last, normalised, 0 in the padding. sizes: (height, width) of each image
-    inside the batch. scales: (y, x) factors from the image as given to the batch. originals: (height, width) as given.
+    pixels: float32 [B, 3, H, W], channels-last, normalised, 0 in the padding.
+    sizes: (height, width) of each image inside the batch.
+    scales: (y, x) factors from the image as given to the batch.
+    originals: (height, width) of each image as given.
     """
 
     pixels: Tensor
@@ -48,7 +50,7 @@ class ImageBatch:
         ]
 
     def padding(self, stride: int) -> Tensor:
-        """Which cells of a map of this stride begin outside their image: bool [B, H / stride, W / stride]."""
+        """Which locations of a map of this stride begin outside their image: bool [B, H / stride, W / stride]."""
         device = self.pixels.device
         height, width = (torch.arange(0, side, stride, device=device) for side in self.pixels.shape[2:])
         limit = torch.tensor(self.sizes, device=device)

@@ -1,4 +1,4 @@
-"""Which ground-truth box, if any, does each candidate answer for? And which candidates does a loss look at?"""
+"""Which ground-truth box, if any, is each candidate matched with? And which candidates does a loss sample?"""
 
 import torch
 from torch import Tensor

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from roibench import ops
+from roibench.ops.roi import as_rois
 
 
 class FeaturePyramid(nn.Module):
@@ -39,23 +40,23 @@ class FeaturePyramid(nn.Module):
 
 
 class PyramidRoIAlign(nn.Module):
-    """RoI align on the level on which a RoI's side is `cells` to 2 * `cells` cells.
+    """RoI align on the level on which a RoI's side is once to twice the canonical size, which is counted in locations.
 
-    Equation 1 has 14 cells: a RoI of 224 px belongs to stride 16. RoIs beyond either end take the last level there.
+    Equation 1 has 14: a RoI of 224 px belongs to stride 16. RoIs beyond either end take the last level there.
     """
 
-    def __init__(self, output_size: int, strides: Sequence[int], cells: float = 14.0, sampling_ratio: int = 2) -> None:
+    def __init__(
+        self, output_size: int, strides: Sequence[int], canonical_size: float = 14.0, sampling_ratio: int = 2
+    ) -> None:
         super().__init__()
         self.output_size = output_size
         self.strides = tuple(strides)
-        self.cells = cells
+        self.canonical_size = canonical_size
         self.sampling_ratio = sampling_ratio
 
     def forward(self, pyramid: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
         """Maps [B, C, h, w] per level, xyxy boxes [K_i, 4] per image, in pixels -> [sum K_i, C, size, size]."""
-        rois = torch.cat(
-            [torch.cat([one.new_full((len(one), 1), image), one], dim=1) for image, one in enumerate(boxes)]
-        )
+        rois = as_rois(boxes)
         levels = self._levels(rois[:, 1:])
         order, parts = [], []
         for level, (feature, stride) in enumerate(zip(pyramid, self.strides, strict=True)):
@@ -70,7 +71,7 @@ class PyramidRoIAlign(nn.Module):
 
     def _levels(self, boxes: Tensor) -> Tensor:
         side = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).clamp(min=1e-6).sqrt()
-        level = torch.floor(torch.log2(side / (self.cells * self.strides[0])) + 1e-6)
+        level = torch.floor(torch.log2(side / (self.canonical_size * self.strides[0])) + 1e-6)
         return level.clamp(0, len(self.strides) - 1).to(torch.int64)
 
 

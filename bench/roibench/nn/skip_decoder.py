@@ -22,7 +22,7 @@ class SkipDecoder(nn.Module):
         self.enlarge = nn.ModuleList(
             BilinearUpsampling(classes, coarse // fine) for fine, coarse in pairwise((1, *strides))
         )
-        self.last = nn.Identity()  # sees the summed scores
+        self.last = nn.Identity()  # the summed scores pass here
         for score in self.scores[:-1]:  # the finer scores begin by changing nothing
             nn.init.zeros_(score.weight)
             nn.init.zeros_(score.bias)

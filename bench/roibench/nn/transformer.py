@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+PADDING_BIAS = -1e9  # what attention adds to the products with keys that lie in the padding
+
 
 def sine_embedding(values: Tensor, dim: int, temperature: float = 20.0) -> Tensor:
     """Numbers in [0, 1] as sines and cosines of growing wave lengths: [..., n] -> [..., n * dim], `dim` even.
@@ -37,7 +39,7 @@ class Attention(nn.Module):
         return self.output((weights @ self._heads(self.value(value))).transpose(1, 2).flatten(2))
 
     def weights(self, query: Tensor, key: Tensor, bias: Tensor | None = None) -> Tensor:
-        """How much each query looks at each key: [B, heads, N, M], rows of sum 1. Arguments as in `forward`."""
+        """How much each query attends to each key: [B, heads, N, M], rows of sum 1. Arguments as in `forward`."""
         q, k = self._heads(self.query(query)), self._heads(self.key(key))
         # Written out: for the few hundred tokens of a detector, torch's fused kernels take twice as long on the CPU.
         scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5

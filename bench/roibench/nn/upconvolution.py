@@ -7,7 +7,7 @@ from roibench import ops
 
 
 class UpConvolution(nn.ConvTranspose2d):
-    """torch's layer on this project's operator. An output size can't be asked for: it follows from the input's."""
+    """torch's layer on this project's operator. It takes no output size: that follows from the input's."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps [B, C, H, W] -> [B, C_out, H_out, W_out]; roibench.ops.conv_transpose2d has the formula."""
@@ -20,7 +20,7 @@ class BilinearUpsampling(UpConvolution):
     """Enlarges maps by a whole factor: bilinear interpolation to begin with, and learned from there on.
 
     After Long et al. 2015 (arXiv 1411.4038, section 3.3). Inside it equals torch.nn.functional.interpolate with
-    align_corners=False; in the outer half cell it fades, because beyond the border there are zeros.
+    align_corners=False; in the outer half of the border's pixels it fades, because beyond there are zeros.
     """
 
     def __init__(self, channels: int, factor: int) -> None:

@@ -31,7 +31,7 @@ class Nothing:
 
 @pytest.mark.parametrize("loop", ["bare", "harness"])
 def test_harness_overhead(loop, benchmark):
-    """What timing and collecting add to a bare loop around predict; added_us_per_image in the JSON says how much."""
+    """What timing and collecting add to a bare loop around predict; added_us_per_image in the JSON is how much."""
     model = Nothing()
     batches = [[Input(str(i), None)] for i in range(2_000)]
 

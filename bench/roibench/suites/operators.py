@@ -25,7 +25,14 @@ FILL, COPY, MATMUL = "filling a fresh output", "copying input and output", "sgem
 
 @dataclass(frozen=True)
 class OperatorBenchmark:
-    """prepare: makes the tensors, and the calls on them. baseline, lower_bound: what those of the case are."""
+    """An operator, timed on one input.
+
+    operator: its name in the table.
+    input: the input's.
+    prepare: makes the tensors, and the calls on them.
+    baseline: what the case's baseline is; None if it has none.
+    lower_bound: what the case's lower bound is; None if it has none.
+    """
 
     operator: str
     input: str
@@ -201,7 +208,7 @@ def _overhead(backward: bool) -> Case:
 
 
 _MAP = "(2,256,50,68), 512 RoIs, 7x7"
-_HALVES = {"float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
+OTHER_DTYPES = {"float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _DECONVOLUTIONS = {
     "(8,256,14,14)->256 k2 s2": ((8, 256, 14, 14), 256, 2, 2, 0),
     "(8,64,64,64)->32 k4 s2 p1": ((8, 64, 64, 64), 32, 4, 2, 1),
@@ -214,7 +221,7 @@ def _pooling_benchmarks(
 ) -> list[OperatorBenchmark]:
     """float32 against the baseline; the other dtypes and memory formats for themselves."""
     ours, theirs = partial(pool, ops), partial(pool, baseline) if with_baseline else None
-    kinds = {dtype: {"dtype": value} for dtype, value in _HALVES.items()} | {
+    kinds = {dtype: {"dtype": value} for dtype, value in OTHER_DTYPES.items()} | {
         "channels-last": {"layout": torch.channels_last}
     }
     benchmarks = []
@@ -262,7 +269,7 @@ BENCHMARKS: tuple[OperatorBenchmark, ...] = (
             None,
             COPY,
         )
-        for name, dtype in _HALVES.items()
+        for name, dtype in OTHER_DTYPES.items()
     ),
     *(
         OperatorBenchmark(

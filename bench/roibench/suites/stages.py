@@ -33,13 +33,13 @@ class Stages:
         model = build_model(spec, data.info, {"short_side": SHORT_SIDE}).eval().to(memory_format=torch.channels_last)
         load_weights(shipped_weights(spec, "scenes", registry), model, spec, data.info.classes)
         self.model, self.input = model, data[0].input
-        self.batch = model._batch([self.input])
+        self.batch = model.batch([self.input])
         self.pyramid = model.pyramid(model.backbone(self.batch.pixels))
-        self.logits, self.offsets = model.rpn(self.pyramid)
+        self.logits, self.deltas = model.rpn(self.pyramid)
         config = model.config
         anchors = model.anchors(self.pyramid)
-        self.rois = model._propose(anchors, self.logits, self.offsets, self.batch, config.proposals)
-        self.class_logits, self.box_offsets = model.box_head(model.roi_align(self.pyramid, self.rois))
+        self.rois = model.propose(anchors, self.logits, self.deltas, self.batch, config.proposals)
+        self.class_logits, self.class_deltas = model.box_head(model.roi_align(self.pyramid, self.rois))
 
         self.transform = GeneralizedRCNNTransform(SHORT_SIDE, config.long_side, list(MEAN), list(STD)).eval()
         count = {"training": 0, "testing": config.proposals}
@@ -48,27 +48,27 @@ class Stages:
         self.rpn = RegionProposalNetwork(self.anchors, None, 0, 0, 0, 0, before, count, config.rpn_nms_iou).eval()
         names = [str(level) for level in range(len(self.pyramid))]
         self.maps = dict(zip(names, self.pyramid, strict=True))
-        cells = 4 * config.roi_cells  # a side of so many pixels is roi_cells cells at stride 4, which is level 2
-        self.roi_align = MultiScaleRoIAlign(names, config.roi_size, 2, canonical_scale=cells, canonical_level=2)
+        scale = 4 * config.canonical_size  # in pixels, at stride 4, which is level 2
+        self.roi_align = MultiScaleRoIAlign(names, config.roi_size, 2, canonical_scale=scale, canonical_level=2)
         weights, most = (10.0, 10.0, 5.0, 5.0), config.max_detections
         self.heads = RoIHeads(None, None, None, 0, 0, 0, 0, weights, config.score_threshold, config.nms_iou, most)
 
     def preprocess(self) -> Case:
-        return Case(lambda: self.model._batch([self.input]), lambda: self.transform([self.input.image / 255]))
+        return Case(lambda: self.model.batch([self.input]), lambda: self.transform([self.input.image / 255]))
 
     def proposals(self) -> Case:
         model = self.model
         hidden = [torch.relu(model.rpn.conv(one)) for one in self.pyramid]
-        logits, offsets = ([layer(one) for one in hidden] for layer in (model.rpn.objectness, model.rpn.offsets))
+        logits, anchor_deltas = ([layer(one) for one in hidden] for layer in (model.rpn.objectness, model.rpn.deltas))
         images = ImageList(self.batch.pixels, self.batch.sizes)
 
         def ours() -> list[Tensor]:
             anchors = model.anchors(self.pyramid)
-            return model._propose(anchors, self.logits, self.offsets, self.batch, model.config.proposals)
+            return model.propose(anchors, self.logits, self.deltas, self.batch, model.config.proposals)
 
         def baseline() -> list[Tensor]:
-            scores, moves = concat_box_prediction_layers(logits, offsets)
-            boxes = self.rpn.box_coder.decode(moves, self.anchors(images, self.pyramid)).view(1, -1, 4)
+            scores, deltas = concat_box_prediction_layers(logits, anchor_deltas)
+            boxes = self.rpn.box_coder.decode(deltas, self.anchors(images, self.pyramid)).view(1, -1, 4)
             return self.rpn.filter_proposals(boxes, scores, self.batch.sizes, [one[0].numel() for one in logits])[0]
 
         return Case(ours, baseline)
@@ -81,14 +81,14 @@ class Stages:
 
     def postprocess(self) -> Case:
         background = torch.zeros(len(self.class_logits), 1, 4)  # the baseline gives it a box too
-        moves = torch.cat([background, self.box_offsets], dim=1).flatten(1)
+        deltas = torch.cat([background, self.class_deltas], dim=1).flatten(1)
 
         def baseline() -> list[dict[str, Tensor]]:
-            found = self.heads.postprocess_detections(self.class_logits, moves, self.rois, self.batch.sizes)
+            found = self.heads.postprocess_detections(self.class_logits, deltas, self.rois, self.batch.sizes)
             results = [dict(zip(("boxes", "scores", "labels"), one, strict=True)) for one in zip(*found, strict=True)]
             return self.transform.postprocess(results, self.batch.sizes, self.batch.originals)
 
-        return Case(lambda: self.model._detect(self.class_logits, self.box_offsets, self.rois, self.batch), baseline)
+        return Case(lambda: self.model.detect(self.class_logits, self.class_deltas, self.rois, self.batch), baseline)
 
 
 def _case(name: str) -> Case:

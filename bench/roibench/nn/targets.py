@@ -1,4 +1,4 @@
-"""Ground truth as losses want it: on the model's device, in pixels of the batch."""
+"""Ground truth as losses need it: on the model's device, in pixels of the batch."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,13 +8,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from roibench.nn.images import ImageBatch
-from roibench.structures import Target
-
-VOID = 255  # in Target.semantic_map: a pixel that is neither learned nor scored
+from roibench.structures import VOID, Target
 
 
-class Truth(NamedTuple):
-    """boxes: float32 [G, 4], xyxy. labels: int64 [G]. ignored: bool [G], which boxes must not be learned, or None."""
+class BoxTargets(NamedTuple):
+    """The G objects of one image.
+
+    boxes: float32 [G, 4], xyxy.
+    labels: int64 [G].
+    ignored: bool [G], which of them must not be learned; None if all are to be.
+    """
 
     boxes: Tensor
     labels: Tensor
@@ -22,7 +25,7 @@ class Truth(NamedTuple):
 
 
 def batch_maps(batch: ImageBatch, targets: Sequence[Target]) -> Tensor:
-    """The semantic maps in pixels of the batch, int64 [B, H, W]: resized to the nearest pixel, padded with void."""
+    """The semantic maps in pixels of the batch, int64 [B, H, W]: resized to the nearest pixel, padded with VOID."""
     maps = torch.full((len(targets), *batch.pixels.shape[-2:]), VOID, dtype=torch.uint8)
     for one, target, (height, width) in zip(maps, targets, batch.sizes, strict=True):
         resized = F.interpolate(target.semantic_map[None, None], (height, width), mode="nearest-exact")
@@ -30,17 +33,17 @@ def batch_maps(batch: ImageBatch, targets: Sequence[Target]) -> Tensor:
     return maps.to(batch.pixels.device, torch.int64)
 
 
-def batch_truths(batch: ImageBatch, targets: Sequence[Target]) -> list[Truth]:
-    """One Truth per image. Crowds and what the dataset ignores are kept, because candidates on them are undecided."""
+def batch_boxes(batch: ImageBatch, targets: Sequence[Target]) -> list[BoxTargets]:
+    """The objects of each image. Crowds and what the dataset ignores are kept: candidates on them are undecided."""
     device = batch.pixels.device
-    truths = []
+    objects = []
     for index, target in enumerate(targets):
         flags = [flag.to(device) for flag in (target.crowd, target.ignored) if flag is not None]
-        truths.append(
-            Truth(
+        objects.append(
+            BoxTargets(
                 batch.to_batch(index, target.boxes.to(device)),
                 target.labels.to(device),
                 torch.stack(flags).any(0) if flags else None,
             )
         )
-    return truths
+    return objects

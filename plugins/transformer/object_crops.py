@@ -1,6 +1,6 @@
-"""Objects cut out of their images: a classifier that names them, too, learns what they look like much sooner.
+"""Objects cut out of their images: a classifier that learns them, too, knows much sooner what they look like.
 
-The class of a picture full of things tells little about any of them; a picture of one thing alone tells all.
+The class of a picture full of objects tells little about any of them; a picture of one object alone tells all.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from roibench import ops
 from roibench.nn.images import ImageBatch
-from roibench.nn.truth import batch_truths
+from roibench.nn.targets import batch_boxes
 from roibench.structures import Target
 
 MARGIN = 1.2  # a crop's side over the object's longer one
@@ -28,9 +28,9 @@ def object_crops(
     if any(target.boxes is None or target.labels is None for target in targets):
         return None, None
     squares, labels = [], []
-    for truth in batch_truths(batch, targets):
-        known = slice(None) if truth.ignored is None else ~truth.ignored
-        boxes, classes = truth.boxes[known], truth.labels[known]
+    for boxes, classes, ignored in batch_boxes(batch, targets):
+        if ignored is not None:
+            boxes, classes = boxes[~ignored], classes[~ignored]
         sides = boxes[:, 2:] - boxes[:, :2]
         largest = sides.prod(1).argsort(descending=True, stable=True)[:most]
         centre = boxes[largest].unflatten(1, (2, 2)).mean(1)

@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 
-from roibench.nn.set_criterion import SetCriterion, assign, from_pixels, to_pixels
-from roibench.nn.truth import Truth
+from roibench.nn.targets import BoxTargets
+from roibench.plugins.transformer.set_criterion import SetCriterion, assign, from_pixels, to_pixels
 
 
 def centre_boxes(*shape: int) -> torch.Tensor:
@@ -42,8 +42,8 @@ def l1(one, other) -> float:
 
 
 def cost(logits, box, label, true_box) -> float:
-    naming = focal(logits[label], 1) - focal(logits[label], 0)
-    return 2 * naming + 5 * l1(box, true_box) - 2 * giou(box, true_box)
+    positive = focal(logits[label], 1) - focal(logits[label], 0)
+    return 2 * positive + 5 * l1(box, true_box) - 2 * giou(box, true_box)
 
 
 def test_the_matching_cost_is_the_papers():
@@ -53,13 +53,13 @@ def test_the_matching_cost_is_the_papers():
     table = SetCriterion().matching_cost(logits, boxes, labels, true_boxes)
     assert table.shape == (2, 1, 4, 2)
     for layer, query, number in itertools.product(range(2), range(4), range(2)):
-        wanted = cost(
+        expected = cost(
             logits[layer, 0, query].tolist(),
             boxes[layer, 0, query].tolist(),
             int(labels[number]),
             true_boxes[number].tolist(),
         )
-        assert table[layer, 0, query, number].item() == pytest.approx(wanted, abs=1e-4)
+        assert table[layer, 0, query, number].item() == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_matching_is_the_cheapest_of_all():
@@ -92,15 +92,15 @@ def test_the_losses_are_the_papers():
     layers, groups, queries = 2, 2, 3
     logits = torch.randn(layers, 2, groups, queries, 3, dtype=torch.float64)
     boxes = centre_boxes(layers, 2, groups, queries).double()
-    truths = [
-        Truth(centre_boxes(2).double(), torch.tensor([1, 2]), None),
-        Truth(centre_boxes(1).double(), torch.tensor([0]), None),
+    targets = [
+        BoxTargets(centre_boxes(2).double(), torch.tensor([1, 2]), None),
+        BoxTargets(centre_boxes(1).double(), torch.tensor([0]), None),
     ]
-    found = SetCriterion().losses(logits, boxes, truths)
+    found = SetCriterion().losses(logits, boxes, targets)
 
     totals = [[0.0, 0.0, 0.0] for _ in range(layers)]
     for layer, image, group in itertools.product(range(layers), range(2), range(groups)):
-        own = list(zip(truths[image].boxes.tolist(), truths[image].labels.tolist(), strict=True))
+        own = list(zip(targets[image].boxes.tolist(), targets[image].labels.tolist(), strict=True))
         rows, places = logits[layer, image, group].tolist(), boxes[layer, image, group].tolist()
         chosen = min(
             itertools.permutations(range(queries), len(own)),
@@ -108,23 +108,23 @@ def test_the_losses_are_the_papers():
                 cost(rows[q], places[q], label, box) for q, (box, label) in zip(qs, own, strict=True)
             ),
         )
-        answers = dict(zip(chosen, own, strict=True))
+        matches = dict(zip(chosen, own, strict=True))
         for query in range(queries):
-            named = answers[query][1] if query in answers else None
-            totals[layer][0] += 2 * sum(focal(rows[query][c], c == named) for c in range(3))
-        for query, (box, _) in answers.items():
+            label = matches[query][1] if query in matches else None
+            totals[layer][0] += 2 * sum(focal(rows[query][c], c == label) for c in range(3))
+        for query, (box, _) in matches.items():
             totals[layer][1] += 5 * l1(places[query], box)
             totals[layer][2] += 2 * (1 - giou(places[query], box))
     count = 3 * groups  # objects, once per group
-    wanted = [[value / count for value in row] for row in totals]
-    for name, value in zip(("class", "l1", "giou"), wanted[-1], strict=True):
+    expected = [[value / count for value in row] for row in totals]
+    for name, value in zip(("class", "l1", "giou"), expected[-1], strict=True):
         assert found[name].item() == pytest.approx(value, rel=1e-5), name
-    assert found["auxiliary"].item() == pytest.approx(sum(wanted[0]), rel=1e-5)
+    assert found["auxiliary"].item() == pytest.approx(sum(expected[0]), rel=1e-5)
 
 
-def test_images_without_objects_teach_silence():
+def test_images_without_objects_have_no_boxes_to_learn():
     logits = torch.randn(1, 1, 1, 3, 2, requires_grad=True)
-    nothing = Truth(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), None)
+    nothing = BoxTargets(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), None)
     losses = SetCriterion().losses(logits, centre_boxes(1, 1, 1, 3), [nothing])
     assert losses["l1"] == 0 and losses["giou"] == 0 and losses["auxiliary"] == 0
     losses["class"].backward()

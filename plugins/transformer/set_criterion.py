@@ -12,16 +12,21 @@ from torch import Tensor
 from torchvision.ops import box_convert
 
 from roibench import ops
-from roibench.nn.truth import Truth
+from roibench.nn.targets import BoxTargets
 
 
 @dataclass(frozen=True)
 class SetCriterion:
-    """What a prediction costs that answers for an object, and what a whole set of them has lost.
+    """What it costs to match a prediction with an object, and the losses of a whole set of them.
 
-    The weights are those of the class, of the boxes' L1 distance and of 1 - GIoU, in the matching and in the losses
-    alike [the paper's: 1, 5, 2, with cross entropy]. focal_alpha, focal_gamma: of focal loss, which Deformable DETR
-    (Zhu et al. 2021, arXiv 2010.04159) put in place of cross entropy.
+    The weights are the same in the matching and in the losses [the paper's: 1, 5, 2, with cross entropy]. Focal loss
+    in place of cross entropy is Deformable DETR's (Zhu et al. 2021, arXiv 2010.04159).
+
+    class_weight: of the class.
+    l1_weight: of the boxes' L1 distance.
+    giou_weight: of 1 - GIoU.
+    focal_alpha: focal loss's weight of the positive class.
+    focal_gamma: how fast its weight of what is easy falls.
     """
 
     class_weight: float = 2.0
@@ -30,47 +35,47 @@ class SetCriterion:
     focal_alpha: float = 0.25
     focal_gamma: float = 2.0
 
-    def losses(self, logits: Tensor, boxes: Tensor, truths: Sequence[Truth]) -> dict[str, Tensor]:
+    def losses(self, logits: Tensor, boxes: Tensor, targets: Sequence[BoxTargets]) -> dict[str, Tensor]:
         """Of logits [L, B, G, Q, C] and boxes [L, B, G, Q, 4]: L layers, B images, G groups of Q queries.
 
         Every layer and group is matched on its own. Per object: focal loss of every query, L1 and 1 - GIoU of those
         that are matched. Returns `class`, `l1` and `giou` of the last layer and, as `auxiliary`, the sum of the others.
         """
-        where, wanted_boxes, wanted_labels = [], [], []
-        for image, truth in enumerate(truths):
-            cost = self.matching_cost(logits[:, image], boxes[:, image], truth.labels, truth.boxes)
+        indices, box_targets, label_targets = [], [], []
+        for image, (true_boxes, true_labels, _) in enumerate(targets):
+            cost = self.matching_cost(logits[:, image], boxes[:, image], true_labels, true_boxes)
             layer, group, query, object_ = assign(cost)
-            where.append(torch.stack([layer, torch.full_like(layer, image), group, query]))
-            wanted_boxes.append(truth.boxes[object_])
-            wanted_labels.append(truth.labels[object_])
-        matched, true_boxes, labels = tuple(torch.cat(where, 1)), torch.cat(wanted_boxes), torch.cat(wanted_labels)
-        wanted = torch.zeros_like(logits)
-        wanted[*matched, labels] = 1
-        focal = ops.sigmoid_focal_loss(logits, wanted, self.focal_alpha, self.focal_gamma)
-        found = boxes[matched]
-        giou = ops.box_iou(corners(found), corners(true_boxes), kind="giou", elementwise=True)
-        none = logits.new_zeros(len(logits))
+            indices.append(torch.stack([layer, torch.full_like(layer, image), group, query]))
+            box_targets.append(true_boxes[object_])
+            label_targets.append(true_labels[object_])
+        matched, true_boxes, labels = tuple(torch.cat(indices, 1)), torch.cat(box_targets), torch.cat(label_targets)
+        class_targets = torch.zeros_like(logits)
+        class_targets[*matched, labels] = 1
+        focal = ops.sigmoid_focal_loss(logits, class_targets, self.focal_alpha, self.focal_gamma)
+        predicted = boxes[matched]
+        giou = ops.box_iou(corners(predicted), corners(true_boxes), kind="giou", elementwise=True)
+        zeros = logits.new_zeros(len(logits))
         count = max(1, len(labels)) / len(logits)  # objects, once per group
         by_layer = {
             "class": self.class_weight / count * focal.sum((1, 2, 3, 4)),
-            "l1": self.l1_weight / count * none.index_add(0, matched[0], (found - true_boxes).abs().sum(1)),
-            "giou": self.giou_weight / count * none.index_add(0, matched[0], 1 - giou),
+            "l1": self.l1_weight / count * zeros.index_add(0, matched[0], (predicted - true_boxes).abs().sum(1)),
+            "giou": self.giou_weight / count * zeros.index_add(0, matched[0], 1 - giou),
         }
         last = {name: values[-1] for name, values in by_layer.items()}
         return last | {"auxiliary": sum(values[:-1].sum() for values in by_layer.values())}
 
     @torch.no_grad()
     def matching_cost(self, logits: Tensor, boxes: Tensor, labels: Tensor, true_boxes: Tensor) -> Tensor:
-        """What it would cost that a query answers for an object: [..., Q, N].
+        """What it would cost to match a query with an object: [..., Q, N].
 
         logits: [..., Q, C]. boxes: [..., Q, 4]. labels: [N]. true_boxes: [N, 4]. The class costs what focal loss grows
-        by when the query must name it rather than stay silent.
+        by when the query's target is the class rather than no object.
         """
-        silent = ops.sigmoid_focal_loss(logits, torch.zeros_like(logits), self.focal_alpha, self.focal_gamma)
-        naming = ops.sigmoid_focal_loss(logits, torch.ones_like(logits), self.focal_alpha, self.focal_gamma)
+        negative = ops.sigmoid_focal_loss(logits, torch.zeros_like(logits), self.focal_alpha, self.focal_gamma)
+        positive = ops.sigmoid_focal_loss(logits, torch.ones_like(logits), self.focal_alpha, self.focal_gamma)
         giou = ops.box_iou(corners(boxes).flatten(0, -2), corners(true_boxes), kind="giou")
         return (
-            self.class_weight * (naming - silent)[..., labels]
+            self.class_weight * (positive - negative)[..., labels]
             + self.l1_weight * torch.cdist(boxes, true_boxes.expand(*boxes.shape[:-2], -1, -1), p=1)
             - self.giou_weight * giou.view(*boxes.shape[:-1], -1)
         )

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from roibench.nn.images import batch_images
-from roibench.nn.object_crops import object_crops, unrecorded_statistics
+from roibench.plugins.transformer.object_crops import object_crops, unrecorded_statistics
 from roibench.structures import Input, Target
 
 
