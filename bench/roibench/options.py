@@ -4,7 +4,7 @@ pytest's options, those of `roibench run` and README's table are made of them; `
 table. No torch is imported, so that --help stays fast.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar, Union, get_args, get_origin
@@ -32,7 +32,8 @@ Count = Annotated[int, Field(ge=1)]
 class Options(BaseModel):
     """What a person may choose of a run. models are wildcard patterns; every list multiplies the cells.
 
-    Raises pydantic's ValidationError, a ValueError; `parse` has one line for it.
+    Each is passed by its name or its flag, as a value or as typed: Options(rounds=5) is Options(**{"--rounds": "5"}).
+    Raises ValueError: one line that names the flag and says what would be right.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -88,11 +89,9 @@ class Options(BaseModel):
     )
     out: Path = Field(Path("results/runs"), validation_alias="--out", description="where each run gets its folder")
 
-    @classmethod
-    def parse(cls, typed: Mapping[str, str | Sequence[str] | None]) -> Self:
-        """What a person typed, by flag; None: not given. Raises ValueError: one line that says what would be right."""
+    def __init__(self, **chosen: Any) -> None:
         try:
-            return cls.model_validate({flag: value for flag, value in typed.items() if value is not None})
+            super().__init__(**chosen)
         except ValidationError as error:
             raise ValueError(_mistake(error.errors()[0])) from error
 
@@ -109,8 +108,9 @@ _MISTAKES = {
 
 
 def _mistake(error: Mapping[str, Any]) -> str:
-    """One of pydantic's errors in words; the place in it begins with the flag."""
-    flag, *place = error["loc"]
+    """One of pydantic's errors in words. Its place begins with what was passed, a field's name or its flag."""
+    passed, *place = error["loc"]
+    flag = next((option.flag for option in OPTIONS if option.field == passed), passed)
     context = error.get("ctx", {})
     choices = context.get("expected", "").replace("'", "").replace(" or ", ", ")
     text = _MISTAKES.get(error["type"], "{flag} {input!r}: {message}").format(

@@ -192,4 +192,5 @@ def _options(config: pytest.Config, registry: "Registry") -> Options:
     from roibench.datasets.reference import split_list
 
     typed = {option.flag: config.getoption(option.flag) for option in OPTIONS}
-    return Options.parse(typed | {"--dataset": split_list(typed["--dataset"], registry.datasets)})
+    given = {flag: text for flag, text in typed.items() if text is not None}
+    return Options(**given | {"--dataset": split_list(typed["--dataset"], registry.datasets)})
