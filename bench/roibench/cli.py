@@ -1,5 +1,6 @@
 """The command line: a thin layer that reads what a person typed, calls the library and prints what it says."""
 
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from roibench.console import write_any_text
+from roibench.options import GROUP, OPTIONS
 
 if TYPE_CHECKING:
     from roibench.measure.compare import Comparison
@@ -65,11 +67,26 @@ def list_() -> None:
         printer.print(Text.assemble((f"plugin {failure.plugin!r} failed:", "red"), f" {failure.error}"), soft_wrap=True)
 
 
+def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command that takes **typed the options of a run: by field, as they were typed, None where not given."""
+    parameters = [inspect.signature(command).parameters["context"]]
+    for option in OPTIONS:
+        declared = typer.Option(
+            option.flag, help=option.help_with_default, metavar=option.type, rich_help_panel=GROUP, show_default=False
+        )
+        kind = inspect.Parameter.KEYWORD_ONLY
+        parameters.append(
+            inspect.Parameter(option.field, kind, default=None, annotation=Annotated[str | None, declared])
+        )
+    command.__signature__ = inspect.Signature(parameters)
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def run(context: typer.Context) -> None:
-    """Measure models: takes the options of `pytest bench` (--model, --dataset, --device, --precision, --batch-size,
-    --images, --rounds, --threads, --weights, --on-bad-data, --out) and pytest's own.
-    """
+@takes_run_options
+def run(context: typer.Context, **typed: str | None) -> None:
+    """Measure models, as `pytest bench --benchmark-only` does. pytest's own options may follow."""
     import pytest
 
     import roibench.suites
@@ -77,6 +94,8 @@ def run(context: typer.Context) -> None:
     suite = Path(roibench.suites.__file__).parent / "bench_models.py"
     arguments = ["-p", "roibench.pytest_plugin", "--import-mode=importlib", "-o", "addopts=", "-p", "no:cacheprovider"]
     arguments += ["--full-trace"] if context.obj else []
+    given = [(option.flag, typed[option.field]) for option in OPTIONS]
+    arguments += [f"{flag}={text}" for flag, text in given if text is not None]  # pytest_plugin checks them
     code = pytest.main([*arguments, "-q", "--benchmark-only", str(suite), *context.args])
     raise typer.Exit(INTERRUPTED if code == pytest.ExitCode.INTERRUPTED else int(code))
 
@@ -109,8 +128,9 @@ def retrain(
 ) -> None:
     """Train anew what is shipped, and compare it with the shipped weights. What was trained before is gone on with."""
     from roibench.measure.compare import compare_runs
-    from roibench.measure.plan import Options, make_plan
+    from roibench.measure.plan import make_plan
     from roibench.measure.run import Run
+    from roibench.options import Options
     from roibench.registry import installed
 
     registry = installed()

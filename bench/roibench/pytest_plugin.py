@@ -13,12 +13,12 @@ import pytest
 
 from roibench.console import console, write_any_text
 from roibench.files import UnwritableError
+from roibench.options import GROUP, OPTIONS, Options
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from roibench.measure.paired import PairedBenchmark
-    from roibench.measure.plan import Options
     from roibench.measure.record import CellSpec, Record
     from roibench.measure.run import Run
     from roibench.registry import Registry
@@ -28,27 +28,9 @@ PAIRED_BENCHMARKS: "pytest.StashKey[dict[tuple[str, str, int | str], PairedBench
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("roibench", "RoIBench: what is measured (lists are separated by commas)")
-    group.addoption(
-        "--model",
-        default="*",
-        help="models, with wildcards: faster*,retinanet (default: all with weights but explanations)",
-    )
-    group.addoption(
-        "--dataset",
-        default="scenes",
-        help="scenes, voc:PATH, coco:PATH, ...; @SPLIT: another split (default: scenes)",
-    )
-    group.addoption("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
-    group.addoption("--precision", default="float32", help="float32, bfloat16, float16 (default: float32)")
-    group.addoption("--batch-size", default="1", help="images per call (default: 1)")
-    group.addoption("--images", default="", help="how many images, from the first one on (default: all)")
-    group.addoption("--rounds", default="3", help="timed passes over the images (default: 3)")
-    group.addoption("--threads", default="", help="CPU threads (default: one per core)")
-    group.addoption("--weights", type=Path, help="a file that `roibench train` wrote (default: the shipped ones)")
-    group.addoption("--on-bad-data", default="fail", help="fail, skip or clip (default: fail, listing all)")
-    group.addoption("--cell-timeout", default="900", help="seconds after which a cell is given up (default: 900)")
-    group.addoption("--out", type=Path, default=Path("results/runs"), help="where runs go (default: results/runs)")
+    group = parser.getgroup("roibench", f"RoIBench: {GROUP[0].lower()}{GROUP[1:]}")
+    for option in OPTIONS:
+        group.addoption(option.flag, default=option.default, help=option.help_with_default, metavar=option.type)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -61,8 +43,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     registry = installed()
     try:
-        plan = make_plan(_options(config, registry), registry)
-        config.stash[RUN] = Run(plan, config.getoption("out"), debug=config.option.fulltrace)
+        options = _options(config, registry)
+        config.stash[RUN] = Run(make_plan(options, registry), options.out, debug=config.option.fulltrace)
     except (ValueError, LookupError, OSError) as error:
         if config.option.fulltrace:
             raise
@@ -206,39 +188,9 @@ def _print(terminalreporter: pytest.TerminalReporter, title: str, content: "Rend
     terminalreporter.write(capture.get())
 
 
-def _options(config: pytest.Config, registry: "Registry") -> "Options":
+def _options(config: pytest.Config, registry: "Registry") -> Options:
     from roibench.datasets.reference import split_list
-    from roibench.measure.plan import Options
 
-    def words(name: str) -> list[str]:
-        return [word.strip() for word in config.getoption(name).split(",") if word.strip()]
-
-    def numbers(name: str) -> list[int]:
-        try:
-            return [int(word) for word in words(name)]
-        except ValueError as error:
-            raise wrong(name, "whole numbers") from error
-
-    def number(name: str, kind: type, what: str) -> int | float:
-        try:
-            return kind(config.getoption(name))
-        except ValueError as error:
-            raise wrong(name, what) from error
-
-    def wrong(name: str, what: str) -> ValueError:
-        return ValueError(f"--{name.replace('_', '-')} {config.getoption(name)!r}: want {what}")
-
-    return Options(
-        models=words("model"),
-        datasets=split_list(config.getoption("dataset"), registry.datasets),
-        devices=words("device"),
-        precisions=words("precision"),
-        batch_sizes=numbers("batch_size"),
-        images=number("images", int, "a whole number") if config.getoption("images") else None,
-        rounds=number("rounds", int, "a whole number"),
-        threads=numbers("threads"),
-        weights=config.getoption("weights"),
-        on_bad_data=config.getoption("on_bad_data"),
-        timeout_s=number("cell_timeout", float, "a number of seconds"),
-        out=config.getoption("out"),
-    )
+    typed = {option.flag: config.getoption(option.flag) for option in OPTIONS}
+    given = {flag: text for flag, text in typed.items() if text is not None}
+    return Options(**given | {"--dataset": split_list(typed["--dataset"], registry.datasets)})

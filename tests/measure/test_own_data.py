@@ -52,7 +52,7 @@ def test_bad_photographs_and_boxes_are_listed_before_anything_runs(folder, third
     torn.write_bytes(torn.read_bytes()[:-40])
     file = annotate(folder, [WHITE, WHITE, WHITE, [40, 16, 100, 24]])
     with pytest.raises(BadDataError) as caught:
-        make_plan(Options(("works",), (f"coco:{file}",)), third_party)
+        make_plan(Options(models=("works",), datasets=(f"coco:{file}",)), third_party)
     said = [str(problem) for problem in caught.value.problems]
     assert said[0] == f"{file}: annotation 3: square: bbox [40, 16, 100, 24] is outside of the image of 64x64"
     assert said[1].startswith(f"{torn}: can't be read: image file is truncated") and len(said) == 2
@@ -107,11 +107,11 @@ def test_data_in_which_nothing_counts_is_refused_before_anything_runs(folder, th
     boxes, more, images, message = NOTHING[kind]
     source = f"coco:{annotate(folder, boxes, **more)}"
     with pytest.raises(ValueError, match=message):
-        make_plan(Options(("works",), (source,), images=images, on_bad_data="skip"), third_party)
+        make_plan(Options(models=("works",), datasets=(source,), images=images, on_bad_data="skip"), third_party)
     if images:
-        assert make_plan(Options(("works",), (source,), images=images + 1), third_party).cells
+        assert make_plan(Options(models=("works",), datasets=(source,), images=images + 1), third_party).cells
 
 
 def test_a_split_without_images_is_refused(folder, third_party):
     with pytest.raises(ValueError, match="split 'val' has no images"):
-        make_plan(Options(("works",), (f"coco:{annotate(folder, [])}",)), third_party)
+        make_plan(Options(models=("works",), datasets=(f"coco:{annotate(folder, [])}",)), third_party)

@@ -5,9 +5,10 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
-ON_BAD_DATA = ("fail", "skip", "clip")
+OnBadData = Literal["fail", "skip", "clip"]
+ON_BAD_DATA = get_args(OnBadData)
 # Pixels. How far a coordinate may lie beyond the border and count as on it: files that count from 0 differ by one from
 # those that count from 1, and rounding makes less.
 BORDER = 1.0

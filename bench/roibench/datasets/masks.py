@@ -24,9 +24,9 @@ from roibench.datasets.checked_images import CheckedImage, check_images, check_l
 from roibench.datasets.image_files import ImageFiles
 from roibench.datasets.images import SUFFIXES, files_in, folders_in, images_in, naming, read_labels, shared_size
 from roibench.datasets.values import read_lines
-from roibench.structures import Target
+from roibench.structures import VOID, Target
 
-BACKGROUND, VOID = 0, 255  # in Target.semantic_map; a class is its index + 1
+BACKGROUND = 0  # in Target.semantic_map; a class is its index + 1
 VOID_NAMES = ("void", "unlabelled", "unlabeled", "ignore")
 # A line of a list: a path, or that of an image and that of its labels.
 _LISTED = re.compile(rf"(.+?)(?:{'|'.join(map(re.escape, sorted(SUFFIXES)))})(?:\s.*)?", re.IGNORECASE)

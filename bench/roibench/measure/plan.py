@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,6 @@ import torch
 
 from roibench.assemble import NoWeightsError, build_model, find_weights, usable_device
 from roibench.dataset import Dataset
-from roibench.datasets.bad_data import ON_BAD_DATA
 from roibench.datasets.ground_truth import any_counts
 from roibench.datasets.reference import open_dataset
 from roibench.files import file_hash
@@ -20,33 +18,14 @@ from roibench.measure.cell import scored_tasks
 from roibench.measure.plugin_state import plugins_hash
 from roibench.measure.provenance import cpu_name, source_state
 from roibench.measure.record import CellSpec
+from roibench.options import Options
 from roibench.registry import Registry
 from roibench.specs import ModelSpec
 from roibench.weights import load_weights, read_header, state_hash
 
-PRECISIONS = ("float32", "bfloat16", "float16")
-
 
 class PlanError(ValueError):
     """What was asked for can't be run; one line that says what would be right."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a person may choose. models are wildcard patterns; every list multiplies the cells."""
-
-    models: Sequence[str] = ("*",)
-    datasets: Sequence[str] = ("scenes",)
-    devices: Sequence[str] = ("cpu",)
-    precisions: Sequence[str] = ("float32",)
-    batch_sizes: Sequence[int] = (1,)
-    images: int | None = None
-    rounds: int = 3
-    threads: Sequence[int] = ()
-    weights: Path | None = None
-    on_bad_data: str = "fail"
-    timeout_s: float = 900.0
-    out: Path = Path("results/runs")
 
 
 @dataclass(frozen=True)
@@ -70,7 +49,8 @@ def make_plan(options: Options, registry: Registry) -> Plan:
     """Raises PlanError (or the registry's and the datasets' own errors) for anything that can't be right: a model that
     was named, and not only matched by a wildcard, must run on every dataset.
     """
-    _check(options)
+    for device in options.devices:
+        usable_device(device)
     named = {name for name in options.models if not set(name) & set("*?[")}
     models = registry.select_models(options.models)
     if options.weights is not None:
@@ -160,34 +140,6 @@ def _check_weights(path: Path, models: Sequence[ModelSpec]) -> None:
     owner = read_header(path).model
     if others := [model.name for model in models if model.learns.name != owner]:
         raise PlanError(f"--weights {path} is of model {owner!r}, not of {', '.join(others)}: want --model {owner}")
-
-
-def _check(options: Options) -> None:
-    lists = {
-        "--model": options.models,
-        "--dataset": options.datasets,
-        "--device": options.devices,
-        "--precision": options.precisions,
-        "--batch-size": options.batch_sizes,
-    }
-    for name, values in lists.items():
-        if not values:
-            raise PlanError(f"{name}: want at least one")
-    for precision in options.precisions:
-        if precision not in PRECISIONS:
-            raise PlanError(f"--precision {precision!r}: want one of {', '.join(PRECISIONS)}")
-    for name, values in (("--batch-size", options.batch_sizes), ("--threads", options.threads)):
-        if wrong := [value for value in values if value < 1]:
-            raise PlanError(f"{name} {wrong[0]}: want 1 or more")
-    for name, value in (("--images", options.images), ("--rounds", options.rounds)):
-        if value is not None and value < 1:
-            raise PlanError(f"{name} {value}: want 1 or more")
-    if not (math.isfinite(options.timeout_s) and options.timeout_s > 0):
-        raise PlanError(f"--cell-timeout {options.timeout_s:g}: want a number of seconds above 0")
-    if options.on_bad_data not in ON_BAD_DATA:
-        raise PlanError(f"--on-bad-data {options.on_bad_data!r}: want one of {', '.join(ON_BAD_DATA)}")
-    for device in options.devices:
-        usable_device(device)
 
 
 def _cores() -> int:

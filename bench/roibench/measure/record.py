@@ -6,14 +6,14 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from roibench.datasets.bad_data import OnBadData
 from roibench.datasets.reference import DatasetRef
+from roibench.options import Precision
 
 # 2 added `disturbance`, 3 `artefacts`, 4 `explains` and `passes`; 5 `plugins`, `plugins_hash`, and to each score its
 # `score_threshold`, `max_detections` and `warnings`, and calls `interference` what was `disturbance`. Older records are
 # still read.
 SCHEMA_VERSION = 5
-
-Precision = Literal["float32", "bfloat16", "float16"]
 
 
 class _Data(BaseModel):
@@ -43,7 +43,7 @@ class CellSpec(_Data):
     weights: str | None = None
     weights_hash: str | None = None
     plugins_hash: str | None = None
-    on_bad_data: Literal["fail", "skip", "clip"] = "fail"
+    on_bad_data: OnBadData = "fail"
     seed: int = 0
     budget_s: float = 120.0
     timeout_s: float = 900.0

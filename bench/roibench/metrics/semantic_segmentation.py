@@ -11,9 +11,7 @@ from roibench.metric import Result
 from roibench.metrics.bootstrap import Weights, bootstrap, ratio
 from roibench.metrics.fields import ImageError, Owner, by_image, present
 from roibench.metrics.matching import Floats, Integers
-from roibench.structures import Prediction, Target
-
-IGNORED = 255  # in the truth's map: a pixel that nobody is asked about (VOC's "void")
+from roibench.structures import VOID, Prediction, Target
 
 
 def mean_iou(predictions: Sequence[Prediction], targets: Sequence[Target], probe: None = None) -> Result:
@@ -25,7 +23,7 @@ def mean_iou(predictions: Sequence[Prediction], targets: Sequence[Target], probe
     per_image["pixel_accuracy"]: NaN where an image has no pixel that counts. artefacts["IoU per class"]: value in the
     map (0 background, class index + 1) -> IoU.
     """
-    counts = np.array([_count(*image) for image in by_image(predictions, targets)]).reshape(-1, 3, IGNORED)
+    counts = np.array([_count(*image) for image in by_image(predictions, targets)]).reshape(-1, 3, VOID)
     classes = np.flatnonzero(counts.any((0, 1)))
     # Of the confusion matrix, IoU needs the diagonal and the sums of rows and columns: [N, C] each.
     right, predicted, true = np.moveaxis(counts[..., classes], 1, 0).astype(np.float64)
@@ -56,12 +54,12 @@ def _count(owner: Owner, prediction: Prediction, true_owner: Owner, target: Targ
     true = _map(true_owner, target.semantic_map)
     if predicted.shape != true.shape:
         raise ImageError(owner, f"semantic_map is {_size(predicted)} pixels, the truth's is {_size(true)}")
-    asked = true != IGNORED
+    asked = true != VOID
     predicted, true = predicted[asked], true[asked]
-    if (predicted == IGNORED).any():
-        raise ImageError(owner, f"{IGNORED} in semantic_map, which is no class")
+    if (predicted == VOID).any():
+        raise ImageError(owner, f"{VOID} in semantic_map, which is no class")
     parts = (true[predicted == true], predicted, true)
-    return np.stack([np.bincount(part, minlength=IGNORED) for part in parts])
+    return np.stack([np.bincount(part, minlength=VOID) for part in parts])
 
 
 def _map(owner: Owner, value: Tensor | None) -> NDArray[np.uint8]:

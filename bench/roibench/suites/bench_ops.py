@@ -10,6 +10,7 @@ import pytest
 
 from roibench.measure.paired import PairedBenchmark, run_interleaved
 from roibench.measure.paired_gpu import run_interleaved_on_gpu
+from roibench.options import words
 from roibench.pytest_plugin import PAIRED_BENCHMARKS, Replay
 from roibench.suites import end_to_end, operators, stages
 from roibench.suites.operators import OperatorBenchmark
@@ -18,14 +19,13 @@ THREADS = sorted({1, os.cpu_count() or 1})  # what has no baseline is measured a
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    devices = [device.strip() for device in metafunc.config.getoption("device").split(",")]
     metafunc.parametrize(
         ("subject", "device", "threads", "side"),
         [
             pytest.param(
                 subject, device, threads, side, id=f"{subject.operator}-{subject.input}-{threads or device}-{side}"
             )
-            for device in devices
+            for device in words(metafunc.config.getoption("--device"))
             for subject, threads in (_on_cpu() if device == "cpu" else _on_gpu())
             for side in ("ours", "baseline")
             if side == "ours" or subject.baseline

@@ -60,10 +60,10 @@ class SegmentationContract(NetworkContract):
         return Target(semantic_map=torch.tensor(values, dtype=torch.uint8)[rows][:, None].repeat(1, 128))
 
     def truths(self) -> list[Target]:
-        return [self.bands(0, 1, 3), self.bands(255, 2, 0, 1)]
+        return [self.bands(0, 1, 3), self.bands(VOID, 2, 0, 1)]
 
     def empty_truths(self) -> list[Target]:
-        return [self.bands(255), self.bands(255)]
+        return [self.bands(VOID), self.bands(VOID)]
 
     def test_maps_have_the_sizes_of_the_images_as_given(self, eager: TrainableModel) -> None:
         inputs = self.noise((128, 128), (37, 91), (1, 1), (3, 200), (400, 1))
