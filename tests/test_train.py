@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from roibench.files import file_hash
-from roibench.model import Explainer, TrainableModel
+from roibench.model import TrainableModel, Wrapper
 from roibench.registry import installed
 from roibench.specs import ModelSpec, Paper, Recipe
 from roibench.train import Trainer, TrainingError, train_model
@@ -139,7 +139,7 @@ class Renamed(TrainableModel):
 
 
 @pytest.mark.parametrize("load", [load_shared, lambda path, model: load_weights(path, model, SPEC, HEADER.classes)])
-@pytest.mark.parametrize("wrap", [lambda model: model, Explainer])
+@pytest.mark.parametrize("wrap", [lambda model: model, Wrapper])
 def test_weights_come_back_under_the_names_that_parts_have_today(tmp_path, load, wrap):
     former, model, path = Tiny(), Renamed(), tmp_path / "tiny.safetensors"
     save_weights(path, former.state_dict() | {"network_scale": torch.tensor([0.5, 2.0])}, HEADER)

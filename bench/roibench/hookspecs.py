@@ -1,11 +1,14 @@
 """The hooks that a plugin may implement. Nothing else lives here: loading and validation are registry.py's business."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pluggy
 
 from roibench.specs import DatasetSpec, MetricSpec, ModelSpec
-from roibench.task import Task
+
+if TYPE_CHECKING:
+    from roibench.task import Task  # which imports torch
 
 hookspec = pluggy.HookspecMarker("roibench")
 hookimpl = pluggy.HookimplMarker("roibench")
@@ -27,5 +30,5 @@ def register_metrics(register: Callable[[MetricSpec], None]) -> None:
 
 
 @hookspec
-def register_tasks(register: Callable[[Task], None]) -> None:
+def register_tasks(register: Callable[["Task"], None]) -> None:
     """Call register(task) once, with an instance, for every task that this plugin adds."""

@@ -60,9 +60,13 @@ class HasArtefacts(Protocol):
 
 
 class TrainableModel(nn.Module):
-    """An nn.Module that the common loop can train: it adds `losses`, and gets `fit` for it."""
+    """An nn.Module that the common loop can train: it adds `losses`, and gets `fit` for it.
+
+    renamed_parameters: former prefix -> present one, of parts that were renamed: weights from before still load.
+    """
 
     stages: tuple[str, ...] = ()
+    renamed_parameters: Mapping[str, str] = {}
 
     @property
     def device(self) -> torch.device:
@@ -86,11 +90,11 @@ class TrainableModel(nn.Module):
 class Wrapper(nn.Module):
     """A model around another one, `inner`, whose weights are its own: it has learned nothing beside them.
 
-    asks: what `inner` must have, a protocol. Raises TypeError, saying what it lacks.
+    asks: a protocol, what `inner` must have beside a Model; object: nothing. Raises TypeError, saying what it lacks.
     """
 
     stages: tuple[str, ...] = ()
-    asks: type = Model
+    asks: type = object
 
     def __init__(self, inner: Model) -> None:
         super().__init__()

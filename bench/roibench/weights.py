@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from roibench.files import write_atomically
-from roibench.model import Explainer, Model
+from roibench.model import Model, Wrapper
 from roibench.registry import Registry
 from roibench.specs import ModelSpec
 
@@ -124,8 +124,9 @@ def _read_tensors(path: Path, model: Model) -> dict[str, Tensor]:
     A model whose parts were renamed lists them as `renamed_parameters`, a mapping of former prefixes to present ones,
     so that files that were saved before go on being loaded.
     """
-    owner = model.explained if isinstance(model, Explainer) else model
-    renamed: Mapping[str, str] = getattr(owner, "renamed_parameters", {})
+    while isinstance(model, Wrapper):
+        model = model.inner
+    renamed: Mapping[str, str] = getattr(model, "renamed_parameters", {})
     with safe_open(path, framework="pt") as file:
         return {_present_name(name, renamed): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
 

@@ -38,7 +38,6 @@ class Brightness(nn.Module):
 class Region(Wrapper):
     """Says that the bright region is what counts, and how the parameters are ordered."""
 
-    asks = object
     stages = ("map",)
 
     def predict(self, inputs):
@@ -203,8 +202,6 @@ def test_a_model_that_explains_none_is_named():
 
 class Weights(Wrapper):
     """A map that is its model's parameters."""
-
-    asks = object
 
     def predict(self, inputs):
         return [Prediction(extra={"attribution": self.inner.weight.detach().clone()}) for _ in inputs]
