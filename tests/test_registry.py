@@ -4,7 +4,7 @@ import pytest
 
 from roibench import hookspecs
 from roibench.registry import Registry, UnknownNameError, installed
-from roibench.specs import DatasetSpec, MetricSpec, ModelSpec, Paper, Recipe
+from roibench.specs import DatasetSpec, MetricSpec, ModelSpec, Paper, Recipe, Value
 from roibench.task import RULES, Task
 
 SPEC = ModelSpec(
@@ -58,8 +58,13 @@ def test_a_wrong_attribute_is_refused_by_name(changes, words):
     [
         (DatasetSpec, DatasetSpec("d", open="nowhere", fields=(), description=""), "open"),
         (DatasetSpec, DatasetSpec("d", open="a:b", fields=("pixels",), description=""), "fields"),
-        (MetricSpec, MetricSpec("m", "juggling", "a:b"), "task"),
-        (MetricSpec, MetricSpec("m", Task.DETECTION, "a.b"), "compute"),
+        (MetricSpec, MetricSpec("m", "juggling", "a:b", (Value("x"),)), "task"),
+        (MetricSpec, MetricSpec("m", Task.DETECTION, "a.b", (Value("x"),)), "compute"),
+        (MetricSpec, MetricSpec("m", Task.DETECTION, "a:b", ()), "values: want a tuple of Value"),
+        (MetricSpec, MetricSpec("m", Task.DETECTION, "a:b", ("x",)), "values: want a tuple of Value"),
+        (MetricSpec, MetricSpec("m", Task.DETECTION, "a:b", (Value("a/b"),)), "values: want names of letters"),
+        (MetricSpec, MetricSpec("m", Task.DETECTION, "a:b", (Value("x", unit=None),)), "values: x: want a unit"),
+        (MetricSpec, MetricSpec("m", Task.DETECTION, "a:b", (Value("x"), Value("x", "ms"))), "'x' is declared twice"),
         (MetricSpec, SPEC, "MetricSpec"),
     ],
 )
@@ -73,6 +78,21 @@ def test_a_name_is_taken_once():
     registry.add("first", ModelSpec, SPEC)
     with pytest.raises(ValueError, match="already registered by plugin 'first'"):
         registry.add("second", ModelSpec, SPEC)
+
+
+def test_one_value_ranks_a_task():
+    registry = Registry()
+    registry.add("mine", MetricSpec, MetricSpec("ap", Task.DETECTION, "a:b", (Value("mean", ranks=True), Value("low"))))
+    assert registry.ranking(Task.DETECTION)[1].name == "mean" and registry.ranking(Task.KEYPOINTS) is None
+    again = MetricSpec("count", Task.DETECTION, "a:b", (Value("total"), Value("error", ranks=True)))
+    words = "plugin 'yours', MetricSpec 'count': values: 'count/error' would rank detection, which 'ap/mean' does"
+    with pytest.raises(ValueError, match=words):
+        registry.add("yours", MetricSpec, again)
+    assert "count" not in registry.metrics
+    registry.add("yours", MetricSpec, dataclasses.replace(again, task=Task.KEYPOINTS))
+    twice = MetricSpec("both", Task.PROPOSALS, "a:b", (Value("one", ranks=True), Value("two", ranks=True)))
+    with pytest.raises(ValueError, match="'both/two' would rank proposals, which 'both/one' does"):
+        registry.add("yours", MetricSpec, twice)
 
 
 def test_wildcards_select_and_misses_say_what_comes_close():

@@ -53,12 +53,14 @@ def list_() -> None:
         for spec in registry.models.values()
     ]
     datasets = [(spec.name, spec.description, ", ".join(spec.fields)) for spec in registry.datasets.values()]
-    metrics = [(spec.name, spec.task) for spec in registry.metrics.values()]
+    metrics = [
+        (spec.name, spec.task, ", ".join(value.name for value in spec.values)) for spec in registry.metrics.values()
+    ]
     printer = console()
     for table in (
         named(("model", "family", "tasks", "weights for", "paper"), models, title="Models"),
         named(("dataset", "description", "targets"), datasets, title="Datasets"),
-        named(("metric", "task"), metrics, title="Metrics"),
+        named(("metric", "task", "values"), metrics, title="Metrics"),
     ):
         printer.print(table, crop=False)
     for failure in registry.failures:
@@ -291,9 +293,9 @@ def schema() -> None:
     """Print the JSON schema of a record, as a line of records.jsonl holds it."""
     import json
 
-    from roibench.measure.record import Record
+    from roibench.measure.record import RECORD
 
-    typer.echo(json.dumps(Record.model_json_schema(), indent=2))
+    typer.echo(json.dumps(RECORD.json_schema(), indent=2))
 
 
 def main() -> None:

@@ -22,9 +22,8 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Result:
-    """What a metric returns: named values, one number per image where the definition has one, and things to look at.
-
-    No other metric of the task may give a value the same name.
+    """What a metric returns: the values that its MetricSpec declares, by name, one number per image where the
+    definition has one, and things to look at.
     """
 
     values: Mapping[str, Estimate]

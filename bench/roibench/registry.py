@@ -19,7 +19,7 @@ from typing import Any
 import pluggy
 
 from roibench import hookspecs
-from roibench.specs import DatasetSpec, MetricSpec, ModelSpec, Paper, Recipe
+from roibench.specs import DatasetSpec, MetricSpec, ModelSpec, Paper, Recipe, Value
 from roibench.structures import Target
 from roibench.task import RULES, Task
 
@@ -79,6 +79,11 @@ class Registry:
     def metrics_for(self, task: Task) -> list[MetricSpec]:
         return [metric for metric in self.metrics.values() if metric.task == task]
 
+    def ranking(self, task: Task) -> tuple[MetricSpec, Value] | None:
+        """The metric and its value that rank a task's models; None where no metric declares one."""
+        found = ((metric, value) for metric in self.metrics_for(task) for value in metric.values if value.ranks)
+        return next(found, None)
+
     def add(self, plugin: str, kind: type[Spec], spec: object) -> None:
         """Checks one spec and files it. Raises RegistrationError, naming plugin and attribute."""
         if not isinstance(spec, kind):
@@ -95,8 +100,22 @@ class Registry:
             raise RegistrationError(
                 f"plugin {plugin!r}, {kind.__name__} {spec.name!r}: name: already registered by plugin {first!r}"
             )
+        if isinstance(spec, MetricSpec) and (problem := self._ranking_problem(spec)):
+            raise RegistrationError(f"plugin {plugin!r}, MetricSpec {spec.name!r}: {problem}")
         shelf[spec.name] = spec
         self.origin[kind.__name__, spec.name] = plugin
+
+    def _ranking_problem(self, spec: MetricSpec) -> str | None:
+        """A task's models stand in one order."""
+        claims = [f"{spec.name}/{value.name}" for value in spec.values if value.ranks]
+        ranking = self.ranking(spec.task)
+        before = [f"{ranking[0].name}/{ranking[1].name}"] if ranking and claims else []
+        match before + claims:
+            case [first, second, *_]:
+                return (
+                    f"values: {second!r} would rank {spec.task}, which {first!r} does; want one value that ranks a task"
+                )
+        return None
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
@@ -219,4 +238,18 @@ def _dataset_problem(spec: DatasetSpec) -> str | None:
 def _metric_problem(spec: MetricSpec) -> str | None:
     if spec.task not in RULES:
         return f"task: want the name of a task, got {spec.task!r}"
-    return _path_problem("compute", spec.compute)
+    return _path_problem("compute", spec.compute) or _values_problem(spec.values)
+
+
+def _values_problem(values: object) -> str | None:
+    if not isinstance(values, tuple) or not values or not all(isinstance(value, Value) for value in values):
+        return f"values: want a tuple of Value, at least one, got {values!r}"
+    names = [value.name for value in values]
+    for value in values:
+        if not isinstance(value.name, str) or not re.fullmatch(r"[A-Za-z]\w*", value.name):
+            return f"values: want names of letters, digits and underscores, got {value.name!r}"
+        if not isinstance(value.unit, str):
+            return f"values: {value.name}: want a unit such as '%', 'ms' or '', got {value.unit!r}"
+        if names.count(value.name) > 1:
+            return f"values: {value.name!r} is declared twice"
+    return None

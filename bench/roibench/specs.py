@@ -93,9 +93,27 @@ class DatasetSpec:
 
 
 @dataclass(frozen=True)
+class Value:
+    """A number that a metric gives, and how it is read.
+
+    unit: "%" for a fraction, which is shown in per cent; of any other (ms, px, or "" for none) the number as it is.
+    ranks: models are ranked by it; one value of a task is. shown: tables have it beside that one. plotted: it has a
+    plot against speed of its own.
+    """
+
+    name: str
+    unit: str = "%"
+    higher_is_better: bool = True
+    ranks: bool = False
+    shown: bool = False
+    plotted: bool = False
+
+
+@dataclass(frozen=True)
 class MetricSpec:
     """A metric of a task. compute: "module:function", called as compute(predictions, targets, probe=None) -> Result.
 
+    values: all that compute may give; one that the data leave undefined, it leaves out.
     needs_probe: a roibench.model.Probe is passed, for definitions that ask the model again (insertion, parameter
     randomisation); None otherwise.
     """
@@ -103,4 +121,5 @@ class MetricSpec:
     name: str
     task: str
     compute: str
+    values: tuple[Value, ...]
     needs_probe: bool = False

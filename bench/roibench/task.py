@@ -26,21 +26,16 @@ class TaskRules:
     """What a task needs of its data and of its models, the same for everyone.
 
     target_fields and prediction_fields name attributes of Target and Prediction. query says what Input.query holds, and
-    ask finds it for an image whose target is known. primary is the metric value that ranks models, in the unit
-    interval, higher is better. score_threshold and max_detections cut every model's list of boxes alike before it is
-    scored. shown: the other values that belong into a table; if empty, the first ones that the metrics give. plotted:
-    those that have a plot beside the primary one's.
+    ask finds it for an image whose target is known. score_threshold and max_detections cut every model's list of boxes
+    alike before it is scored.
     """
 
     target_fields: tuple[str, ...]
     prediction_fields: tuple[str, ...]
-    primary: str
     query: str | None = None
     ask: Callable[[Target], object] | None = None
     score_threshold: float | None = None
     max_detections: int | None = None
-    shown: tuple[str, ...] = ()
-    plotted: tuple[str, ...] = ()
 
 
 def main_class(target: Target) -> int | None:
@@ -62,23 +57,20 @@ def main_class(target: Target) -> int | None:
 
 _BOXES = {"score_threshold": 0.05, "max_detections": 100}
 RULES: Mapping[Task, TaskRules] = {
-    Task.CLASSIFICATION: TaskRules(("image_label",), ("class_scores",), "top1"),
-    Task.LOCALIZATION: TaskRules(("boxes", "labels", "main"), ("boxes", "class_scores"), "accuracy50"),
-    Task.PROPOSALS: TaskRules(("boxes",), ("boxes", "scores"), "recall50", max_detections=1000),
-    Task.DETECTION: TaskRules(("boxes", "labels"), ("boxes", "scores", "labels"), "AP", **_BOXES),
-    Task.INSTANCE_SEGMENTATION: TaskRules(("masks", "labels"), ("masks", "scores", "labels"), "AP", **_BOXES),
-    Task.KEYPOINTS: TaskRules(("keypoints", "boxes"), ("keypoints", "scores"), "AP", **_BOXES),
-    Task.SEMANTIC_SEGMENTATION: TaskRules(("semantic_map",), ("semantic_map",), "mIoU"),
-    Task.DENSE_CAPTIONING: TaskRules(("boxes", "captions"), ("boxes", "scores", "captions"), "mAP", **_BOXES),
+    Task.CLASSIFICATION: TaskRules(("image_label",), ("class_scores",)),
+    Task.LOCALIZATION: TaskRules(("boxes", "labels", "main"), ("boxes", "class_scores")),
+    Task.PROPOSALS: TaskRules(("boxes",), ("boxes", "scores"), max_detections=1000),
+    Task.DETECTION: TaskRules(("boxes", "labels"), ("boxes", "scores", "labels"), **_BOXES),
+    Task.INSTANCE_SEGMENTATION: TaskRules(("masks", "labels"), ("masks", "scores", "labels"), **_BOXES),
+    Task.KEYPOINTS: TaskRules(("keypoints", "boxes"), ("keypoints", "scores"), **_BOXES),
+    Task.SEMANTIC_SEGMENTATION: TaskRules(("semantic_map",), ("semantic_map",)),
+    Task.DENSE_CAPTIONING: TaskRules(("boxes", "captions"), ("boxes", "scores", "captions"), **_BOXES),
     Task.ATTRIBUTION: TaskRules(
         ("boxes", "labels"),
         ("attribution",),
-        "pointing",
         query="the class to explain, an index; None for the highest-scoring one",
         ask=main_class,
-        shown=("energy", "insertion", "deletion", "MaxBoxAccV2", "randomization"),
-        plotted=("faithfulness",),
     ),
-    Task.REPRESENTATION: TaskRules(("image_label",), ("features",), "neighbour_accuracy"),
-    Task.GENERATION: TaskRules((), ("generated",), "similarity", query="the latent to decode"),
+    Task.REPRESENTATION: TaskRules(("image_label",), ("features",)),
+    Task.GENERATION: TaskRules((), ("generated",), query="the latent to decode"),
 }

@@ -21,7 +21,7 @@ def test_the_cut_keeps_the_best_at_or_above_the_threshold_in_every_field():
     assert kept.captions == ("b", "e", "a", "c")
     assert torch.equal(kept.boxes, prediction.boxes[[1, 4, 0, 2]])
     assert torch.equal(kept.class_scores, prediction.class_scores)
-    assert len(cut(prediction, TaskRules((), (), "AP", max_detections=2)).boxes) == 2
+    assert len(cut(prediction, TaskRules((), (), max_detections=2)).boxes) == 2
 
 
 def test_tasks_without_a_cut_leave_predictions_alone():

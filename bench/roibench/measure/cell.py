@@ -20,7 +20,7 @@ from roibench.measure.interference import SystemMonitor
 from roibench.measure.plugin_state import plugins_hash
 from roibench.measure.predictions import save_predictions
 from roibench.measure.provenance import provenance
-from roibench.measure.record import CellSpec, Interval, Memory, Record, Score
+from roibench.measure.record import CellSpec, Memory, Ok
 from roibench.measure.score import score
 from roibench.measure.timing import summarise, time_predictions, time_stages
 from roibench.model import HasArtefacts, Model, Probe
@@ -79,7 +79,7 @@ class Batches:
         return -(-len(self.inputs) // self.size)
 
 
-def measure_cell(spec: CellSpec, folder: Path, registry: Registry, on_progress: Callable[[str], None]) -> Record:
+def measure_cell(spec: CellSpec, folder: Path, registry: Registry, on_progress: Callable[[str], None]) -> Ok:
     """Measures a cell in this process; run_cell (measure.isolate) gives it a process of its own.
 
     folder: of the run; predictions go to folder/predictions/CELL.npz, artefacts to folder/artefacts/CELL.
@@ -134,15 +134,8 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, on_progress: 
     for task in tasks:
         with precision():
             found = score(task, predictions, targets, frames, registry, Probe(model, inputs))
-        rules = RULES[task]
-        scores[task.value] = Score(
-            primary=rules.primary,
-            values={name: Interval(value=v.value, low=v.low, high=v.high) for name, v in found.values.items()},
-            score_threshold=rules.score_threshold,
-            max_detections=rules.max_detections,
-            warnings=found.warnings,
-        )
-        artefacts |= {f"{task.value}: {name}": value for name, value in found.artefacts.items()}
+        scores[task] = found.recorded
+        artefacts |= {f"{task}: {name}": value for name, value in found.artefacts.items()}
     on_progress("stage times")
     stages = time_stages(model, Batches(inputs.first(STAGE_IMAGES), spec.batch_size), precision, device)
     on_progress("counting FLOPs")
@@ -152,10 +145,9 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, on_progress: 
         on_progress("collecting artefacts")
         with precision():
             artefacts |= model.artefacts(list(inputs.first(ARTEFACT_IMAGES)))
-    return Record(
+    return Ok(
         cell=spec,
         cell_id=spec.id,
-        status="ok",
         started=started,
         finished=datetime.now(UTC),
         family=model_spec.family,
@@ -170,6 +162,8 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, on_progress: 
         cost=cost,
         predictions=str(path.relative_to(folder)),
         predictions_sha256=file_hash(path),
+        per_image=None,
+        per_image_sha256=None,
         artefacts=save_artefacts(artefacts, folder / "artefacts" / spec.id, folder),
         provenance=provenance(),
     )

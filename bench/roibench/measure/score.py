@@ -1,4 +1,4 @@
-"""Predictions and ground truth to scores: cut by the task's rules, each metric's values under names of their own."""
+"""Predictions and ground truth to scores: cut by the task's rules, each metric's values under METRIC/VALUE."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,12 +7,14 @@ from typing import Any
 from roibench.measure.checks import Frame
 from roibench.measure.doubts import Scored, doubts
 from roibench.measure.predictions import cut
-from roibench.metric import Estimate
+from roibench.measure.record import Score, ScoreValue
+from roibench.metric import Estimate, Result
 from roibench.metrics.fields import ImageError
 from roibench.model import Probe
 from roibench.registry import Registry, resolve
+from roibench.specs import MetricSpec, Value
 from roibench.structures import Prediction, Target
-from roibench.task import RULES, Task
+from roibench.task import RULES, Task, TaskRules
 
 
 class ScoreError(ValueError):
@@ -21,11 +23,40 @@ class ScoreError(ValueError):
 
 @dataclass(frozen=True)
 class Scores:
-    """One task's values; artefacts: what its metrics found to look at, as METRIC: NAME; warnings: what is doubtful."""
+    """One task's values by METRIC/VALUE, and what was declared of each; primary: the one that ranks.
 
+    artefacts: what its metrics found to look at, as METRIC: NAME; warnings: what is doubtful.
+    """
+
+    rules: TaskRules
+    primary: str
     values: Mapping[str, Estimate]
+    declared: Mapping[str, Value]
     artefacts: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def recorded(self) -> Score:
+        """What a record keeps of it."""
+        values = {}
+        for key, estimate in self.values.items():
+            declared = self.declared[key]
+            values[key] = ScoreValue(
+                value=estimate.value,
+                low=estimate.low,
+                high=estimate.high,
+                unit=declared.unit,
+                higher_is_better=declared.higher_is_better,
+                shown=declared.shown,
+                plotted=declared.plotted,
+            )
+        return Score(
+            primary=self.primary,
+            values=values,
+            score_threshold=self.rules.score_threshold,
+            max_detections=self.rules.max_detections,
+            warnings=self.warnings,
+        )
 
 
 def score(
@@ -38,32 +69,51 @@ def score(
 ) -> Scores:
     """Scores predictions that check_predictions let through; without a probe, metrics that need one are left out.
 
-    Raises ScoreError where the metrics don't give the task's primary value, or two of them one name.
+    Raises ScoreError where a metric fails or gives what it hasn't declared, and where none gives the value that ranks.
     """
     rules = RULES[task]
+    ranking = registry.ranking(task)
+    if ranking is None:
+        raise ScoreError(
+            f"no metric of task {task} declares a value that ranks its models; want ranks=True of one"
+        )
+    primary = f"{ranking[0].name}/{ranking[1].name}"
     kept = [cut(prediction, rules) for prediction in predictions]
     values: dict[str, Estimate] = {}
-    owners: dict[str, str] = {}
+    declared: dict[str, Value] = {}
     artefacts: dict[str, Any] = {}
     for metric in registry.metrics_for(task):
         if metric.needs_probe and probe is None:
             continue
-        try:
-            result = resolve(metric.compute)(kept, targets, probe=probe if metric.needs_probe else None)
-        except ImageError as error:
-            raise ScoreError(f"image {frames[error.index].id}: {error.problem}") from error
-        except Exception as error:
-            raise ScoreError(f"metric {metric.name!r}: {type(error).__name__}: {error}") from error
-        if taken := [name for name in result.values if name in values]:
-            raise ScoreError(
-                f"task {task.value}: the metrics {owners[taken[0]]!r} and {metric.name!r} both give {taken[0]!r}; "
-                "want a name for each value"
-            )
-        values |= result.values
-        owners |= dict.fromkeys(result.values, metric.name)
+        result = _computed(metric, kept, targets, frames, probe)
+        values |= {f"{metric.name}/{name}": estimate for name, estimate in result.values.items()}
+        declared |= {f"{metric.name}/{value.name}": value for value in metric.values}
         artefacts |= {f"{metric.name}: {name}": value for name, value in result.artefacts.items()}
-    if rules.primary not in values:
+    if primary not in values:
         raise ScoreError(
-            f"no metric of task {task.value} gave its primary value {rules.primary!r}; got {sorted(values)}"
+            f"task {task}: {primary!r}, which ranks it, has no value; got {sorted(values) or 'none'}"
         )
-    return Scores(values, artefacts, doubts(Scored(rules, predictions, kept, targets, frames)))
+    doubtful = doubts(Scored(rules, predictions, kept, targets, frames))
+    return Scores(rules, primary, values, declared, artefacts, doubtful)
+
+
+def _computed(
+    metric: MetricSpec,
+    predictions: Sequence[Prediction],
+    targets: Sequence[Target],
+    frames: Sequence[Frame],
+    probe: Probe | None,
+) -> Result:
+    """What a metric gives. Raises ScoreError, naming it or the image."""
+    try:
+        result = resolve(metric.compute)(predictions, targets, probe=probe if metric.needs_probe else None)
+    except ImageError as error:
+        raise ScoreError(f"image {frames[error.index].id}: {error.problem}") from error
+    except Exception as error:
+        raise ScoreError(f"metric {metric.name!r}: {type(error).__name__}: {error}") from error
+    names = [value.name for value in metric.values]
+    if undeclared := [name for name in result.values if name not in names]:
+        raise ScoreError(
+            f"metric {metric.name!r} gave {undeclared[0]!r}, which it hasn't declared; its values: {', '.join(names)}"
+        )
+    return result
