@@ -52,6 +52,10 @@ def test_a_cell_is_timed_and_scored_on_the_same_outputs(tmp_path):
     assert file_hash(tmp_path / record.predictions) == record.predictions_sha256
     assert ids == [f"square-{i}" for i in range(12)]
     assert torch.equal(predictions[3].boxes, torch.tensor([[3.0, 8.0, 19.0, 24.0]]))
+    assert file_hash(tmp_path / record.per_image) == record.per_image_sha256
+    lines = list(DictReader(io.StringIO((tmp_path / record.per_image).read_text())))
+    assert [(line["id"], float(line["coco_ap/AP"])) for line in lines] == [(id, pytest.approx(1)) for id in ids]
+    assert all(float(line["coco_ap/AP cost"]) == pytest.approx(0) for line in lines)
     files = {one.name: tmp_path / one.file for one in record.artefacts}
     per_class = {"detection: coco_ap: AP per class", "detection: voc_ap: AP per class"}
     assert set(files) == {*per_class, "first/image", "sums"}

@@ -77,3 +77,27 @@ def test_a_task_that_nothing_ranks_says_what_there_is(registry_with):
     empty = Target(boxes=BOX[:0], labels=torch.zeros(0, dtype=torch.int64))
     with pytest.raises(ScoreError, match="task detection: 'coco_ap/AP', which ranks it, has no value; got none"):
         score(Task.DETECTION, [FOUND], [empty], FRAMES[:1], installed())
+
+
+def test_what_images_cost_is_positive_where_they_make_a_value_worse(registry_with):
+    columns = {"AP75": torch.tensor([3.0, 9.0]), "AP75 cost": torch.tensor([3.0, -3.0])}
+    result = Result({"AP75": Estimate(6.0, 3.0, 9.0)}, per_image=columns)
+    shifted = Prediction(boxes=BOX + 5, scores=FOUND.scores, labels=FOUND.labels)
+    registry = registry_with(error=lambda *_, probe: result)
+    found = score(Task.DETECTION, [FOUND, shifted], [TRUTH] * 2, FRAMES, registry).per_image
+    assert found["error/AP75"].tolist() == [3, 9] and found["error/AP75 cost"].tolist() == [-3, 3]
+    assert found["coco_ap/AP"].tolist() == pytest.approx([1, 0])
+    assert found["coco_ap/AP cost"][0] < 0 < found["coco_ap/AP cost"][1]
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"AP75": torch.zeros(3)}, r"metric 'error': per_image\['AP75'\] is \[3\]; want \[2\]"),
+        ({"mine": torch.zeros(2)}, "'error' gave 'mine', which it hasn't declared"),
+    ],
+)
+def test_numbers_of_other_images_or_values_are_refused(registry_with, columns, words):
+    registry = registry_with(error=lambda *_, probe: Result({}, per_image=columns))
+    with pytest.raises(ScoreError, match=words):
+        score(Task.DETECTION, [FOUND] * 2, [TRUTH] * 2, FRAMES, registry)

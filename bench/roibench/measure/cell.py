@@ -17,6 +17,7 @@ from roibench.measure.artefacts import save_artefacts
 from roibench.measure.checks import Frame, check_predictions
 from roibench.measure.cost import count_cost, memory_now, memory_peak
 from roibench.measure.interference import SystemMonitor
+from roibench.measure.per_image import save_per_image
 from roibench.measure.plugin_state import plugins_hash
 from roibench.measure.predictions import save_predictions
 from roibench.measure.provenance import provenance
@@ -82,7 +83,8 @@ class Batches:
 def measure_cell(spec: CellSpec, folder: Path, registry: Registry, on_progress: Callable[[str], None]) -> Ok:
     """Measures a cell in this process; run_cell (measure.isolate) gives it a process of its own.
 
-    folder: of the run; predictions go to folder/predictions/CELL.npz, artefacts to folder/artefacts/CELL.
+    folder: of the run; predictions go to folder/predictions/CELL.npz, what each image's part in the scores is to
+    folder/per_image/CELL.csv, artefacts to folder/artefacts/CELL.
     on_progress: called with what begins, for the error message of a cell that dies.
     Raises whatever the model raises, PredictionError where it returns what can't be, and CellError where spec and world
     disagree.
@@ -130,12 +132,15 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, on_progress: 
     path = folder / "predictions" / f"{spec.id}.npz"
     save_predictions(path, [frame.id for frame in frames], predictions)
     targets = [data[i].target for i in range(images)]
-    scores, artefacts = {}, {}
+    scores, per_image, artefacts = {}, {}, {}
     for task in tasks:
         with precision():
             found = score(task, predictions, targets, frames, registry, Probe(model, inputs))
         scores[task] = found.recorded
+        per_image |= found.per_image
         artefacts |= {f"{task}: {name}": value for name, value in found.artefacts.items()}
+    of_images = folder / "per_image" / f"{spec.id}.csv"
+    save_per_image(of_images, [frame.id for frame in frames], per_image)
     on_progress("stage times")
     stages = time_stages(model, Batches(inputs.first(STAGE_IMAGES), spec.batch_size), precision, device)
     on_progress("counting FLOPs")
@@ -162,8 +167,8 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, on_progress: 
         cost=cost,
         predictions=str(path.relative_to(folder)),
         predictions_sha256=file_hash(path),
-        per_image=None,
-        per_image_sha256=None,
+        per_image=str(of_images.relative_to(folder)),
+        per_image_sha256=file_hash(of_images),
         artefacts=save_artefacts(artefacts, folder / "artefacts" / spec.id, folder),
         provenance=provenance(),
     )

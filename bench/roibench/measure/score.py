@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import Tensor
+
 from roibench.measure.checks import Frame
 from roibench.measure.doubts import Scored, doubts
 from roibench.measure.predictions import cut
 from roibench.measure.record import Score, ScoreValue
-from roibench.metric import Estimate, Result
+from roibench.metric import Estimate, Result, cost_of
 from roibench.metrics.fields import ImageError
 from roibench.model import Probe
 from roibench.registry import Registry, resolve
@@ -25,6 +27,7 @@ class ScoreError(ValueError):
 class Scores:
     """One task's values by METRIC/VALUE, and what was declared of each; primary: the one that ranks.
 
+    per_image: [N] each. METRIC/VALUE: of each image alone; cost_of(METRIC/VALUE): how much worse the image makes it.
     artefacts: what its metrics found to look at, as METRIC: NAME; warnings: what is doubtful.
     """
 
@@ -32,6 +35,7 @@ class Scores:
     primary: str
     values: Mapping[str, Estimate]
     declared: Mapping[str, Value]
+    per_image: Mapping[str, Tensor] = field(default_factory=dict)
     artefacts: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
@@ -74,13 +78,12 @@ def score(
     rules = RULES[task]
     ranking = registry.ranking(task)
     if ranking is None:
-        raise ScoreError(
-            f"no metric of task {task} declares a value that ranks its models; want ranks=True of one"
-        )
+        raise ScoreError(f"no metric of task {task} declares a value that ranks its models; want ranks=True of one")
     primary = f"{ranking[0].name}/{ranking[1].name}"
     kept = [cut(prediction, rules) for prediction in predictions]
     values: dict[str, Estimate] = {}
     declared: dict[str, Value] = {}
+    per_image: dict[str, Tensor] = {}
     artefacts: dict[str, Any] = {}
     for metric in registry.metrics_for(task):
         if metric.needs_probe and probe is None:
@@ -88,13 +91,12 @@ def score(
         result = _computed(metric, kept, targets, frames, probe)
         values |= {f"{metric.name}/{name}": estimate for name, estimate in result.values.items()}
         declared |= {f"{metric.name}/{value.name}": value for value in metric.values}
+        per_image |= _per_image(metric, result)
         artefacts |= {f"{metric.name}: {name}": value for name, value in result.artefacts.items()}
     if primary not in values:
-        raise ScoreError(
-            f"task {task}: {primary!r}, which ranks it, has no value; got {sorted(values) or 'none'}"
-        )
+        raise ScoreError(f"task {task}: {primary!r}, which ranks it, has no value; got {sorted(values) or 'none'}")
     doubtful = doubts(Scored(rules, predictions, kept, targets, frames))
-    return Scores(rules, primary, values, declared, artefacts, doubtful)
+    return Scores(rules, primary, values, declared, per_image, artefacts, doubtful)
 
 
 def _computed(
@@ -112,8 +114,18 @@ def _computed(
     except Exception as error:
         raise ScoreError(f"metric {metric.name!r}: {type(error).__name__}: {error}") from error
     names = [value.name for value in metric.values]
-    if undeclared := [name for name in result.values if name not in names]:
+    known = {*names, *map(cost_of, names)}
+    if undeclared := [*(result.values.keys() - set(names)), *(result.per_image.keys() - known)]:
         raise ScoreError(
             f"metric {metric.name!r} gave {undeclared[0]!r}, which it hasn't declared; its values: {', '.join(names)}"
         )
+    if uneven := [name for name, column in result.per_image.items() if column.shape != (len(targets),)]:
+        shape = list(result.per_image[uneven[0]].shape)
+        raise ScoreError(f"metric {metric.name!r}: per_image[{uneven[0]!r}] is {shape}; want [{len(targets)}]")
     return result
+
+
+def _per_image(metric: MetricSpec, result: Result) -> dict[str, Tensor]:
+    """By METRIC/VALUE. Without an image that makes it worse, a value is higher, or lower where that is better."""
+    lower = {cost_of(value.name) for value in metric.values if not value.higher_is_better}
+    return {f"{metric.name}/{name}": -column if name in lower else column for name, column in result.per_image.items()}
