@@ -298,6 +298,51 @@ def schema() -> None:
     typer.echo(json.dumps(RECORD.json_schema(), indent=2))
 
 
+@app.command()
+def score(
+    predictions: Annotated[Path, typer.Argument(help="folder of a run, or a COCO result file made elsewhere")],
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="what was predicted: coco:PATH@val, voc:PATH, scenes, ... (default: the run's own)"),
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="detection, ... (default: all that was predicted)")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Score a run's kept predictions again, or a COCO result file, with a 95 % interval of every value."""
+    import json
+
+    from roibench.console import console
+    from roibench.measure.rescore import rescore
+    from roibench.registry import installed
+    from roibench.report.terminal import render_scores
+
+    found = rescore(predictions, installed(), dataset, task)
+    if as_json:
+        typer.echo(json.dumps([one.as_json for one in found], indent=2))
+    else:
+        console().print(render_scores(found), crop=False)
+
+
+@app.command()
+def inspect(
+    run: Annotated[Path, typer.Argument(help="folder of a run, such as results/runs/20260101-120000")],
+    worst: Annotated[int, typer.Option(help="how many images")] = 10,
+    cell: Annotated[str | None, typer.Option(help="a cell's id, or its model (default: the first one)")] = None,
+    out: Annotated[Path | None, typer.Option(help="a .png (default: worst-CELL.png in the run's folder)")] = None,
+) -> None:
+    """List and draw the images that cost a model most: by how much worse they make the value that ranks."""
+    from roibench.registry import installed
+    from roibench.report.inspect import inspect_run, write_inspection
+
+    registry = installed()
+    found = inspect_run(run, worst, registry, cell)
+    typer.echo(f"{found.record.cell_id}: what its score would gain without these images")
+    for one in found.worst:
+        typer.echo(f"{one.id}: {found.line(one)}")
+    folder = run if run.is_dir() else run.parent
+    typer.echo(f"wrote {write_inspection(found, run, out or folder / f'worst-{found.record.cell_id}.png', registry)}")
+
+
 def main() -> None:
     """The console script: a mistake is one line on standard error and exit code 2; --debug, wherever it stands, shows
     its traceback.

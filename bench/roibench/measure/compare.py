@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roibench.datasets.reference import DatasetRef
-from roibench.measure.checks import Frame
 from roibench.measure.record import Ok
-from roibench.measure.recorded import recorded_cells, recorded_data, recorded_predictions
-from roibench.measure.score import ScoreError, score
+from roibench.measure.recorded import recorded_cells, recorded_data
+from roibench.measure.rescore import Truth, recorded_scores
 from roibench.metric import Estimate
 from roibench.metrics.bootstrap import difference
 from roibench.registry import Registry
@@ -58,19 +57,10 @@ def compare_runs(runs: Sequence[Path], registry: Registry) -> list[Comparison]:
 
 def _compare(task: Task, cells: Sequence[tuple[Ok, Path]], registry: Registry) -> Comparison:
     first, _ = cells[0]
-    data = recorded_data(first, registry)
-    frames, targets = [], []
-    for index in range(first.images):
-        one, target = data[index]
-        frames.append(Frame.of(one, data.info))
-        targets.append(target)
+    truth = Truth.of(recorded_data(first, registry), first.images)
     scored = []
     for record, run in cells:
-        predictions = recorded_predictions(record, run, range(first.images), frames)
-        try:
-            scores = score(task, predictions, targets, frames, registry)
-        except ScoreError as error:
-            raise ScoreError(f"{record.cell_id}: {error}") from error
+        scores = recorded_scores(record, run, task, truth, registry)
         scored.append((record, scores.values[scores.primary], scores.warnings))
     ranking = scores.declared[scores.primary]
     scored.sort(key=lambda one: one[1].value, reverse=ranking.higher_is_better)

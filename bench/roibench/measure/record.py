@@ -199,8 +199,8 @@ class _CellRecord(_Data):
 class Ok(_CellRecord):
     """What a cell that ran gave.
 
-    Files are relative to the run's folder. predictions: what was timed and scored. per_image: each image's own values and
-    what it costs (roibench.metric.Result). Records of before schema 2 have no interference, those of before 6 no
+    Files are relative to the run's folder. predictions: what was timed and scored. per_image: each image's own values
+    and what it costs (roibench.metric.Result). Records of before schema 2 have no interference, those of before 6 no
     per_image.
     """
 

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from roibench.measure.compare import Comparison
 from roibench.measure.record import Record, Score
+from roibench.measure.rescore import Rescored
 from roibench.report.numbers import heading, plain, short, short_name, with_interval, with_margin
 from roibench.report.rows import DOUBTFUL, Cell, Remark, Row, Table, cells, doubts, failures, interferences, tables
 
@@ -106,6 +107,22 @@ def render_comparisons(comparisons: Sequence[Comparison]) -> RenderableType:
             for warning in one.warnings
         ]
     parts.append(Text("Differences are paired: the same resamples of images for both sides.", style="dim"))
+    return Group(*parts)
+
+
+def render_scores(found: Sequence[Rescored]) -> RenderableType:
+    """A table per cell or file and task: every value with its interval."""
+    parts: list[RenderableType] = []
+    for one in found:
+        grid = _grid(f"{one.what}: {one.task.replace('_', ' ')} on {one.dataset}, {one.images:,} images")
+        grid.add_column("value", no_wrap=True)
+        grid.add_column("[95 % CI]", justify="right", no_wrap=True)
+        for key, value in one.score.values.items():
+            name = heading(short_name(key, one.score.values), value.unit)
+            grid.add_row(name, Text(with_interval(value, value.unit)))
+        parts.append(grid)
+        parts += [Text(f"{DOUBTFUL} {warning}", style="yellow") for warning in one.score.warnings]
+        parts += [Text(note, style="dim") for note in one.notes]
     return Group(*parts)
 
 
