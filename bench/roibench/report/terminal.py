@@ -114,9 +114,11 @@ def render_scores(found: Sequence[Rescored]) -> RenderableType:
     """A table per cell or file and task: every value with its interval."""
     parts: list[RenderableType] = []
     for one in found:
-        grid = _grid(f"{one.what}: {one.task.replace('_', ' ')} on {one.dataset}, {one.images:,} images")
-        grid.add_column("value", no_wrap=True)
-        grid.add_column("[95 % CI]", justify="right", no_wrap=True)
+        title = f"{one.what}: {one.task.replace('_', ' ')} on {one.dataset}, {one.images:,} images"
+        parts.append(Text(title, style="bold"))  # not the grid's, which would fold it to its own width
+        grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+        grid.add_column("", no_wrap=True)
+        grid.add_column("value [95 % CI]", justify="right", no_wrap=True)
         for key, value in one.score.values.items():
             name = heading(short_name(key, one.score.values), value.unit)
             grid.add_row(name, Text(with_interval(value, value.unit)))
