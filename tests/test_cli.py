@@ -22,7 +22,7 @@ runner = CliRunner()
 
 def test_list_names_what_is_registered_and_what_failed(third_party):
     output = runner.invoke(cli.app, ["list"]).output
-    for word in ("faster_rcnn", "scenes", "coco_ap", "squares", "plugin 'broken_import' failed"):
+    for word in ("faster_rcnn", "scenes", "coco_ap", "VOC07_AP50", "squares", "plugin 'broken_import' failed"):
         assert word in output
 
 
@@ -35,10 +35,12 @@ def test_doctor_says_what_was_built_and_found():
 
 def test_schema_describes_a_record():
     schema = json.loads(runner.invoke(cli.app, ["schema"]).output)
-    assert schema["title"] == "Record"
+    assert schema["discriminator"]["propertyName"] == "status"
+    ran, failed = (schema["$defs"][name] for name in ("Ok", "Failed"))
     assert {"cell", "scores", "latency", "stages", "memory", "cost", "interference", "provenance"} <= set(
-        schema["properties"]
+        ran["properties"]
     )
+    assert "error" in failed["required"] and "scores" not in failed["properties"]
     assert "milliseconds per image" in schema["$defs"]["Latency"]["description"].lower()
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from roibench import hookspecs
 from roibench.registry import Registry, UnknownNameError, installed
-from roibench.specs import DatasetSpec, MetricSpec, ModelSpec, Paper, Recipe
+from roibench.specs import DatasetSpec, MetricSpec, ModelSpec, Paper, Recipe, Value
 from roibench.task import Task
 from roibench.tasks.detection import Detection
 from roibench.tasks.objects import BOXES
@@ -62,8 +62,13 @@ def test_a_wrong_attribute_is_refused_by_name(changes, words):
     [
         (DatasetSpec, DatasetSpec("d", open="nowhere", fields=(), description=""), "open"),
         (DatasetSpec, DatasetSpec("d", open="a:b", fields="pixels", description=""), "fields"),
-        (MetricSpec, MetricSpec("m", None, "a:b"), "task"),
-        (MetricSpec, MetricSpec("m", "detection", "a.b"), "compute"),
+        (MetricSpec, MetricSpec("m", None, "a:b", (Value("x"),)), "task"),
+        (MetricSpec, MetricSpec("m", "detection", "a.b", (Value("x"),)), "compute"),
+        (MetricSpec, MetricSpec("m", "detection", "a:b", ()), "values: want a tuple of Value, at least one"),
+        (MetricSpec, MetricSpec("m", "detection", "a:b", ("x",)), r"values\[0\]: want a Value, got 'x'"),
+        (MetricSpec, MetricSpec("m", "detection", "a:b", (Value("a/b"),)), r"values\[0\].name: want letters, digits"),
+        (MetricSpec, MetricSpec("m", "detection", "a:b", (Value("x", unit=None),)), r"values\[0\].unit: want .*'ms'"),
+        (MetricSpec, MetricSpec("m", "detection", "a:b", (Value("x"), Value("x", "ms"))), "'x' is declared twice"),
         (MetricSpec, SPEC, "MetricSpec"),
     ],
 )
@@ -77,6 +82,21 @@ def test_a_name_is_taken_once():
     registry.add("first", ModelSpec, SPEC)
     with pytest.raises(ValueError, match="already registered by plugin 'first'"):
         registry.add("second", ModelSpec, SPEC)
+
+
+def test_one_value_ranks_a_task():
+    registry = Registry()
+    registry.add("mine", MetricSpec, MetricSpec("ap", "detection", "a:b", (Value("mean", ranks=True), Value("low"))))
+    assert registry.ranking("detection")[1].name == "mean" and registry.ranking("keypoints") is None
+    again = MetricSpec("count", "detection", "a:b", (Value("total"), Value("error", ranks=True)))
+    words = "plugin 'yours', MetricSpec 'count': values: 'count/error' would rank detection, which 'ap/mean' does"
+    with pytest.raises(ValueError, match=words):
+        registry.add("yours", MetricSpec, again)
+    assert "count" not in registry.metrics
+    registry.add("yours", MetricSpec, dataclasses.replace(again, task="keypoints"))
+    twice = MetricSpec("both", "proposals", "a:b", (Value("one", ranks=True), Value("two", ranks=True)))
+    with pytest.raises(ValueError, match="'both/two' would rank proposals, which 'both/one' does"):
+        registry.add("yours", MetricSpec, twice)
 
 
 def test_wildcards_select_and_misses_say_what_comes_close():
@@ -102,7 +122,7 @@ def test_every_hook_says_in_a_sentence_what_to_do():
         (ModelSpec, dataclasses.replace(SPEC, tasks=("detektion",)), "tasks: .*did you mean 'detection'"),
         (ModelSpec, dataclasses.replace(SPEC, required_targets=("boxen",)), "required_targets: .*did you mean 'boxes'"),
         (DatasetSpec, DatasetSpec("d", open="a:b", fields=("pixels",), description=""), "fields: no field of Target"),
-        (MetricSpec, MetricSpec("m", "juggling", "a:b"), "task: no task matches 'juggling'"),
+        (MetricSpec, MetricSpec("m", "juggling", "a:b", (Value("x"),)), "task: no task matches 'juggling'"),
     ],
 )
 def test_what_nobody_registered_is_refused_once_all_plugins_are_loaded(kind, spec, words):

@@ -55,12 +55,14 @@ def list_() -> None:
         for spec in registry.models.values()
     ]
     datasets = [(spec.name, spec.description, ", ".join(spec.fields)) for spec in registry.datasets.values()]
-    metrics = [(spec.name, spec.task) for spec in registry.metrics.values()]
+    metrics = [
+        (spec.name, spec.task, ", ".join(value.name for value in spec.values)) for spec in registry.metrics.values()
+    ]
     printer = console()
     for table in (
         named(("model", "family", "tasks", "weights for", "paper"), models, title="Models"),
         named(("dataset", "description", "targets"), datasets, title="Datasets"),
-        named(("metric", "task"), metrics, title="Metrics"),
+        named(("metric", "task", "values"), metrics, title="Metrics"),
     ):
         printer.print(table, crop=False)
     for failure in registry.failures:
@@ -314,9 +316,54 @@ def schema() -> None:
     """Print the JSON schema of a record, as a line of records.jsonl holds it."""
     import json
 
-    from roibench.measure.record import Record
+    from roibench.measure.record import RECORD
 
-    typer.echo(json.dumps(Record.model_json_schema(), indent=2))
+    typer.echo(json.dumps(RECORD.json_schema(), indent=2))
+
+
+@app.command()
+def score(
+    predictions: Annotated[Path, typer.Argument(help="folder of a run, or a COCO result file made elsewhere")],
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="what was predicted: coco:PATH@val, voc:PATH, scenes, ... (default: the run's own)"),
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="detection, ... (default: all that was predicted)")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Score a run's kept predictions again, or a COCO result file, with a 95 % interval of every value."""
+    import json
+
+    from roibench.console import console
+    from roibench.measure.rescore import rescore
+    from roibench.registry import installed
+    from roibench.report.terminal import render_scores
+
+    found = rescore(predictions, installed(), dataset, task)
+    if as_json:
+        typer.echo(json.dumps([one.as_json for one in found], indent=2))
+    else:
+        console().print(render_scores(found), crop=False)
+
+
+@app.command("inspect")
+def inspect_(
+    run: Annotated[Path, typer.Argument(help="folder of a run, such as results/runs/20260101-120000")],
+    worst: Annotated[int, typer.Option(help="how many images")] = 10,
+    cell: Annotated[str | None, typer.Option(help="a cell's id, or its model (default: the first one)")] = None,
+    out: Annotated[Path | None, typer.Option(help="a .png (default: worst-CELL.png in the run's folder)")] = None,
+) -> None:
+    """List and draw the images that cost a model most: by how much worse they make the value that ranks."""
+    from roibench.registry import installed
+    from roibench.report.inspect import inspect_run, write_inspection
+
+    registry = installed()
+    found = inspect_run(run, worst, registry, cell)
+    typer.echo(f"{found.record.cell_id}: what its score would gain without these images")
+    for one in found.worst:
+        typer.echo(f"{one.id}: {found.line(one)}")
+    folder = run if run.is_dir() else run.parent
+    typer.echo(f"wrote {write_inspection(found, run, out or folder / f'worst-{found.record.cell_id}.png', registry)}")
 
 
 def main() -> None:

@@ -20,11 +20,19 @@ class Estimate:
     resampled: Sequence[float] = field(default=(), repr=False, compare=False)
 
 
+def cost_of(name: str) -> str:
+    """The key of a value's costs in Result.per_image."""
+    return f"{name} cost"
+
+
 @dataclass(frozen=True)
 class Result:
-    """What a metric returns: named values, one number per image where the definition has one, and things to look at.
+    """What a metric returns: the values that its MetricSpec declares, by name, what each image has to do with them, and
+    things to look at.
 
-    No other metric of the task may give a value the same name.
+    per_image: [N] tensors. NAME: the value of each image alone, NaN where it has none. cost_of(NAME): the value without
+    the image, minus the value of all. Both are what metrics.bootstrap.per_image makes of a statistic; the value that
+    ranks should have them, so that `roibench inspect` finds the images that cost most.
     """
 
     values: Mapping[str, Estimate]

@@ -88,14 +88,13 @@ def record(cell: "CellSpec", request: pytest.FixtureRequest) -> "Record":
 
 def outcome(record: "Record") -> str:
     """A record in a line: whether the cell ran, and what came out."""
-    from roibench.report.numbers import percent_interval, short
+    from roibench.report.numbers import short
     from roibench.report.rows import DOUBTFUL
+    from roibench.report.terminal import ranked
 
     if record.status == "failed":
         return f"failed: {' '.join(record.error.split())}"
-    scores = (
-        f"{score.primary} {percent_interval(score.values.get(score.primary))} %" for score in record.scores.values()
-    )
+    scores = map(ranked, record.scores.values())
     doubtful = f" {DOUBTFUL}" if any(score.warnings for score in record.scores.values()) else ""
     return f"{', '.join(scores)}, {short(record.latency.p50.value)} ms{doubtful}"
 

@@ -20,7 +20,7 @@ import pluggy
 
 from roibench import hookspecs
 from roibench.spec_checks import spec_problem
-from roibench.specs import DatasetSpec, MetricSpec, ModelSpec
+from roibench.specs import DatasetSpec, MetricSpec, ModelSpec, Value
 from roibench.structures import Target
 from roibench.task import Field, TargetField, Task
 
@@ -127,12 +127,19 @@ class Registry:
             return f"model {name!r} goes around no other; {unknown('wrapper', name, wrappers).partition('; ')[2]}"
         return unknown("wrapper", name, wrappers) if wrapper else unknown("model", name, plain)
 
+    def ranking(self, task: str) -> tuple[MetricSpec, Value] | None:
+        """The metric and its value that rank a task's models; None where no metric declares one."""
+        found = ((metric, value) for metric in self.metrics_for(task) for value in metric.values if value.ranks)
+        return next(found, None)
+
     def add(self, plugin: str, kind: type[Spec], spec: object) -> None:
         """Checks one spec and files it. Raises RegistrationError, naming plugin and attribute."""
         if not isinstance(spec, kind):
             raise RegistrationError(f"plugin {plugin!r}: register() wants a {kind.__name__}, got {type(spec).__name__}")
         shelf = self._shelf(kind)
         problem = self._task_problem(spec) if isinstance(spec, Task) else spec_problem(spec)
+        if isinstance(spec, MetricSpec):
+            problem = problem or self._values_problem(spec)
         if problem:
             raise RegistrationError(f"plugin {plugin!r}, {kind.__name__} {spec.name!r}: {problem}")
         if spec.name in shelf:
@@ -140,6 +147,8 @@ class Registry:
             raise RegistrationError(
                 f"plugin {plugin!r}, {kind.__name__} {spec.name!r}: name: already registered by plugin {first!r}"
             )
+        if isinstance(spec, MetricSpec) and (problem := self._values_problem(spec)):
+            raise RegistrationError(f"plugin {plugin!r}, MetricSpec {spec.name!r}: {problem}")
         shelf[spec.name] = spec
         self.origin[kind.__name__, spec.name] = plugin
 
@@ -184,6 +193,21 @@ class Registry:
             if known.get(one.name, one) != one:
                 return (
                     f"prediction_fields: {one.name!r} is a field of another task already; want that one or a new name"
+                )
+        return None
+
+    def _values_problem(self, spec: MetricSpec) -> str | None:
+        """A value is declared once, and a task's models stand in one order."""
+        names = [value.name for value in spec.values]
+        if twice := [name for name in names if names.count(name) > 1]:
+            return f"values: {twice[0]!r} is declared twice"
+        claims = [f"{spec.name}/{value.name}" for value in spec.values if value.ranks]
+        ranking = self.ranking(spec.task)
+        before = [f"{ranking[0].name}/{ranking[1].name}"] if ranking and claims else []
+        match before + claims:
+            case [first, second, *_]:
+                return (
+                    f"values: {second!r} would rank {spec.task}, which {first!r} does; want one value that ranks a task"
                 )
         return None
 

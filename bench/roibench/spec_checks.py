@@ -15,9 +15,14 @@ def spec_problem(spec: ModelSpec | DatasetSpec | MetricSpec) -> str | None:
     try:
         _adapter(type(spec)).validate_python(spec)
     except ValidationError as error:
-        first = error.errors()[0]
-        attribute = str(first["loc"][0])
-        return f"{attribute}: want {_wanted(type(spec), attribute)}, got {getattr(spec, attribute)!r}"
+        where, wanted, value = "", "", spec
+        for part in error.errors()[0]["loc"]:
+            if where == "values" and isinstance(part, int):
+                where, wanted, value = f"{where}[{part}]", "a Value", value[part]
+            elif isinstance(part, str) and hasattr(value, part):
+                where, wanted = f"{where}.{part}".lstrip("."), _wanted(type(value), part)
+                value = getattr(value, part)
+        return f"{where}: want {wanted}, got {value!r}"
     return None
 
 

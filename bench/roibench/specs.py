@@ -10,6 +10,8 @@ from pydantic import ConfigDict, Field
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", description="lower_case letters, digits and underscores")]
 CodePath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description='"module:function"')]
+ValueName = Annotated[str, Field(pattern=r"^[A-Za-z]\w*$", description="letters, digits and underscores")]
+Unit = Annotated[str, Field(description="a unit such as '%', 'ms' or ''")]
 WeightsFile = Annotated[str, Field(pattern=r"\.safetensors$", description="a .safetensors file")]
 
 _CHECKED = ConfigDict(strict=True, revalidate_instances="always")
@@ -120,12 +122,35 @@ class DatasetSpec:
 
 
 @dataclass(frozen=True)
+class Value:
+    """A number that a metric gives, and how it is read.
+
+    name: unique within the metric.
+    unit: "%" for a fraction, which is shown in per cent; of any other (ms, px, or "" for none) the number as it is.
+    higher_is_better: its direction.
+    ranks: models are ranked by it; one value of a task is.
+    shown: tables have it beside that one.
+    plotted: it has a plot against speed of its own.
+    """
+
+    __pydantic_config__ = _CHECKED
+
+    name: ValueName
+    unit: Unit = "%"
+    higher_is_better: bool = True
+    ranks: bool = False
+    shown: bool = False
+    plotted: bool = False
+
+
+@dataclass(frozen=True)
 class MetricSpec:
     """A metric of a task.
 
     name: unique among metrics.
     task: whose predictions it scores.
     compute: called as compute(predictions, targets, probe=None) -> Result.
+    values: all that compute may give; one that the data leave undefined, it leaves out.
     needs_probe: a roibench.model.Probe is passed, for definitions that ask the model again (insertion, parameter
         randomisation); None otherwise.
     """
@@ -135,4 +160,5 @@ class MetricSpec:
     name: Name
     task: str
     compute: CodePath
+    values: Annotated[tuple[Value, ...], Field(min_length=1, description="a tuple of Value, at least one")]
     needs_probe: bool = False

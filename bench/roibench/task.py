@@ -135,9 +135,6 @@ class Task:
     score_threshold: float | None = None
     max_detections: int | None = None
     contract: type | None = None
-    primary: str = ""
-    shown: tuple[str, ...] = ()
-    plotted: tuple[str, ...] = ()
 
     def query(self, target: Target) -> object:
         """What a model is asked of an image whose ground truth is known."""

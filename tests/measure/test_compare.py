@@ -35,7 +35,7 @@ def runs(tmp_path, third_party):
 
 def test_the_best_leads_and_the_rest_says_how_far_it_is_behind(runs, third_party):
     [found] = compare_runs([runs[1], runs[0]], third_party)
-    assert (found.dataset, found.task, found.primary, found.images) == ("squares", "detection", "AP", 12)
+    assert (found.dataset, found.task, found.primary, found.images) == ("squares", "detection", "coco_ap/AP", 12)
     best, other = found.entries
     assert best.value.value == pytest.approx(1.0) and best.behind is None
     assert other.behind.value == pytest.approx(other.value.value - 1.0)

@@ -81,7 +81,7 @@ def test_a_run_scores_upright_photographs_clips_boxes_and_leaves_out_what_is_tor
     assert done.returncode == 0, printed
     (record,) = read_records(next((tmp_path / "runs").glob("*/records.jsonl")))
     assert (record.cell.dataset, record.cell.on_bad_data, record.images) == (typed, "clip", 3)
-    assert record.scores["detection"].values["AP"].value == pytest.approx(1)
+    assert record.scores["detection"].values["coco_ap/AP"].value == pytest.approx(1)
     assert "left out because of bad data:" in printed and "2.jpg: can't be read: image file is truncated" in printed
     assert (
         "clipped to the image:" in printed and "bbox [40, 16, 100, 24] is outside of the image of 64x64 by" in printed

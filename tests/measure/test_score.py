@@ -9,7 +9,7 @@ import torch
 from roibench.measure.score import ScoreError, score
 from roibench.metric import Estimate, Result
 from roibench.registry import Registry, installed
-from roibench.specs import MetricSpec
+from roibench.specs import MetricSpec, Value
 from roibench.structures import Prediction, Target
 from roibench.task import Frame
 
@@ -29,7 +29,8 @@ def registry_with(monkeypatch):
         registry = Registry(metrics=dict(installed().metrics))
         for name, function in metrics.items():
             setattr(module, name, function)
-            registry.add("mine", MetricSpec, MetricSpec(name, "detection", f"my_metrics:{name}"))
+            values = (Value("AP75", unit="px", higher_is_better=False),)
+            registry.add("mine", MetricSpec, MetricSpec(name, "detection", f"my_metrics:{name}", values))
         return registry
 
     return make
@@ -39,12 +40,21 @@ def test_each_metric_keeps_its_artefacts():
     found = score(installed().tasks["detection"], [FOUND] * 2, [TRUTH] * 2, FRAMES, installed())
     per_class = {name for name in found.artefacts if name.endswith("AP per class")}
     assert per_class == {"coco_ap: AP per class", "voc_ap: AP per class"}
-    assert {"AP", "VOC_AP50"} <= set(found.values)
+    assert found.primary == "coco_ap/AP" and {"coco_ap/AP", "voc_ap/VOC_AP50"} <= set(found.values)
 
 
-def test_two_metrics_that_give_one_name_are_refused(registry_with):
-    registry = registry_with(another_ap=lambda *_, probe: Result({"AP75": Estimate(0.1, 0.0, 0.2)}))
-    with pytest.raises(ScoreError, match="'coco_ap' and 'another_ap' both give 'AP75'; want a name for each value"):
+def test_two_metrics_may_give_a_value_one_name_and_a_record_keeps_what_each_declared(registry_with):
+    registry = registry_with(another_ap=lambda *_, probe: Result({"AP75": Estimate(12.0, 10.0, 20.0)}))
+    recorded = score(installed().tasks["detection"], [FOUND] * 2, [TRUTH] * 2, FRAMES, registry).recorded
+    first, second = (recorded.values[f"{metric}/AP75"] for metric in ("coco_ap", "another_ap"))
+    assert (first.value, first.unit, first.higher_is_better, first.shown) == (pytest.approx(1), "%", True, True)
+    assert (second.value, second.unit, second.higher_is_better, second.shown) == (12, "px", False, False)
+    assert (recorded.primary, recorded.score_threshold, recorded.max_detections) == ("coco_ap/AP", 0.05, 100)
+
+
+def test_a_value_that_was_not_declared_is_refused(registry_with):
+    registry = registry_with(another_ap=lambda *_, probe: Result({"AP76": Estimate(0.1, 0.0, 0.2)}))
+    with pytest.raises(ScoreError, match="'another_ap' gave 'AP76', which it hasn't declared; its values: AP75"):
         score(installed().tasks["detection"], [FOUND] * 2, [TRUTH] * 2, FRAMES, registry)
 
 
@@ -60,6 +70,33 @@ def test_an_image_that_can_not_be_scored_has_its_own_name():
         score(installed().tasks["detection"], [FOUND] * 2, [TRUTH, wrong], FRAMES, installed())
 
 
-def test_a_task_without_its_primary_value_says_what_there_is():
-    with pytest.raises(ScoreError, match="no metric of task detection gave its primary value 'AP'"):
+def test_a_task_that_nothing_ranks_says_what_there_is(registry_with):
+    with pytest.raises(ScoreError, match="no metric of task detection declares a value that ranks"):
         score(installed().tasks["detection"], [FOUND], [TRUTH], FRAMES[:1], Registry())
+    empty = Target(boxes=BOX[:0], labels=torch.zeros(0, dtype=torch.int64))
+    with pytest.raises(ScoreError, match="task detection: 'coco_ap/AP', which ranks it, has no value; got none"):
+        score(installed().tasks["detection"], [FOUND], [empty], FRAMES[:1], installed())
+
+
+def test_what_images_cost_is_positive_where_they_make_a_value_worse(registry_with):
+    columns = {"AP75": torch.tensor([3.0, 9.0]), "AP75 cost": torch.tensor([3.0, -3.0])}
+    result = Result({"AP75": Estimate(6.0, 3.0, 9.0)}, per_image=columns)
+    shifted = Prediction(boxes=BOX + 5, scores=FOUND.scores, labels=FOUND.labels)
+    registry = registry_with(error=lambda *_, probe: result)
+    found = score(installed().tasks["detection"], [FOUND, shifted], [TRUTH] * 2, FRAMES, registry).per_image
+    assert found["error/AP75"].tolist() == [3, 9] and found["error/AP75 cost"].tolist() == [-3, 3]
+    assert found["coco_ap/AP"].tolist() == pytest.approx([1, 0])
+    assert found["coco_ap/AP cost"][0] < 0 < found["coco_ap/AP cost"][1]
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"AP75": torch.zeros(3)}, r"metric 'error': per_image\['AP75'\] is \[3\]; want \[2\]"),
+        ({"mine": torch.zeros(2)}, "'error' gave 'mine', which it hasn't declared"),
+    ],
+)
+def test_numbers_of_other_images_or_values_are_refused(registry_with, columns, words):
+    registry = registry_with(error=lambda *_, probe: Result({}, per_image=columns))
+    with pytest.raises(ScoreError, match=words):
+        score(installed().tasks["detection"], [FOUND] * 2, [TRUTH] * 2, FRAMES, registry)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from roibench.metrics.bootstrap import bootstrap, difference, interval, mean_statistic, resample
+from roibench.metrics.bootstrap import bootstrap, difference, interval, mean_statistic, per_image, resample
 
 
 def test_a_resample_draws_as_many_images_as_there_are():
@@ -64,3 +64,21 @@ def test_other_resamples_are_no_pairs():
     many = bootstrap(mean_statistic({"x": [0.0, 1.0]}), 2, resamples=20)["x"]
     with pytest.raises(ValueError, match="equally many resamples, got 10 and 20"):
         difference(few, many)
+
+
+def test_what_an_image_costs_is_what_its_absence_would_gain():
+    found = per_image(mean_statistic({"x": [1.0, 0.0, np.nan, 0.5]}), 4)
+    assert found["x"].tolist()[:2] == [1, 0] and found["x"].isnan().tolist() == [False, False, True, False]
+    assert found["x cost"].tolist() == pytest.approx([0.25 - 0.5, 0.75 - 0.5, 0, 0])
+
+
+def test_images_in_blocks_are_images():
+    values = np.random.default_rng(0).random(600)
+    found = per_image(mean_statistic({"x": values}), 600)
+    assert (found["x"].numpy() == values).all()
+    assert found["x cost"].numpy() == pytest.approx((values.sum() - values) / 599 - values.mean())
+
+
+def test_the_only_image_has_no_cost():
+    found = per_image(mean_statistic({"x": [0.5]}), 1)
+    assert found["x"].tolist() == [0.5] and found["x cost"].isnan().all()

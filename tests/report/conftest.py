@@ -4,7 +4,20 @@ from datetime import UTC, datetime
 
 import pytest
 
-from roibench.measure.record import CellSpec, Cost, Interval, Latency, Memory, Provenance, Record, Score, Stage
+from roibench.measure.record import (
+    CellSpec,
+    Cost,
+    Failed,
+    Interference,
+    Interval,
+    Latency,
+    Memory,
+    Ok,
+    Provenance,
+    Score,
+    ScoreValue,
+    Stage,
+)
 
 NAMES = ("AP", "AP50", "AP75", "APsmall", "APmedium", "APlarge", "AR1", "AR10", "AR100")
 THEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -30,8 +43,20 @@ def around(value: float, width: float = 0.05) -> Interval:
 
 
 @pytest.fixture(scope="session")
-def record():
-    """record(model, ap, p50, ...) -> Record of a cell that ran on Scenes; scores=... instead of ap for other tasks."""
+def score():
+    """score(value, low, high, ...) -> ScoreValue: a fraction that is better the higher, unless said otherwise."""
+
+    def make(value: float, low: float | None = None, high: float | None = None, **declared) -> ScoreValue:
+        plain = {"unit": "%", "higher_is_better": True, "shown": False, "plotted": False}
+        bounds = {"low": value if low is None else low, "high": value if high is None else high}
+        return ScoreValue(value=value, **bounds, **(plain | declared))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def record(score):
+    """record(model, ap, p50, ...) -> of a cell that ran on Scenes; scores=... instead of ap for other tasks."""
 
     def make(
         model: str,
@@ -43,15 +68,17 @@ def record():
         scores: dict[str, Score] | None = None,
         provenance: Provenance = MACHINE,
         **cell,
-    ) -> Record:
+    ) -> Ok:
         spec = CellSpec(**{"model": model, "dataset": "scenes", "dataset_hash": "5c" * 32, "threads": 2} | cell)
         if scores is None:
-            values = {} if ap is None else {name: around(ap * 0.9**i) for i, name in enumerate(NAMES)}
-            scores = {"detection": Score(primary="AP", values=values)}
-        return Record(
+            values = {
+                f"coco_ap/{name}": score(**around((ap or 0) * 0.9**i).model_dump(), shown=name in ("AP50", "AP75"))
+                for i, name in enumerate(NAMES)
+            }
+            scores = {"detection": Score(primary="coco_ap/AP", values={} if ap is None else values)}
+        return Ok(
             cell=spec,
             cell_id=spec.id,
-            status="ok",
             started=THEN,
             finished=THEN,
             family=family,
@@ -74,6 +101,12 @@ def record():
             ],
             memory=Memory(before=310.0, peak=310.0 + 4 * p50),
             cost=Cost(parameters=int(p50 * 1e6), flops=p50 * 1e8, counted_images=20),
+            interference=Interference(steal=0.0, other_cores=0.0, frequency_fall=None, drift=None, warnings=()),
+            predictions=f"predictions/{spec.id}.npz",
+            predictions_sha256="0" * 64,
+            per_image=f"per_image/{spec.id}.csv",
+            per_image_sha256="0" * 64,
+            artefacts=[],
             provenance=provenance,
         )
 
@@ -82,13 +115,11 @@ def record():
 
 @pytest.fixture(scope="session")
 def failed():
-    """failed(model, error) -> Record of a cell that didn't run to its end."""
+    """failed(model, error) -> of a cell that didn't run to its end."""
 
-    def make(model: str, error: str = "RuntimeError: out of memory", **cell) -> Record:
+    def make(model: str, error: str = "RuntimeError: out of memory", **cell) -> Failed:
         spec = CellSpec(**{"model": model, "dataset": "scenes", "dataset_hash": "5c" * 32, "threads": 2} | cell)
-        return Record(
-            cell=spec, cell_id=spec.id, status="failed", error=error, started=THEN, finished=THEN, provenance=MACHINE
-        )
+        return Failed(cell=spec, cell_id=spec.id, error=error, started=THEN, finished=THEN, provenance=MACHINE)
 
     return make
 

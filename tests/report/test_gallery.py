@@ -69,10 +69,9 @@ def test_pictures_of_all_sizes_stand_in_rows_and_columns():
 
 
 @pytest.fixture
-def run(tmp_path, record, third_party):
+def run(tmp_path, record, score, third_party):
     """The folder of a run of two explainers on `squares`."""
-    score = record("x").scores["detection"].values["AP"]
-    scores = {"attribution": Score(primary="pointing", values={"pointing": score})}
+    scores = {"attribution": Score(primary="pointing_game/pointing", values={"pointing_game/pointing": score(0.4)})}
     journal = Journal.open(tmp_path / "runs", "key")
     for index, name in enumerate(("points", "elsewhere")):
         maps = torch.zeros(4, 40, 48)
@@ -83,7 +82,7 @@ def run(tmp_path, record, third_party):
         kept = {"predictions": str(path.relative_to(journal.folder)), "predictions_sha256": file_hash(path)}
         made = record(name, scores=scores, dataset="squares", dataset_hash="0" * 64, images=4)
         journal.start(made.cell_id)
-        journal.add(made.model_copy(update={"explains": "works", **kept}))
+        journal.add(made.model_copy(update=kept))
     journal.close()
     return journal.folder
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roibench.draw.labels import covered, place_labels
-from roibench.measure.record import Interval, Score
+from roibench.measure.record import Score
 from roibench.report.plot import speed_accuracy
 from roibench.report.rows import tables
 
@@ -57,8 +57,8 @@ def test_what_has_no_score_is_not_drawn(record):
     assert speed_accuracy(tables([record("undefined", None)])[0]) is None
 
 
-def test_an_interval_beside_its_value_can_be_drawn(record):
-    aside = {"detection": Score(primary="AP", values={"AP": Interval(value=0.0, low=0.01, high=0.02)})}
+def test_an_interval_beside_its_value_can_be_drawn(record, score):
+    aside = {"detection": Score(primary="coco_ap/AP", values={"coco_ap/AP": score(0.0, 0.01, 0.02)})}
     assert speed_accuracy(tables([record("a", scores=aside)])[0])
 
 
@@ -83,16 +83,30 @@ def test_a_label_keeps_off_obstacles():
     assert covered(box[None], np.array([[50.0, 45, 100, 55]])) == 0
 
 
-def test_a_table_by_another_score_is_ranked_and_drawn_by_it(record):
+def test_a_table_by_another_score_is_ranked_and_drawn_by_it(record, score):
     def scored(name, pointing, faithfulness, p50):
-        values = {"pointing": pointing, "faithfulness": faithfulness}
-        around = {key: Interval(value=value, low=value - 0.1, high=value + 0.1) for key, value in values.items()}
-        return record(name, p50=p50, scores={"attribution": Score(primary="pointing", values=around)})
+        values = {"game/pointing": pointing, "curves/faithfulness": faithfulness}
+        around = {key: score(value, value - 0.1, value + 0.1) for key, value in values.items()}
+        return record(name, p50=p50, scores={"attribution": Score(primary="game/pointing", values=around)})
 
     (table,) = tables([scored("slow", 0.9, -0.2, 50), scored("fast", 0.5, 0.4, 5)])
-    ranked = table.by("faithfulness")
+    ranked = table.by("curves/faithfulness")
     assert [row.model for row in table.rows] == ["slow", "fast"]
     assert [(row.model, row.on_pareto_front) for row in ranked.rows] == [("fast", True), ("slow", False)]
     axes = speed_accuracy(ranked).axes[0]
     assert axes.get_ylabel().startswith("faithfulness (%)")
     assert axes.get_ylim()[0] < -30  # what is below zero is in the picture
+
+
+def test_an_error_in_pixels_is_drawn_as_it_is_the_lowest_best(record, score):
+    def astray(name, pixels, p50):
+        value = score(pixels, pixels - 20, pixels + 20, unit="px", higher_is_better=False)
+        return record(name, p50=p50, scores={"tracking": Score(primary="drift/error", values={"drift/error": value})})
+
+    (table,) = tables([astray("far", 450.0, 5), astray("near", 150.0, 50), astray("worse", 500.0, 60)])
+    assert [row.model for row in table.rows] == ["near", "far", "worse"]
+    axes = speed_accuracy(table).axes[0]
+    assert axes.get_ylabel().startswith("error (px), better the lower;")
+    assert axes.get_ylim()[0] < 130 and axes.get_ylim()[1] > 520
+    [steps] = [line for line in axes.lines if line.get_drawstyle() == "steps-post"]
+    assert (list(steps.get_xdata()), list(steps.get_ydata())) == ([5, 50], [450, 150])

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from roibench.measure.record import Interference, Interval, Plugin, Score
 from roibench.report import csv, markdown, terminal
-from roibench.report.numbers import percent_interval, short, short_interval
+from roibench.report.numbers import heading, plain, short, short_name, with_interval, with_margin
 
 
 def printed(records, width=100) -> str:
@@ -24,9 +24,18 @@ def test_three_significant_digits(value, text):
 
 
 def test_intervals_have_the_digits_of_their_value():
-    assert short_interval(Interval(value=12.345, low=9.871, high=13)) == "12.3 [9.9, 13.0]"
-    assert percent_interval(Interval(value=0.4826, low=0.4611, high=0.504)) == "48.3 [46.1, 50.4]"
-    assert percent_interval(None) == "-"
+    assert with_interval(Interval(value=12.345, low=9.871, high=13)) == "12.3 [9.9, 13.0]"
+    assert with_interval(Interval(value=0.4826, low=0.4611, high=0.504), "%") == "48.3 [46.1, 50.4]"
+    assert with_margin(Interval(value=-1234.5, low=-1300, high=-1200), "px") == "-1,234 ±50"
+    assert plain(Interval(value=0.999, low=0.9, high=1), "%") == "99.9"
+    assert with_interval(None, "%") == with_margin(None) == plain(None) == "-"
+    assert (heading("AP", "%"), heading("count", "")) == ("AP %", "count")
+
+
+def test_a_values_name_is_short_unless_two_metrics_share_it():
+    keys = ("coco_ap/AP", "voc_ap/AP", "coco_ap/AP50")
+    assert [short_name(key, keys) for key in keys] == ["coco_ap/AP", "voc_ap/AP", "AP50"]
+    assert short_name("coco_ap/AP") == "AP"
 
 
 def test_fifteen_models_are_readable_in_100_columns(fifteen):
@@ -112,10 +121,10 @@ def test_others_plugins_stand_among_what_was_measured_with(record):
     )
 
 
-def test_each_task_has_its_table(record):
+def test_each_task_has_its_table(record, score):
     scores = {
-        "detection": Score(primary="AP", values={"AP": Interval(value=0.4, low=0.3, high=0.5)}),
-        "classification": Score(primary="top1", values={"top1": Interval(value=0.8, low=0.7, high=0.9)}),
+        "detection": Score(primary="coco_ap/AP", values={"coco_ap/AP": score(0.4, 0.3, 0.5)}),
+        "classification": Score(primary="top_k/top1", values={"top_k/top1": score(0.8, 0.7, 0.9)}),
     }
     for text in (printed([record("both", scores=scores)]), markdown.render([record("both", scores=scores)])):
         assert "etection on scenes" in text
@@ -147,26 +156,57 @@ def test_markdown_says_what_it_was_measured_with(record):
     assert "(0123456789, modified)" in text
 
 
-def test_csv_keeps_every_number_unrounded(record):
-    scores = {"classification": Score(primary="top1", values={"top1": Interval(value=1 / 3, low=0.3, high=0.4)})}
+def test_csv_keeps_every_number_unrounded(record, score):
+    scores = {"classification": Score(primary="top_k/top1", values={"top_k/top1": score(1 / 3, 0.3, 0.4)})}
     lines = list(stdlib_csv.DictReader(io.StringIO(csv.render([record("a", 0.4), record("b", scores=scores)]))))
     assert [line["model"] for line in lines] == ["a", "b"]
     assert (lines[0]["AP"], lines[0]["p50_ms"], lines[0]["top1"]) == ("0.4", "20.0", "")
     assert (float(lines[1]["top1"]), lines[1]["top1_low"], lines[1]["AP"]) == (1 / 3, "0.3", "")
 
 
-def test_explainers_show_what_they_explain_what_it_costs_and_their_tasks_scores(record):
+def test_explainers_show_what_they_explain_what_it_costs_and_their_tasks_scores(record, score):
     names = ("pointing", "energy", "MaxBoxAccV2", "insertion", "deletion", "faithfulness", "randomization")
-    values = {name: Interval(value=0.1 * i, low=0.1 * i, high=0.1 * i) for i, name in enumerate(names, 1)}
-    plain = record("cam", scores={"attribution": Score(primary="pointing", values=values)})
-    cost = plain.cost.model_copy(update={"passes": 1.25})
-    explainer = plain.model_copy(update={"explains": "a_classifier", "cost": cost})
+    declared = {name: {"shown": name not in ("pointing", "faithfulness")} for name in names}
+    declared["deletion"] |= {"higher_is_better": False}
+    values = {f"a_metric/{name}": score(0.1 * i, **declared[name]) for i, name in enumerate(names, 1)}
+    ran = record("cam", scores={"attribution": Score(primary="a_metric/pointing", values=values)})
+    cost = ran.cost.model_copy(update={"passes": 1.25})
+    explainer = ran.model_copy(update={"cost": cost})
     lines = markdown.render([explainer, record("detector")]).splitlines()
     heading, _, row = next(lines[i : i + 3] for i, line in enumerate(lines) if "pointing %" in line)
     cells = dict(zip(heading.split(" | "), row.split(" | "), strict=True))
-    assert cells["explains"] == "a_classifier" and cells["passes"] == "1.25"
+    assert cells["passes"] == "1.25"
     shown = {name: float(cells[f"{name} %"]) for name in names if f"{name} %" in cells}
     assert shown == {"energy": 20, "insertion": 40, "deletion": 50, "MaxBoxAccV2": 30, "randomization": 70}
-    assert "passes" not in markdown.render([record("detector")])
+    assert "Better the lower: deletion." in markdown.render([explainer])
+    assert "passes" not in markdown.render([record("detector")]) and "Better" not in markdown.render([record("other")])
     first, second = csv.render([explainer, record("detector")]).splitlines()[1:]
-    assert "a_classifier,1.25" in first and "a_classifier" not in second
+    assert ",1.25," in first and ",1.25," not in second
+
+
+def test_a_value_of_any_unit_that_is_better_lower_ranks_and_is_named(record, score):
+    def lagging(name, lag):
+        values = {
+            "first/lag": score(lag, lag - 50, lag + 50, unit="ms", higher_is_better=False),
+            "second/lag": score(0.5, shown=True),
+            "first/jumps": score(7.0, unit="", shown=True),
+        }
+        return record(name, scores={"tracking": Score(primary="first/lag", values=values)})
+
+    records = [lagging("slow", 1500.0), lagging("quick", 200.0)]
+    heading, _, *rows = [line for line in markdown.render(records).splitlines() if line.startswith("| ")][:4]
+    assert heading.split(" | ")[2:5] == ["first/lag ms [95 % CI]", "second/lag %", "jumps"]
+    assert [row.split(" | ")[2:5] for row in rows] == [
+        ["200 [150, 250]", "50.0", "7.00"],
+        ["1,500 [1,450, 1,550]", "50.0", "7.00"],
+    ]
+    assert rows[0].startswith("| quick ") and "Better the lower: first/lag." in markdown.render(records)
+    [first, _] = stdlib_csv.DictReader(io.StringIO(csv.render(records)))
+    assert (first["primary"], first["first/lag"], first["second/lag"], first["jumps"]) == (
+        "first/lag",
+        "200.0",
+        "0.5",
+        "7.0",
+    )
+    text = printed(records)
+    assert "first/lag ms" in text and "second/lag %" in text and "1,500 ±50" in text

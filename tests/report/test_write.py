@@ -19,9 +19,9 @@ def test_the_report_is_tables_and_plots(record, failed, tmp_path):
     assert "<svg" in paths[3].read_text()
 
 
-def test_a_task_may_have_more_than_one_plot(record, tmp_path):
-    around = record("x").scores["detection"].values["AP"]
-    scores = {"attribution": Score(primary="pointing", values={"pointing": around, "faithfulness": around})}
+def test_a_task_may_have_more_than_one_plot(record, score, tmp_path):
+    values = {"game/pointing": score(0.4), "curves/faithfulness": score(0.4, plotted=True)}
+    scores = {"attribution": Score(primary="game/pointing", values=values)}
     plots = [path.name for path in write_report([record("a", scores=scores)], tmp_path) if path.suffix == ".png"]
     assert plots == ["speed_accuracy-attribution-scenes.png", "faithfulness-attribution-scenes.png"]
 

@@ -12,10 +12,12 @@ roibench.datasets.coco_json says what becomes of an annotation.
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pycocotools import mask as rle
 
 from roibench.dataset import DatasetInfo
@@ -62,11 +64,14 @@ def open_coco(path: str, split: str, on_bad_data: str = "fail") -> "Coco":
         image_size=shared_size(picture.size for picture in annotations.pictures),
         fields=fields,
     )
-    return Coco(info, annotations.pictures, problems)
+    return Coco(info, annotations.pictures, problems, annotations.category_ids)
 
 
+@dataclass(frozen=True)
 class Coco(ImageFiles[Picture]):
-    """A split of a COCO folder, or a file."""
+    """A split of a COCO folder, or a file. category_ids: as written, by label."""
+
+    category_ids: tuple[str, ...] = ()
 
     def target(self, picture: Picture) -> Target:
         return target(picture, self.info.fields, len(self.info.joints))
@@ -96,13 +101,17 @@ def _masks(picture: Picture) -> torch.Tensor:
     height, width = picture.size
     masks = np.zeros((len(picture.things), height, width), np.bool_)
     for index, thing in enumerate(picture.things):
-        outline = thing.segmentation
-        if isinstance(outline, list):
-            outline = rle.merge(rle.frPyObjects(outline, height, width))
-        elif isinstance(outline["counts"], list):
-            outline = rle.frPyObjects(outline, height, width)
-        masks[index] = rle.decode(outline)
+        masks[index] = mask(thing.segmentation, picture.size)
     return torch.from_numpy(masks)
+
+
+def mask(outline: list | dict, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """[H, W] of a segmentation that read_outline let through."""
+    if isinstance(outline, list):
+        outline = rle.merge(rle.frPyObjects(outline, *size))
+    elif isinstance(outline["counts"], list):
+        outline = rle.frPyObjects(outline, *size)
+    return rle.decode(outline)
 
 
 def _find(text: str, split: str) -> tuple[Path, Path | None, tuple[Path, ...]]:

@@ -46,9 +46,10 @@ class Picture(NamedTuple):
 
 
 class Annotations(NamedTuple):
-    """What a JSON file says. Its fields are those of Target that all its things can fill."""
+    """What a JSON file says. Its fields are those of Target that all its things can fill. category_ids: by label."""
 
     classes: tuple[str, ...]
+    category_ids: tuple[str, ...]
     joints: tuple[str, ...]
     pictures: tuple[Picture, ...]
 
@@ -95,7 +96,7 @@ def read_annotations(file: Path, bad: BadData, keypoint_file: Path | None = None
         elif image in sizes and (thing := reader.thing(id, entry, sizes[image], poses.get(id))) is not None:
             things[image].append(thing)
     pictures = (Picture(id, file_names[id], sizes[id], tuple(things[id])) for id in sizes)
-    return Annotations(names, joints, tuple(pictures))
+    return Annotations(names, tuple(labels), joints, tuple(pictures))
 
 
 @dataclass
@@ -119,7 +120,7 @@ class _Reader:
             crowd = False if entry.get("iscrowd") is None else flag(entry["iscrowd"])
             if crowd is None:
                 raise ValueError(f"{name}: iscrowd {brief(entry['iscrowd'])} is neither yes nor no")
-            outline = _outline(entry.get("segmentation") or None, name, size)
+            outline = read_outline(entry.get("segmentation") or None, name, size)
             area = _area(entry.get("area"), name, size)
         except ValueError as error:
             self.bad.report(self.file, f"annotation {id}: {error}")
@@ -152,8 +153,8 @@ def _area(area: object, name: str, size: tuple[int, int]) -> float | None:
     return area
 
 
-def _outline(outline: object, name: str, size: tuple[int, int]) -> list | dict | None:
-    """A segmentation: polygons, or runs, plain or compressed."""
+def read_outline(outline: object, name: str, size: tuple[int, int]) -> list | dict | None:
+    """A segmentation: polygons, or runs, plain or compressed. Raises ValueError, with the name, for what is none."""
     if outline is None:
         return None
     if isinstance(outline, list):

@@ -17,10 +17,11 @@ from roibench.measure.artefacts import save_artefacts
 from roibench.measure.checks import check_predictions
 from roibench.measure.cost import count_cost, memory_now, memory_peak
 from roibench.measure.interference import SystemMonitor
+from roibench.measure.per_image import save_per_image
 from roibench.measure.plugin_state import plugins_hash
 from roibench.measure.predictions import save_predictions
 from roibench.measure.provenance import provenance
-from roibench.measure.record import CellSpec, Interval, Memory, Record, Score
+from roibench.measure.record import CellSpec, Memory, Ok
 from roibench.measure.score import score
 from roibench.measure.timing import summarise, time_predictions, time_stages
 from roibench.model import HasArtefacts, Model, Probe
@@ -78,10 +79,11 @@ class Batches:
         return -(-len(self.inputs) // self.size)
 
 
-def measure_cell(spec: CellSpec, folder: Path, registry: Registry, on_progress: Callable[[str], None]) -> Record:
+def measure_cell(spec: CellSpec, folder: Path, registry: Registry, on_progress: Callable[[str], None]) -> Ok:
     """Measures a cell in this process; run_cell (measure.isolate) gives it a process of its own.
 
-    folder: of the run; predictions go to folder/predictions/CELL.npz, artefacts to folder/artefacts/CELL.
+    folder: of the run; predictions go to folder/predictions/CELL.npz, what each image's part in the scores is to
+    folder/per_image/CELL.csv, artefacts to folder/artefacts/CELL.
     on_progress: called with what begins, for the error message of a cell that dies.
     Raises whatever the model raises, PredictionError where it returns what can't be, and CellError where spec and world
     disagree.
@@ -129,18 +131,15 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, on_progress: 
     path = folder / "predictions" / f"{spec.id}.npz"
     save_predictions(path, [frame.id for frame in frames], predictions)
     targets = [data[i].target for i in range(images)]
-    scores, artefacts = {}, {}
+    scores, per_image, artefacts = {}, {}, {}
     for task in tasks:
         with precision():
             found = score(task, predictions, targets, frames, registry, Probe(model, inputs))
-        scores[task.name] = Score(
-            primary=task.primary,
-            values={name: Interval(value=v.value, low=v.low, high=v.high) for name, v in found.values.items()},
-            score_threshold=task.score_threshold,
-            max_detections=task.max_detections,
-            warnings=found.warnings,
-        )
+        scores[task.name] = found.recorded
+        per_image |= found.per_image
         artefacts |= {f"{task.name}: {name}": value for name, value in found.artefacts.items()}
+    of_images = folder / "per_image" / f"{spec.id}.csv"
+    save_per_image(of_images, [frame.id for frame in frames], per_image)
     on_progress("stage times")
     stages = time_stages(model, Batches(inputs.first(STAGE_IMAGES), spec.batch_size), precision, device)
     on_progress("counting FLOPs")
@@ -150,14 +149,12 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, on_progress: 
         on_progress("collecting artefacts")
         with precision():
             artefacts |= model.artefacts(list(inputs.first(ARTEFACT_IMAGES)))
-    return Record(
+    return Ok(
         cell=spec,
         cell_id=spec.id,
-        status="ok",
         started=started,
         finished=datetime.now(UTC),
         family=model_spec.family,
-        explains=model_spec.inner and model_spec.inner.name,
         images=images,
         rounds=spec.rounds,
         scores=scores,
@@ -168,6 +165,8 @@ def measure_cell(spec: CellSpec, folder: Path, registry: Registry, on_progress: 
         cost=cost,
         predictions=str(path.relative_to(folder)),
         predictions_sha256=file_hash(path),
+        per_image=str(of_images.relative_to(folder)),
+        per_image_sha256=file_hash(of_images),
         artefacts=save_artefacts(artefacts, folder / "artefacts" / spec.id, folder),
         provenance=provenance(),
     )

@@ -5,22 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roibench.datasets.reference import DatasetRef
-from roibench.measure.record import Record
-from roibench.measure.recorded import recorded_cells, recorded_data, recorded_predictions
-from roibench.measure.score import ScoreError, score
+from roibench.measure.record import Ok
+from roibench.measure.recorded import recorded_cells, recorded_data
+from roibench.measure.rescore import Truth, recorded_scores
 from roibench.metric import Estimate
 from roibench.metrics.bootstrap import difference
 from roibench.registry import Registry
-from roibench.task import Frame, Task
+from roibench.task import Task
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A cell's primary value, and how far it lies from the best one's; None for the best itself. warnings: what is
+    """A cell's value that ranks, and how far it lies from the best one's; None for the best itself. warnings: what is
     doubtful about its predictions.
     """
 
-    record: Record
+    record: Ok
     value: Estimate
     behind: Estimate | None
     warnings: tuple[str, ...] = ()
@@ -28,11 +28,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Cells scored on the same images of one dataset, under one task, best first."""
+    """Cells scored on the same images of one dataset, under one task, best first. primary: METRIC/VALUE that ranks;
+    unit: its own.
+    """
 
     dataset: str
     task: str
     primary: str
+    unit: str
     images: int
     entries: tuple[Entry, ...]
 
@@ -44,7 +47,7 @@ def compare_runs(runs: Sequence[Path], registry: Registry) -> list[Comparison]:
     are the same draws for each. Raises ValueError where a run has no predictions or other ones than its record says, or
     where the dataset has changed since.
     """
-    groups: dict[tuple[str, str, int], list[tuple[Record, Path]]] = {}
+    groups: dict[tuple[str, str, int], list[tuple[Ok, Path]]] = {}
     for run in runs:
         for record in recorded_cells(run):
             for task in record.scores:
@@ -52,27 +55,19 @@ def compare_runs(runs: Sequence[Path], registry: Registry) -> list[Comparison]:
     return [_compare(registry.tasks[task], cells, registry) for (_, task, _), cells in groups.items()]
 
 
-def _compare(task: Task, cells: Sequence[tuple[Record, Path]], registry: Registry) -> Comparison:
+def _compare(task: Task, cells: Sequence[tuple[Ok, Path]], registry: Registry) -> Comparison:
     first, _ = cells[0]
-    data = recorded_data(first, registry)
-    frames, targets = [], []
-    for index in range(first.images):
-        one, target = data[index]
-        frames.append(Frame.of(one, data.info))
-        targets.append(target)
+    truth = Truth.of(recorded_data(first, registry), first.images)
     scored = []
     for record, run in cells:
-        predictions = recorded_predictions(record, run, range(first.images), frames, registry)
-        try:
-            scores = score(task, predictions, targets, frames, registry)
-        except ScoreError as error:
-            raise ScoreError(f"{record.cell_id}: {error}") from error
-        scored.append((record, scores.values[task.primary], scores.warnings))
-    scored.sort(key=lambda one: -one[1].value)
+        scores = recorded_scores(record, run, task, truth, registry)
+        scored.append((record, scores.values[scores.primary], scores.warnings))
+    ranking = scores.declared[scores.primary]
+    scored.sort(key=lambda one: one[1].value, reverse=ranking.higher_is_better)
     best = scored[0][1]
     entries = tuple(
         Entry(record, value, None if value is best else difference(value, best), warnings)
         for record, value, warnings in scored
     )
     label = DatasetRef.parse(first.cell.dataset).label
-    return Comparison(label, task.name, task.primary, first.images, entries)
+    return Comparison(label, task.name, scores.primary, ranking.unit, first.images, entries)

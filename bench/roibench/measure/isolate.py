@@ -12,12 +12,12 @@ from time import monotonic
 
 from roibench.files import UnwritableError
 from roibench.measure.provenance import provenance
-from roibench.measure.record import CellSpec, Record
+from roibench.measure.record import RECORD, CellSpec, Failed, Record
 
 
 def run_cell(spec: CellSpec, folder: Path, debug: bool = False) -> Record:
     """Measures a cell in a spawned process. Never raises for the cell's fault: a cell that raises, hangs past
-    spec.timeout_s or dies is a Record with status "failed" and one that says which, and during what.
+    spec.timeout_s or dies is a Failed record that says which, and during what.
 
     folder: of the run, for the predictions; UnwritableError if they can't be written. debug: a cell that raises prints
     its traceback on standard error. If this process dies, the cell's process ends, too.
@@ -35,18 +35,15 @@ def run_cell(spec: CellSpec, folder: Path, debug: bool = False) -> Record:
             process.kill()
         process.join()
         ours.close()
-    if isinstance(outcome, Record):
-        return outcome
-    return failed(spec, outcome, started)
+    return failed(spec, outcome, started) if isinstance(outcome, str) else outcome
 
 
-def failed(spec: CellSpec, error: str, started: datetime | None = None) -> Record:
+def failed(spec: CellSpec, error: str, started: datetime | None = None) -> Failed:
     """The record of a cell that gave nothing."""
     now = datetime.now(UTC)
-    return Record(
+    return Failed(
         cell=spec,
         cell_id=spec.id,
-        status="failed",
         error=error,
         started=started or now,
         finished=now,
@@ -70,7 +67,7 @@ def _listen(
         if kind == "doing":
             doing = content
         elif kind == "record":
-            return Record.model_validate_json(content)
+            return RECORD.validate_json(content)
         elif kind == "unwritable":
             raise UnwritableError(content)
         else:

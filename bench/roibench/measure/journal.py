@@ -16,7 +16,7 @@ from typing import Any, Self
 from filelock import FileLock
 
 from roibench.files import hold, writing
-from roibench.measure.record import Record
+from roibench.measure.record import Record, read_record
 
 FILE = "records.jsonl"
 # A cell that was started this often and never finished takes the run down with it.
@@ -102,7 +102,7 @@ class Journal:
             case "interrupted":
                 self.starts[line["cell_id"]] = max(0, self.starts[line["cell_id"]] - 1)
             case "record":
-                record = Record.model_validate(line["record"])
+                record = read_record(line["record"])
                 self.records[record.cell_id] = record
             case "finished":
                 self.finished = True

@@ -1,19 +1,16 @@
 """A cell's specification and its record: plain data, made in one place, read everywhere. Both are JSON on disk."""
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from roibench.datasets.bad_data import OnBadData
 from roibench.datasets.reference import DatasetRef
+from roibench.measure.migrate import SCHEMA_VERSION, migrated
 from roibench.options import Precision
-
-# 2 added `disturbance`, 3 `artefacts`, 4 `explains` and `passes`; 5 `plugins`, `plugins_hash`, and to each score its
-# `score_threshold`, `max_detections` and `warnings`, and calls `interference` what was `disturbance`. Older records are
-# still read.
-SCHEMA_VERSION = 5
 
 
 class _Data(BaseModel):
@@ -64,15 +61,24 @@ class Interval(_Data):
     high: float
 
 
+class ScoreValue(Interval):
+    """A metric's value, and what the metric declared of it (roibench.specs.Value)."""
+
+    unit: str
+    higher_is_better: bool
+    shown: bool
+    plotted: bool
+
+
 class Score(_Data):
-    """One task's accuracy: values by name (AP, AP50, ...), and which of them ranks models.
+    """One task's accuracy: values by METRIC/VALUE (coco_ap/AP), and which of them ranks models.
 
     score_threshold and max_detections: how each image's detections were cut before they were scored; None: not cut.
     warnings: what is doubtful about the predictions that were scored, in words, with counts.
     """
 
     primary: str
-    values: dict[str, Interval]
+    values: dict[str, ScoreValue]
     score_threshold: float | None = None
     max_detections: int | None = None
     warnings: tuple[str, ...] = ()
@@ -128,8 +134,7 @@ class Interference(_Data):
 class Cost(_Data):
     """parameters: how many were learned. flops: floating-point operations per image, a multiply-add being two, averaged
     over counted_images. None: unknown, where a model shows no parameters or does nothing that can be counted. passes:
-    of a model that explains another one, its flops over those of a prediction of that one: what an explanation costs,
-    in forward passes.
+    of a model around another one, its flops over those of a prediction of the one inside.
     """
 
     parameters: int | None
@@ -179,55 +184,53 @@ class Provenance(_Data):
     plugins: tuple[Plugin, ...] = ()
 
 
-class Record(_Data):
-    """What running one cell gave. status `failed` carries the error and nothing that was measured."""
+class _CellRecord(_Data):
+    """What every record says of its cell."""
 
     schema_version: int = SCHEMA_VERSION
     cell: CellSpec
     cell_id: str
-    status: Literal["ok", "failed"]
-    error: str | None = None
     started: datetime
     finished: datetime
-    family: str | None = None
-    explains: str | None = None
-    images: int | None = None
-    rounds: int | None = None
-    scores: dict[str, Score] = {}
-    latency: Latency | None = None
-    interference: Interference | None = None
-    stages: list[Stage] = []
-    memory: Memory | None = None
-    cost: Cost | None = None
-    predictions: str | None = None
-    predictions_sha256: str | None = None
-    artefacts: list[Artefact] = []
     provenance: Provenance
 
-    @model_validator(mode="before")
-    @classmethod
-    def _migrated(cls, data: Any) -> Any:
-        """Until schema 4, one task's cut stood for all, and 0 stood for a cost that wasn't known."""
-        if not isinstance(data, dict) or data.get("schema_version", SCHEMA_VERSION) > 4:
-            return data
-        cuts = ("score_threshold", "max_detections")
-        cut = {name: data[name] for name in cuts if name in data}
-        data = {name: value for name, value in data.items() if name not in cuts}
-        if scores := data.get("scores"):
-            first = next(iter(scores))
-            data["scores"] = {**scores, first: {**scores[first], **cut}}
-        if "disturbance" in data:
-            data["interference"] = data.pop("disturbance")
-        if cost := data.get("cost"):
-            data["cost"] = {**cost, **{name: cost[name] or None for name in ("parameters", "flops")}}
-        return data
 
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        """A cell that ran has been timed and scored; one that failed says why, and nothing else."""
-        measured = self.images is not None and self.latency is not None and bool(self.scores)
-        if self.status == "ok" and (not measured or self.error is not None):
-            raise ValueError("an ok record has images, latency and scores, and no error")
-        if self.status == "failed" and (measured or not self.error):
-            raise ValueError("a failed record has an error, and nothing that was measured")
-        return self
+class Ok(_CellRecord):
+    """What a cell that ran gave.
+
+    Files are relative to the run's folder. predictions: what was timed and scored. per_image: each image's own values
+    and what it costs (roibench.metric.Result). Records of before schema 2 have no interference, those of before 6 no
+    per_image.
+    """
+
+    status: Literal["ok"] = "ok"
+    family: str
+    images: int
+    rounds: int
+    scores: dict[str, Score] = Field(min_length=1)
+    latency: Latency
+    interference: Interference | None
+    stages: list[Stage]
+    memory: Memory
+    cost: Cost
+    predictions: str
+    predictions_sha256: str
+    per_image: str | None
+    per_image_sha256: str | None
+    artefacts: list[Artefact]
+
+
+class Failed(_CellRecord):
+    """A cell that gave nothing, and why."""
+
+    status: Literal["failed"] = "failed"
+    error: str = Field(min_length=1)
+
+
+Record = Annotated[Ok | Failed, Field(discriminator="status")]
+RECORD: TypeAdapter[Ok | Failed] = TypeAdapter(Record)
+
+
+def read_record(line: Mapping[str, Any]) -> Record:
+    """A record as records.jsonl holds it, of this schema or an older one."""
+    return RECORD.validate_python(migrated(line))

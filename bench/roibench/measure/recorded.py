@@ -9,13 +9,13 @@ from roibench.files import file_hash
 from roibench.measure.checks import PredictionError, check_predictions
 from roibench.measure.journal import read_records
 from roibench.measure.predictions import load_predictions
-from roibench.measure.record import Record
+from roibench.measure.record import Ok
 from roibench.registry import Registry
 from roibench.structures import Prediction
 from roibench.task import Frame
 
 
-def recorded_cells(run: Path) -> list[Record]:
+def recorded_cells(run: Path) -> list[Ok]:
     """The cells of a run's folder that ran. Raises ValueError where there are none."""
     records = [record for record in read_records(run) if record.status == "ok"]
     if not records:
@@ -23,7 +23,7 @@ def recorded_cells(run: Path) -> list[Record]:
     return records
 
 
-def recorded_data(record: Record, registry: Registry) -> Dataset:
+def recorded_data(record: Ok, registry: Registry) -> Dataset:
     """The dataset that was measured on. Raises ValueError where it has changed since."""
     data = open_dataset(record.cell.dataset, registry, on_bad_data=record.cell.on_bad_data)
     if data.hash != record.cell.dataset_hash:
@@ -32,7 +32,7 @@ def recorded_data(record: Record, registry: Registry) -> Dataset:
 
 
 def recorded_predictions(
-    record: Record, run: Path, images: Sequence[int], frames: Sequence[Frame], registry: Registry
+    record: Ok, run: Path, images: Sequence[int], frames: Sequence[Frame], registry: Registry
 ) -> list[Prediction]:
     """What was timed and scored, of some images, one per frame. Raises ValueError where the run has no predictions, or
     others than its record says; PredictionError where one is impossible, which earlier versions didn't look for.

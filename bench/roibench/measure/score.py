@@ -1,14 +1,18 @@
-"""Predictions and ground truth to scores: cut by the task's rules, each metric's values under names of their own."""
+"""Predictions and ground truth to scores: cut by the task's rules, each metric's values under METRIC/VALUE."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import Tensor
+
 from roibench.measure.checks import check_targets
-from roibench.metric import Estimate
+from roibench.measure.record import Score, ScoreValue
+from roibench.metric import Estimate, Result, cost_of
 from roibench.metrics.fields import ImageError
 from roibench.model import Probe
 from roibench.registry import Registry, resolve
+from roibench.specs import MetricSpec, Value
 from roibench.structures import Prediction, Target
 from roibench.task import Frame, Scored, Task
 
@@ -19,11 +23,42 @@ class ScoreError(ValueError):
 
 @dataclass(frozen=True)
 class Scores:
-    """One task's values; artefacts: what its metrics found to look at, as METRIC: NAME; warnings: what is doubtful."""
+    """One task's values by METRIC/VALUE, and what was declared of each; primary: the one that ranks.
 
+    per_image: [N] each. METRIC/VALUE: of each image alone; cost_of(METRIC/VALUE): how much worse the image makes it.
+    artefacts: what its metrics found to look at, as METRIC: NAME; warnings: what is doubtful.
+    """
+
+    task: Task
+    primary: str
     values: Mapping[str, Estimate]
+    declared: Mapping[str, Value]
+    per_image: Mapping[str, Tensor] = field(default_factory=dict)
     artefacts: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def recorded(self) -> Score:
+        """What a record keeps of it."""
+        values = {}
+        for key, estimate in self.values.items():
+            declared = self.declared[key]
+            values[key] = ScoreValue(
+                value=estimate.value,
+                low=estimate.low,
+                high=estimate.high,
+                unit=declared.unit,
+                higher_is_better=declared.higher_is_better,
+                shown=declared.shown,
+                plotted=declared.plotted,
+            )
+        return Score(
+            primary=self.primary,
+            values=values,
+            score_threshold=self.task.score_threshold,
+            max_detections=self.task.max_detections,
+            warnings=self.warnings,
+        )
 
 
 def score(
@@ -36,31 +71,60 @@ def score(
 ) -> Scores:
     """Scores predictions that check_predictions let through; without a probe, metrics that need one are left out.
 
-    Raises TargetError where the ground truth is impossible; ScoreError where the metrics don't give
-    the task's primary value, or two of them one name.
+    Raises TargetError where the ground truth is impossible; ScoreError where a metric fails or gives what it hasn't
+    declared, and where none gives the value that ranks.
     """
+    ranking = registry.ranking(task.name)
+    if ranking is None:
+        raise ScoreError(f"no metric of task {task.name} declares a value that ranks its models: want ranks=True")
+    primary = f"{ranking[0].name}/{ranking[1].name}"
     check_targets(targets, frames, task.target_fields)
     kept = [task.filter(prediction) for prediction in predictions]
     values: dict[str, Estimate] = {}
-    owners: dict[str, str] = {}
+    declared: dict[str, Value] = {}
+    per_image: dict[str, Tensor] = {}
     artefacts: dict[str, Any] = {}
     for metric in registry.metrics_for(task.name):
         if metric.needs_probe and probe is None:
             continue
-        try:
-            result = resolve(metric.compute)(kept, targets, probe=probe if metric.needs_probe else None)
-        except ImageError as error:
-            raise ScoreError(f"image {frames[error.index].id}: {error.problem}") from error
-        except Exception as error:
-            raise ScoreError(f"metric {metric.name!r}: {type(error).__name__}: {error}") from error
-        if taken := [name for name in result.values if name in values]:
-            raise ScoreError(
-                f"task {task.name}: the metrics {owners[taken[0]]!r} and {metric.name!r} both give {taken[0]!r}; "
-                "want a name for each value"
-            )
-        values |= result.values
-        owners |= dict.fromkeys(result.values, metric.name)
+        result = _computed(metric, kept, targets, frames, probe)
+        values |= {f"{metric.name}/{name}": estimate for name, estimate in result.values.items()}
+        declared |= {f"{metric.name}/{value.name}": value for value in metric.values}
+        per_image |= _per_image(metric, result)
         artefacts |= {f"{metric.name}: {name}": value for name, value in result.artefacts.items()}
-    if task.primary not in values:
-        raise ScoreError(f"no metric of task {task.name} gave its primary value {task.primary!r}; got {sorted(values)}")
-    return Scores(values, artefacts, task.doubts(Scored(task, predictions, kept, targets, frames)))
+    if primary not in values:
+        raise ScoreError(f"task {task.name}: {primary!r}, which ranks it, has no value; got {sorted(values) or 'none'}")
+    doubtful = task.doubts(Scored(task, predictions, kept, targets, frames))
+    return Scores(task, primary, values, declared, per_image, artefacts, doubtful)
+
+
+def _computed(
+    metric: MetricSpec,
+    predictions: Sequence[Prediction],
+    targets: Sequence[Target],
+    frames: Sequence[Frame],
+    probe: Probe | None,
+) -> Result:
+    """What a metric gives. Raises ScoreError, naming it or the image."""
+    try:
+        result = resolve(metric.compute)(predictions, targets, probe=probe if metric.needs_probe else None)
+    except ImageError as error:
+        raise ScoreError(f"image {frames[error.index].id}: {error.problem}") from error
+    except Exception as error:
+        raise ScoreError(f"metric {metric.name!r}: {type(error).__name__}: {error}") from error
+    names = [value.name for value in metric.values]
+    known = {*names, *map(cost_of, names)}
+    if undeclared := [*(result.values.keys() - set(names)), *(result.per_image.keys() - known)]:
+        raise ScoreError(
+            f"metric {metric.name!r} gave {undeclared[0]!r}, which it hasn't declared; its values: {', '.join(names)}"
+        )
+    if uneven := [name for name, column in result.per_image.items() if column.shape != (len(targets),)]:
+        shape = list(result.per_image[uneven[0]].shape)
+        raise ScoreError(f"metric {metric.name!r}: per_image[{uneven[0]!r}] is {shape}; want [{len(targets)}]")
+    return result
+
+
+def _per_image(metric: MetricSpec, result: Result) -> dict[str, Tensor]:
+    """By METRIC/VALUE. Without an image that makes it worse, a value is higher, or lower where that is better."""
+    lower = {cost_of(value.name) for value in metric.values if not value.higher_is_better}
+    return {f"{metric.name}/{name}": -column if name in lower else column for name, column in result.per_image.items()}

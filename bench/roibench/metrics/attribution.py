@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from scipy import ndimage
 
 from roibench.metric import Result
-from roibench.metrics.bootstrap import Weights, bootstrap, mean_statistic, ratio
+from roibench.metrics.bootstrap import Weights, bootstrap, mean_statistic, per_image, ratio
 from roibench.metrics.detection import box_similarity
 from roibench.metrics.fields import ImageError, Owner, by_image, flags, numbers
 from roibench.metrics.matching import Booleans, Floats
@@ -43,7 +42,7 @@ def pointing_game(predictions: Sequence[Prediction], targets: Sequence[Target], 
     it. Where several pixels share the maximum, all of them must hit: a map that is the same everywhere points nowhere.
     energy: the positive relevance inside the objects' boxes over all positive relevance (Wang et al. 2020), the mean
     over images; 0 where a map has none. A pixel is in a box if its centre is.
-    per_image: NaN where an image doesn't count. artefacts["pointing per class"]: label -> fraction of hits.
+    artefacts["pointing per class"]: label -> fraction of hits.
     """
     images = [read(*image) for image in by_image(predictions, targets)]
     hits = np.array([np.nan if one is None else float(_hits(one)) for one in images])
@@ -63,7 +62,7 @@ def pointing_game(predictions: Sequence[Prediction], targets: Sequence[Target], 
     per_class = class_hits(np.ones((1, len(images)), np.int32))[0]
     return Result(
         bootstrap(statistic, len(images)),
-        per_image={"pointing": torch.from_numpy(hits), "energy": torch.from_numpy(energy)},
+        per_image=per_image(statistic, len(images)),
         artefacts={"pointing per class": dict(zip(classes.tolist(), per_class.tolist(), strict=True))},
     )
 

@@ -1,10 +1,11 @@
 """Average precision and recall of matched detections, COCO's way, under many weightings of the images at once.
 
 Follows pycocotools' COCOeval.accumulate, whose numbers are those of weight 1. A whole-number weight is that many copies
-of the image, ranked side by side. Two facts make 1,000 weightings cheap. Precision can only peak at a hit, so that the
-misses between two hits are summed, not visited: one sparse product with the weights. And the mean precision over the
-recall points is a sum over hits of (best precision from here on) x (share of the points that this hit is the first to
-reach).
+of the image, ranked side by side. Three facts make 1,000 weightings cheap. A class sees only
+the images that have it and are drawn: weightings that agree there, as most do that leave out one image, are scored
+once. Precision can only peak at a hit, so that the misses between two hits are summed, not visited: one sparse product
+with the weights. And the mean precision over the recall points is a sum over hits of (best precision from here on) x
+(share of the points that this hit is the first to reach).
 """
 
 from dataclasses import dataclass
@@ -46,23 +47,36 @@ def accumulate(
     is the area under the curve (VOC since 2010).
     """
     a = matching.areas.index(area)
-    by_image = np.ascontiguousarray(weights.T, np.float64)  # [N, R]
     required, true_label = matching.required[a], matching.true_label
     labels = np.unique(true_label[required])
+    drawn = weights.any(axis=0)
     precision = np.empty((len(labels), len(matching.thresholds), len(weights)))
     recall = np.empty((len(labels), len(limits), *precision.shape[1:]))
     for k, label in enumerate(labels):
         of_class = matching.true_image[required & (true_label == label)]
-        positives = np.bincount(of_class, minlength=matching.images) @ by_image
+        of_class = of_class[drawn[of_class]]
+        mine = np.arange(*np.searchsorted(matching.label, [label, label + 1]))
+        mine = mine[drawn[matching.image[mine]]]
+        hit, miss = matching.hit[a][:, mine], matching.miss[a][:, mine]
+        rank = matching.rank[mine]
+        images, places = np.unique(np.concatenate([matching.image[mine], of_class]), return_inverse=True)
+        image, of_class = np.split(places, [len(rank)])  # from here on, counted among the images that have the class
+        different, alike = _distinct(weights[:, images])
+        by_image = np.ascontiguousarray(different.T, np.float64)  # [N, R], of these images and weightings
+        positives = np.bincount(of_class, minlength=len(images)) @ by_image
         positives[positives == 0] = np.nan
-        mine = slice(*np.searchsorted(matching.label, [label, label + 1]))
-        hit, miss = matching.hit[a, :, mine], matching.miss[a, :, mine]
-        image, rank = matching.image[mine], matching.rank[mine]
-        precision[k] = _average_precision(hit, miss, image, by_image, positives, points)
+        precision[k] = _average_precision(hit, miss, image, by_image, positives, points)[:, alike]
         for m, limit in enumerate(limits):
             t, d = np.nonzero(hit & (rank < limit))
-            recall[k, m] = _sums(t, image[d], len(hit), by_image) / positives
+            recall[k, m] = (_sums(t, image[d], len(hit), by_image) / positives)[:, alike]
     return ClassScores(labels, precision, recall)
+
+
+def _distinct(rows: NDArray[np.number]) -> tuple[NDArray[np.number], Integers]:
+    """The rows that differ, and which of them each row is."""
+    seen: dict[bytes, int] = {}
+    which = np.array([seen.setdefault(row.tobytes(), len(seen)) for row in rows])
+    return rows[np.unique(which, return_index=True)[1]], which
 
 
 def _sums(rows: Integers, images: Integers, count: int, by_image: Floats) -> Floats:
@@ -127,6 +141,11 @@ def coco_summary(matching: Matching, weights: NDArray[np.number]) -> dict[str, F
         else:
             recall[f"AR{suffix}"] = _mean(scores.recall[:, -1])
     return precision | recall
+
+
+def mean_precision(matching: Matching, weights: NDArray[np.number]) -> dict[str, Floats]:
+    """The AP of coco_summary alone, which is the fifth part of the work."""
+    return {"AP": _mean(accumulate(matching, weights, "all", ()).precision)}
 
 
 def _mean(scores: Floats) -> Floats:

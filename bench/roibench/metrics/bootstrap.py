@@ -7,11 +7,14 @@ sums to N. A metric that can weight images then matches its predictions only onc
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
-from roibench.metric import Estimate
+from roibench.metric import Estimate, cost_of
 
 RESAMPLES = 1000
+_BLOCK = 256  # images at a time, of per_image: a weight for each of all images, twice
 CONFIDENCE = 0.95
 
 Weights = NDArray[np.integer]  # [R, N]: how often resample r draws image n
@@ -66,9 +69,27 @@ def bootstrap(statistic: Statistic, images: int, resamples: int = RESAMPLES, see
     return {name: interval(value[0], resampled[name]) for name, value in values.items() if not np.isnan(value[0])}
 
 
-def mean_statistic(per_image: Mapping[str, ArrayLike]) -> Statistic:
+def per_image(statistic: Statistic, images: int) -> dict[str, Tensor]:
+    """Result.per_image of every number that the statistic gives: of each image alone, and what it costs.
+
+    An image alone is weight 1 on it and 0 elsewhere; its cost comes of weight 0 on it and 1 elsewhere.
+    """
+    everything = np.ones((1, images), np.int32)
+    columns: dict[str, list[NDArray[np.floating]]] = {}
+    for start in range(0, images, _BLOCK):
+        alone = np.eye(min(_BLOCK, images - start), images, start, dtype=np.int32)
+        own = statistic(alone)
+        # All images among the same weightings: what an image doesn't change, it changes by 0, to the last bit.
+        without = statistic(np.concatenate([1 - alone, everything]))
+        for name, values in without.items():
+            columns.setdefault(name, []).append(own[name])
+            columns.setdefault(cost_of(name), []).append(values[:-1] - values[-1])
+    return {name: torch.from_numpy(np.concatenate(blocks)) for name, blocks in columns.items()}
+
+
+def mean_statistic(of_images: Mapping[str, ArrayLike]) -> Statistic:
     """The mean over images of each named value: [N] numbers, NaN where an image has none and doesn't count."""
-    columns = {name: np.asarray(values, np.float64) for name, values in per_image.items()}
+    columns = {name: np.asarray(values, np.float64) for name, values in of_images.items()}
 
     def mean(weights: Weights) -> dict[str, NDArray[np.floating]]:
         means = {}

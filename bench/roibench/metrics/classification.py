@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from roibench.metric import Result
-from roibench.metrics.bootstrap import bootstrap, mean_statistic
+from roibench.metrics.bootstrap import bootstrap, mean_statistic, per_image
 from roibench.metrics.fields import ImageError, Owner, by_image, numbers, present
 from roibench.metrics.matching import Integers
 from roibench.structures import Prediction, Target
@@ -17,7 +16,7 @@ def top_k_accuracy(predictions: Sequence[Prediction], targets: Sequence[Target],
 
     As ILSVRC counts it (Russakovsky et al. 2015). Equal scores stand by class index, lowest first, so that a model
     which gives all classes one score is right only where the truth is class 0. top5 is left out where there are five
-    classes or fewer: everything would be right. per_image: 1 or 0. artefacts["top1 per class"]: label -> top1, of the
+    classes or fewer: everything would be right. artefacts["top1 per class"]: label -> top1, of the
     classes that are the truth of an image.
     """
     images = list(by_image(predictions, targets))
@@ -33,7 +32,7 @@ def top_k_accuracy(predictions: Sequence[Prediction], targets: Sequence[Target],
     per_class = {k: float(hits["top1"][np.equal(labels, k)].mean()) for k in sorted(set(labels))}
     return Result(
         bootstrap(mean_statistic(hits), len(images)),
-        per_image={name: torch.from_numpy(hit.astype(np.float64)) for name, hit in hits.items()},
+        per_image=per_image(mean_statistic(hits), len(images)),
         artefacts={"top1 per class": per_class},
     )
 

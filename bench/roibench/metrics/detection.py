@@ -6,8 +6,8 @@ import numpy as np
 from torch import Tensor
 
 from roibench.metric import Result
-from roibench.metrics.average_precision import LIMITS, accumulate, coco_summary
-from roibench.metrics.bootstrap import Weights, bootstrap, ratio
+from roibench.metrics.average_precision import LIMITS, accumulate, coco_summary, mean_precision
+from roibench.metrics.bootstrap import Weights, bootstrap, per_image, ratio
 from roibench.metrics.fields import Owner, by_image, flags, numbers
 from roibench.metrics.matching import AREAS, Booleans, Floats, Integers, Matching, Pairing, match, nearest_object
 from roibench.structures import Prediction, Target
@@ -64,7 +64,8 @@ def coco_result(matching: Matching) -> Result:
     values = bootstrap(lambda weights: coco_summary(matching, weights), matching.images)
     scores = accumulate(matching, np.ones((1, matching.images)), "all", LIMITS)
     per_class = {int(k): float(ap) for k, ap in zip(scores.labels, scores.precision.mean((1, 2)), strict=True)}
-    return Result(values, artefacts={"AP per class": per_class})
+    costs = per_image(lambda weights: mean_precision(matching, weights), matching.images)
+    return Result(values, costs, artefacts={"AP per class": per_class})
 
 
 def match_boxes(predictions: Sequence[Prediction], targets: Sequence[Target]) -> Matching:

@@ -4,14 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from roibench.metric import Result
-from roibench.metrics.average_precision import accumulate
-from roibench.metrics.bootstrap import Weights, bootstrap, ratio
+from roibench.metrics.average_precision import accumulate, mean_precision
+from roibench.metrics.bootstrap import Weights, bootstrap, per_image, ratio
 from roibench.metrics.detection import box_areas, true_areas
 from roibench.metrics.fields import ImageError, Owner, by_image, flags, numbers, present
 from roibench.metrics.matching import AREAS, Booleans, Floats, Matching, Pairing, match
@@ -54,7 +53,7 @@ def oks_ap(predictions: Sequence[Prediction], targets: Sequence[Target], probe: 
     PCK: the fraction of joints, visible or hidden, found within 0.2 times the longer side of the object's box (Yang
     and Ramanan 2013). Of an image with G objects the G best-scored predictions are taken, and paired with the objects
     one to one so that the most joints are right; the joints of an object without a partner are wrong.
-    per_image["PCK"]: NaN where an image has no joint. artefacts["PCK per joint"]: one number per joint, in order, NaN
+    artefacts["PCK per joint"]: one number per joint, in order, NaN
     where no object shows it.
     """
     images = list(_read(predictions, targets))
@@ -66,13 +65,12 @@ def oks_ap(predictions: Sequence[Prediction], targets: Sequence[Target], probe: 
     joints = sizes[0]
     right, asked = np.moveaxis([one if one.size else np.zeros((2, joints)) for one in counts], 1, 0)  # [N, J] each
 
-    def statistic(weights: Weights) -> dict[str, Floats]:
-        pck = ratio(weights @ right.sum(1), weights @ asked.sum(1))
-        return _summary(matching, weights) | {"PCK": pck}
+    def pck(weights: Weights) -> dict[str, Floats]:
+        return {"PCK": ratio(weights @ right.sum(1), weights @ asked.sum(1))}
 
     return Result(
-        bootstrap(statistic, len(images)),
-        per_image={"PCK": torch.from_numpy(ratio(right.sum(1), asked.sum(1)))},
+        bootstrap(lambda weights: _summary(matching, weights) | pck(weights), len(images)),
+        per_image=per_image(lambda weights: mean_precision(matching, weights) | pck(weights), len(images)),
         artefacts={"PCK per joint": ratio(right.sum(0), asked.sum(0)).tolist()},
     )
 

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from roibench.metric import Result
-from roibench.metrics.bootstrap import bootstrap, mean_statistic
+from roibench.metrics.bootstrap import bootstrap, mean_statistic, per_image
 from roibench.metrics.classification import ranking
 from roibench.metrics.detection import box_similarity
 from roibench.metrics.fields import ImageError, Owner, by_image, flags, numbers
@@ -28,11 +27,8 @@ def localization_accuracy(predictions: Sequence[Prediction], targets: Sequence[T
     rows = [_score(*image) for image in by_image(predictions, targets)]
     class_right, iou = np.array(rows, np.float64).reshape(-1, 2).T
     box_right = np.where(np.isnan(iou), np.nan, iou >= THRESHOLD)
-    per_image = {"accuracy50": box_right * class_right, "known_class50": box_right, "box_iou": iou}
-    return Result(
-        bootstrap(mean_statistic(per_image), len(rows)),
-        per_image={name: torch.from_numpy(column) for name, column in per_image.items()},
-    )
+    statistic = mean_statistic({"accuracy50": box_right * class_right, "known_class50": box_right, "box_iou": iou})
+    return Result(bootstrap(statistic, len(rows)), per_image=per_image(statistic, len(rows)))
 
 
 def _score(owner: Owner, prediction: Prediction, true_owner: Owner, target: Target) -> tuple[float, float]:

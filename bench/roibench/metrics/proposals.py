@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from roibench.metric import Result
-from roibench.metrics.bootstrap import Weights, bootstrap, ratio
+from roibench.metrics.bootstrap import Weights, bootstrap, per_image, ratio
 from roibench.metrics.detection import pair_boxes
 from roibench.metrics.fields import by_image
 from roibench.metrics.matching import AREAS, IOU_THRESHOLDS, Floats, match
@@ -23,7 +22,7 @@ def proposal_recall(predictions: Sequence[Prediction], targets: Sequence[Target]
     Labels don't matter; proposals are matched with objects one to one, best score first, as pycocotools' COCOeval does
     with useCats = 0. recall50 and recall70: at IoU 0.5 and 0.7, with the best 1,000 proposals of each image. AR at k:
     the mean of the recalls at IoU 0.5, 0.55 ... 0.95 with the best k of each image (COCO; Hosang et al. 2016).
-    Crowds and ignored objects need not be covered. per_image["recall50"]: NaN where an image has no object.
+    Crowds and ignored objects need not be covered.
     artefacts["recall by proposals"]: "recall50" or "recall70" -> {proposals per image: recall}.
     """
     pairings = [pair_boxes(*image, one_class=True) for image in by_image(predictions, targets)]
@@ -47,7 +46,7 @@ def proposal_recall(predictions: Sequence[Prediction], targets: Sequence[Target]
     by_count = {name: dict(zip(COUNTS, curves[:, _level(iou)].tolist(), strict=True)) for name, iou in _LEVELS.items()}
     return Result(
         bootstrap(statistic, matching.images),
-        per_image={"recall50": torch.from_numpy(ratio(covered[-1, _level(0.5)], objects))},
+        per_image=per_image(statistic, matching.images),
         artefacts={"recall by proposals": by_count if objects.any() else {}},
     )
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from roibench.metric import Result
-from roibench.metrics.bootstrap import Weights, bootstrap, ratio
+from roibench.metrics.bootstrap import Weights, bootstrap, per_image, ratio
 from roibench.metrics.fields import ImageError, Owner, by_image, present
 from roibench.metrics.matching import Floats, Integers
 from roibench.structures import VOID, Prediction, Target
@@ -20,7 +20,7 @@ def mean_iou(predictions: Sequence[Prediction], targets: Sequence[Target], probe
     A class's IoU is its true positives over true positives, false positives and false negatives, each summed over the
     images before the division; mIoU is the mean over the classes that are in the truth or predicted anywhere.
     Background (0) is a class like any other. Pixels whose truth is 255 count nowhere, whatever is predicted there.
-    per_image["pixel_accuracy"]: NaN where an image has no pixel that counts. artefacts["IoU per class"]: value in the
+    artefacts["IoU per class"]: value in the
     map (0 background, class index + 1) -> IoU.
     """
     counts = np.array([_count(*image) for image in by_image(predictions, targets)]).reshape(-1, 3, VOID)
@@ -43,7 +43,7 @@ def mean_iou(predictions: Sequence[Prediction], targets: Sequence[Target], probe
     per_class = class_iou(np.ones((1, len(counts))))[0]
     return Result(
         values,
-        per_image={"pixel_accuracy": torch.from_numpy(ratio(right.sum(1), true.sum(1)))},
+        per_image=per_image(statistic, len(counts)),
         artefacts={"IoU per class": dict(zip(classes.tolist(), per_class.tolist(), strict=True))},
     )
 

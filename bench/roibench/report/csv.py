@@ -9,8 +9,9 @@ from roibench.report.rows import Row, Table, tables
 
 
 def render(records: Sequence[Record]) -> str:
-    """Scores in the unit interval, times in milliseconds; NAME_low and NAME_high bound the 95 % interval of NAME. The
-    columns are those that occur, so that a line's blank is a score that its task doesn't have."""
+    """Scores as their metrics gave them (per cent as fractions), times in milliseconds; NAME_low and NAME_high bound
+    the 95 % interval of NAME, which is METRIC/NAME where two metrics share it. The columns are those that occur, so
+    that a line's blank is a score that its task doesn't have."""
     lines = [_line(table, row) for table in tables(records) for row in table.rows]
     columns = dict.fromkeys(name for line in lines for name in line)
     text = io.StringIO()
@@ -25,16 +26,16 @@ def _line(table: Table, row: Row) -> dict[str, object]:
     line |= {"model": row.model, "family": row.family, "cell_id": row.cell_id} | row.setting._asdict()
     line |= _interval("p50_ms", row.p50)
     line |= {"p90_ms": row.p90, "p99_ms": row.p99, "images_per_s": row.throughput, "peak_mib": row.memory}
-    line |= {"explains": row.explains, "passes": row.passes} if row.explains else {}
+    line |= {"passes": row.passes} if row.passes is not None else {}
     line |= {
         "gflops": row.gflops,
         "parameters_m": row.parameters,
         "on_pareto_front": int(row.on_pareto_front),
         "warnings": "; ".join(row.warnings),
-        "primary": row.primary,
+        "primary": table.name(row.primary),
     }
-    for name, score in row.scores.items():
-        line |= _interval(name, score)
+    for key, score in row.scores.items():
+        line |= _interval(table.name(key), score)
     return line
 
 

@@ -37,7 +37,7 @@ def write_gallery(run: Path, images: Sequence[int], out: Path, registry: Registr
     columns = {"truth": truth}
     for record in records:
         found = recorded_predictions(record, run, images, frames, registry)
-        columns[_heading(record)] = [
+        columns[record.cell.model] = [
             draw(one.input.image, prediction, classes, fields) for one, prediction in zip(samples, found, strict=True)
         ]
     picture = BytesIO()
@@ -80,7 +80,3 @@ def side_by_side(columns: dict[str, Sequence[Image.Image]]) -> Image.Image:
             sheet.paste(one, (x, y))
             y += height + _GAP
     return sheet
-
-
-def _heading(record: Record) -> str:
-    return f"{record.cell.model} ({record.explains})" if record.explains else record.cell.model

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from roibench.measure.record import Provenance, Record
-from roibench.report.numbers import percent, percent_interval, short, short_interval
+from roibench.measure.record import Ok, Provenance, Record
+from roibench.report.numbers import heading, plain, short, with_interval
 from roibench.report.rows import DOUBTFUL, Remark, Row, Table, cells, doubts, failures, interferences, tables
 
 _MEASURED = ("p50 ms [95 % CI]", "p90 ms", "p99 ms", "images/s", "peak MiB", "GFLOPs", "parameters M", "Pareto front")
@@ -14,10 +14,7 @@ _NOTES = (
     "or as fast and more accurate. Accuracies are comparable only at an equal number of images."
 )
 
-_EXPLAINED = (
-    "Passes: FLOPs of an explanation over those of a prediction of the model that is explained. Deletion and "
-    "randomization are better the lower they are."
-)
+_PASSES = "Passes: FLOPs over those of a prediction of the model behind the @."
 
 
 def render(records: Sequence[Record], notes: Mapping[str, Sequence[str]] = MappingProxyType({})) -> str:
@@ -38,8 +35,8 @@ def render(records: Sequence[Record], notes: Mapping[str, Sequence[str]] = Mappi
     sections += _remarks("The machine was not quiet: don't trust these times", "why", interferences(records))
     sections += _remarks("Failed", "error", failures(records))
     sections += [f"## {title}\n\n" + "\n".join(f"- {line}" for line in lines) for title, lines in notes.items()]
-    if any(row.explains for table in found for row in table.rows):
-        sections.append(_EXPLAINED)
+    if legend := [*_passes(found), *_better_lower(found)]:
+        sections.append(" ".join(legend))
     if found:
         sections.append(f"{_NOTES}\n\nMeasured with {_software(records)}.")
     return "\n\n".join(sections or ["No cell was run."]) + "\n"
@@ -50,30 +47,45 @@ def _remarks(title: str, what: str, remarks: Sequence[Remark]) -> list[str]:
     return [f"## {title}\n\n" + grid(("model", "dataset", "cell", what), rows)] if rows else []
 
 
+def _passes(found: Sequence[Table]) -> list[str]:
+    return [_PASSES] if any(row.passes is not None for table in found for row in table.rows) else []
+
+
+def _better_lower(found: Sequence[Table]) -> list[str]:
+    """The values in the tables whose best is the lowest."""
+    names = dict.fromkeys(
+        table.name(key)
+        for table in found
+        for key, value in table.values.items()
+        if not value.higher_is_better and (key == table.primary or value.shown)
+    )
+    return [f"Better the lower: {', '.join(names)}."] if names else []
+
+
 def _comparison(table: Table) -> str:
     several = len(table.settings) > 1
-    others = table.shown
-    explaining = any(row.explains for row in table.rows)
-    heading = ["model", "family", *(["setting"] if several else []), *(["explains"] if explaining else [])]
-    left = len(heading)
-    heading += [f"{table.primary} % [95 % CI]", *(f"{name} %" for name in others)]
-    heading += ["passes"] if explaining else []
+    wrapping = any(row.passes is not None for row in table.rows)
+    titles = ["model", "family", *(["setting"] if several else [])]
+    left = len(titles)
+    titles.append(f"{heading(table.name(table.primary), table.unit)} [95 % CI]")
+    titles += [heading(table.name(key), value.unit) for key, value in table.shown.items()]
+    titles += ["passes"] if wrapping else []
     rows = []
     for row in table.rows:
         setting = [table.own(row.setting)] if several else []
-        setting += [row.explains or "-"] if explaining else []
-        scores = [percent_interval(row.score), *(percent(row.scores.get(name)) for name in others)]
-        passes = [short(row.passes)] if explaining else []
+        scores = [with_interval(row.score, table.unit)]
+        scores += [plain(row.scores.get(key), value.unit) for key, value in table.shown.items()]
+        passes = [short(row.passes)] if wrapping else []
         mark = f" {DOUBTFUL}" if row.warnings else ""
         rows.append((row.model + mark, row.family, *setting, *scores, *passes, *_measured(row)))
     title = table.title[0].upper() + table.title[1:]
-    return f"## {title}\n\n{table.shared}\n\n" + grid((*heading, *_MEASURED), rows, left=left)
+    return f"## {title}\n\n{table.shared}\n\n" + grid((*titles, *_MEASURED), rows, left=left)
 
 
 def _measured(row: Row) -> list[str]:
     """The cells under _MEASURED."""
     numbers = (row.p90, row.p99, row.throughput, row.memory, row.gflops, row.parameters)
-    return [short_interval(row.p50), *map(short, numbers), "●" if row.on_pareto_front else ""]
+    return [with_interval(row.p50), *map(short, numbers), "●" if row.on_pareto_front else ""]
 
 
 def _software(records: Sequence[Record]) -> str:
@@ -82,7 +94,7 @@ def _software(records: Sequence[Record]) -> str:
         f"torchvision {p.torchvision}, SIMD level {p.simd_level}"
         + (f", driver {p.driver}" if p.driver else "")
         + "".join(f", {name} {version}" for name, version in _others(p))
-        for p in (record.provenance for record in records if record.status == "ok")
+        for p in (record.provenance for record in records if isinstance(record, Ok))
     )
     return "; ".join(versions)
 

@@ -1,24 +1,14 @@
-"""How numbers are written, the same in every report: accuracies in per cent, the rest to three significant digits."""
+"""How numbers are written, the same in every report: fractions in per cent, the rest to three significant digits.
+
+A score is a metric's value in its unit (roibench.specs.Value): "%" is of a fraction, any other of the number as it is.
+"""
+
+from collections.abc import Iterable
 
 from roibench.measure.record import Interval
 from roibench.metric import Estimate
 
 MISSING = "-"
-
-
-def percent(score: Interval | None) -> str:
-    """An accuracy in the unit interval: `48.3`."""
-    return MISSING if score is None else f"{100 * score.value:.1f}"
-
-
-def percent_interval(score: Interval | Estimate | None) -> str:
-    """`48.3 [46.1, 50.4]`."""
-    return MISSING if score is None else f"{100 * score.value:.1f} [{100 * score.low:.1f}, {100 * score.high:.1f}]"
-
-
-def percent_margin(score: Interval | None) -> str:
-    """`48.3 ±2.2`: half the interval's width, where there is no space for its ends."""
-    return MISSING if score is None else f"{100 * score.value:.1f} ±{50 * (score.high - score.low):.1f}"
 
 
 def short(value: float | None) -> str:
@@ -28,16 +18,47 @@ def short(value: float | None) -> str:
     return f"{value:,.{_decimals(value)}f}"
 
 
-def short_interval(interval: Interval) -> str:
-    """`12.3 [12.1, 12.6]`, all with the decimals of the value."""
-    decimals = _decimals(interval.value)
-    return f"{interval.value:,.{decimals}f} [{interval.low:,.{decimals}f}, {interval.high:,.{decimals}f}]"
+def plain(score: Interval | None, unit: str = "") -> str:
+    """`48.3`."""
+    return MISSING if score is None else _written(unit, score.value)[0]
 
 
-def short_margin(interval: Interval) -> str:
-    """`12.3 ±0.3`."""
-    decimals = _decimals(interval.value)
-    return f"{interval.value:,.{decimals}f} ±{(interval.high - interval.low) / 2:,.{decimals}f}"
+def with_interval(score: Interval | Estimate | None, unit: str = "") -> str:
+    """`48.3 [46.1, 50.4]`, all with the decimals of the value."""
+    if score is None:
+        return MISSING
+    value, low, high = _written(unit, score.value, score.low, score.high)
+    return f"{value} [{low}, {high}]"
+
+
+def with_margin(score: Interval | None, unit: str = "") -> str:
+    """`48.3 ±2.2`: half the interval's width, where there is no space for its ends."""
+    if score is None:
+        return MISSING
+    value, margin = _written(unit, score.value, (score.high - score.low) / 2)
+    return f"{value} ±{margin}"
+
+
+def heading(name: str, unit: str) -> str:
+    """`AP %`."""
+    return f"{name} {unit}".rstrip()
+
+
+def scale(unit: str) -> float:
+    """What a value is multiplied by to be shown in its unit."""
+    return 100.0 if unit == "%" else 1.0
+
+
+def short_name(key: str, keys: Iterable[str] = ()) -> str:
+    """VALUE of METRIC/VALUE; all of it where another of the keys ends alike."""
+    name = key.partition("/")[2]
+    return key if any(other != key and other.partition("/")[2] == name for other in keys) else name
+
+
+def _written(unit: str, *values: float) -> list[str]:
+    """Per cent to one decimal, everything else with the decimals of the first."""
+    decimals = 1 if unit == "%" else _decimals(values[0])
+    return [f"{scale(unit) * value:,.{decimals}f}" for value in values]
 
 
 def _decimals(value: float) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roibench.draw.labels import place_labels
+from roibench.report.numbers import scale
 from roibench.report.rows import Row, Setting, Table
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _PARETO_FRONT = {"color": "0.75", "linewidth": 3}
 
 
 def speed_accuracy(table: Table) -> Figure | None:
-    """Median latency (log scale) against the primary score, with each setting's Pareto front; None without a score.
+    """Median latency (log scale) against the score that ranks, with each setting's Pareto front; None without a score.
 
     Bars: to the right, from the median to the 90th percentile over images; upright, the score's 95 % interval. The
     colour is the model's family, the marker its setting.
@@ -39,9 +40,11 @@ def speed_accuracy(table: Table) -> Figure | None:
     pareto_fronts = [[row for row in rows if row.setting == setting and row.on_pareto_front] for setting in settings]
     for pareto_front in pareto_fronts:
         _pareto_front(axes, pareto_front)
-    _scales(axes, rows)
+    _scales(axes, rows, percent=table.unit == "%")
     axes.set_xlabel("median latency per image (ms, log scale); bar: to the 90th percentile")
-    axes.set_ylabel(f"{table.primary} (%); bar: 95 % confidence interval")
+    unit = f" ({table.unit})" if table.unit else ""
+    lower = "" if rows[0].score.higher_is_better else ", better the lower"
+    axes.set_ylabel(f"{table.name(table.primary)}{unit}{lower}; bar: 95 % confidence interval")
     title = figure.suptitle(table.title[0].upper() + table.title[1:], fontweight="bold", ha="left")
     axes.set_title(table.shared, fontsize=8.5, color=_GREY, loc="left")
     _legend(axes, table, colours, markers, any(len(pareto_front) > 1 for pareto_front in pareto_fronts))
@@ -53,7 +56,7 @@ def speed_accuracy(table: Table) -> Figure | None:
 
 
 def _point(axes: Axes, row: Row, colour: str, marker: str) -> None:
-    score, low, high = (100 * x for x in (row.score.value, row.score.low, row.score.high))
+    score, low, high = _span(row)
     # A percentile interval may lie to one side of its value: the bar then starts at its end, not beyond the value.
     upright = [[max(0, score - low)], [max(0, high - score)]]
     spread = [[0], [max(0, row.p90 - row.p50.value)]]
@@ -61,14 +64,20 @@ def _point(axes: Axes, row: Row, colour: str, marker: str) -> None:
     axes.errorbar(row.p50.value, score, xerr=spread, yerr=upright, markeredgecolor="white", **style)
 
 
+def _span(row: Row) -> tuple[float, float, float]:
+    """The score and its interval, as they are shown."""
+    factor = scale(row.score.unit)
+    return factor * row.score.value, factor * row.score.low, factor * row.score.high
+
+
 def _pareto_front(axes: Axes, rows: list[Row]) -> None:
     """The best accuracy to be had within each time: level until the next model on the Pareto front is affordable."""
     rows = sorted(rows, key=lambda row: row.p50.value)
-    times, scores = [row.p50.value for row in rows], [100 * row.score.value for row in rows]
+    times, scores = [row.p50.value for row in rows], [_span(row)[0] for row in rows]
     axes.plot(times, scores, drawstyle="steps-post", zorder=1, **_PARETO_FRONT)
 
 
-def _scales(axes: Axes, rows: list[Row]) -> None:
+def _scales(axes: Axes, rows: list[Row], percent: bool) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     first, last = min(row.p50.value for row in rows), max(row.p90 for row in rows)
@@ -80,10 +89,12 @@ def _scales(axes: Axes, rows: list[Row]) -> None:
     axes.xaxis.set_major_locator(LogLocator(subs=digits, numticks=20))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    lowest, highest = (100 * f(x) for f, x in ((min, [r.score.low for r in rows]), (max, [r.score.high for r in rows])))
-    slack = max(0.12 * (highest - lowest), 2)
-    bottom = lowest - slack
-    axes.set_ylim(bottom if lowest < 0 else max(0, bottom), min(100 + slack / 2, highest + slack))
+    _, lows, highs = zip(*map(_span, rows), strict=True)
+    lowest, highest = min(lows), max(highs)
+    least = 2 if percent else 0.05 * max(abs(lowest), abs(highest)) or 1
+    slack = max(0.12 * (highest - lowest), least)
+    bottom, top = lowest - slack, highest + slack
+    axes.set_ylim(bottom if lowest < 0 else max(0, bottom), min(100 + slack / 2, top) if percent else top)
     axes.grid(visible=True, which="major", color="0.92", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -111,10 +122,10 @@ def _names(axes: Axes, rows: list[Row]) -> None:
     pixels = axes.transData.transform
     scale = axes.figure.dpi / 72  # pixels per point
     dot, bar = 5 * scale, 1.5 * scale
-    places = [(row.p50.value, 100 * row.score.value) for row in rows]
+    places = [(row.p50.value, _span(row)[0]) for row in rows]
     points = pixels(places)
-    lows = pixels([(row.p50.value, 100 * row.score.low) for row in rows])
-    highs = pixels([(row.p90, 100 * row.score.high) for row in rows])
+    lows = pixels([(row.p50.value, _span(row)[1]) for row in rows])
+    highs = pixels([(row.p90, _span(row)[2]) for row in rows])
     x, y = points.T
     dots = np.stack([x - dot, y - dot, x + dot, y + dot], axis=1)
     spreads = np.stack([x, y - bar, highs[:, 0], y + bar], axis=1)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
 from roibench.datasets.reference import DatasetRef
-from roibench.measure.record import Interval, Record, Stage
+from roibench.measure.record import Failed, Interval, Ok, Record, ScoreValue, Stage
+from roibench.report.numbers import short_name
 
 DOUBTFUL = "(!)"  # beside a model whose predictions are doubtful
 
@@ -36,11 +37,18 @@ class Setting(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """One cell under one task. score: the primary metric, None where the data leave it undefined; scores: all of them,
-    in the unit interval. p50, p90, p99: milliseconds per image. throughput: images/s. memory: MiB at the peak. gflops:
-    per image. parameters: millions. explains: the model that this one explains, if any; passes: what that costs, in
-    predictions of that one. warnings: what is doubtful about the predictions that were scored. on_pareto_front: no row
-    of the same setting is as accurate and faster, or as fast and more accurate.
+    """One cell under one task.
+
+    score: the value that ranks, None where it is undefined.
+    scores: all values, by METRIC/VALUE.
+    p50, p90, p99: milliseconds per image.
+    throughput: images/s.
+    memory: MiB at the peak.
+    gflops: per image.
+    parameters: millions.
+    passes: of a model around another one, what it costs in predictions of the one inside.
+    warnings: what is doubtful about the predictions that were scored.
+    on_pareto_front: no row of the same setting is as good and faster, or as fast and better.
     """
 
     cell_id: str
@@ -48,16 +56,15 @@ class Row:
     family: str
     setting: Setting
     primary: str
-    score: Interval | None
-    scores: dict[str, Interval]
+    score: ScoreValue | None
+    scores: dict[str, ScoreValue]
     p50: Interval
     p90: float
     p99: float
     throughput: float
-    memory: float | None
+    memory: float
     gflops: float | None
     parameters: float | None
-    explains: str | None
     passes: float | None
     warnings: tuple[str, ...]
     on_pareto_front: bool
@@ -78,15 +85,23 @@ class Table:
         return f"{self.task.replace('_', ' ')} on {self.dataset}"
 
     @property
-    def others(self) -> tuple[str, ...]:
-        """Names of the scores beside the primary one, in their metric's order."""
-        return tuple(dict.fromkeys(name for row in self.rows for name in row.scores if name != self.primary))
+    def values(self) -> dict[str, ScoreValue]:
+        """Every value that a row has, by METRIC/VALUE, in their metrics' order: what was declared of it."""
+        return {key: value for row in self.rows for key, value in row.scores.items()}
 
     @property
-    def shown(self) -> tuple[str, ...]:
-        """Those of the others that belong into a table: the task's choice, else the first two."""
-        chosen = {"attribution": ("energy", "insertion", "deletion", "MaxBoxAccV2", "randomization")}.get(self.task)
-        return tuple(name for name in chosen if name in self.others) if chosen else self.others[:2]
+    def unit(self) -> str:
+        """Of what ranks."""
+        return self.values[self.primary].unit if self.primary in self.values else ""
+
+    @property
+    def shown(self) -> dict[str, ScoreValue]:
+        """The values that belong into a table beside what ranks."""
+        return {key: value for key, value in self.values.items() if value.shown and key != self.primary}
+
+    def name(self, key: str) -> str:
+        """A value's name, as short as it can be in this table."""
+        return short_name(key, self.values)
 
     def by(self, name: str) -> Self:
         """The same rows, ranked by another score."""
@@ -137,17 +152,15 @@ class Remark:
 def tables(records: Sequence[Record]) -> list[Table]:
     """Every dataset and task that a cell was scored under, in the order of the records."""
     groups: dict[tuple[str, str, str], list[Row]] = {}
-    for record in records:
-        if record.status == "ok":
-            for task in record.scores:
-                key = (_dataset(record), record.cell.dataset_hash, task)
-                groups.setdefault(key, []).append(_row(record, task))
+    for record in _ran(records):
+        for task in record.scores:
+            key = (_dataset(record), record.cell.dataset_hash, task)
+            groups.setdefault(key, []).append(_row(record, task))
     return [Table(*key, rows[0].primary, _ranked(rows)) for key, rows in groups.items()]
 
 
 def cells(records: Sequence[Record]) -> list[Cell]:
     """The cells that ran and told their stages, fastest first."""
-    ran = [record for record in records if record.status == "ok" and record.stages]
     found = [
         Cell(
             record.cell.model,
@@ -156,42 +169,47 @@ def cells(records: Sequence[Record]) -> list[Cell]:
             record.latency.p50,
             tuple(record.stages),
         )
-        for record in ran
+        for record in _ran(records)
+        if record.stages
     ]
     return sorted(found, key=lambda cell: cell.p50.value)
 
 
 def failures(records: Sequence[Record]) -> list[Remark]:
     """The cells that failed, each with its error, in the order of the records."""
-    return [_remark(record, _one_line(record.error)) for record in records if record.status == "failed"]
+    return [_remark(record, _one_line(record.error)) for record in records if isinstance(record, Failed)]
 
 
 def interferences(records: Sequence[Record]) -> list[Remark]:
     """The cells whose times were taken on a machine that wasn't quiet, each with what disturbed it."""
-    noisy = [record for record in records if record.interference and record.interference.warnings]
+    noisy = [record for record in _ran(records) if record.interference and record.interference.warnings]
     return [_remark(record, "; ".join(record.interference.warnings)) for record in noisy]
 
 
 def doubts(records: Sequence[Record]) -> list[Remark]:
     """The cells whose predictions are doubtful, each with why, in the order of the records."""
     found = []
-    for record in records:
+    for record in _ran(records):
         warnings = dict.fromkeys(warning for score in record.scores.values() for warning in score.warnings)
         if warnings:
             found.append(_remark(record, "; ".join(warnings)))
     return found
 
 
+def _ran(records: Sequence[Record]) -> list[Ok]:
+    return [record for record in records if isinstance(record, Ok)]
+
+
 def _remark(record: Record, text: str) -> Remark:
     return Remark(record.cell_id, record.cell.model, _dataset(record), text)
 
 
-def _row(record: Record, task: str) -> Row:
+def _row(record: Ok, task: str) -> Row:
     score, latency, cost = record.scores[task], record.latency, record.cost
     return Row(
         cell_id=record.cell_id,
         model=record.cell.model,
-        family=record.family or "",
+        family=record.family,
         setting=_setting(record),
         primary=score.primary,
         score=score.values.get(score.primary),
@@ -200,17 +218,16 @@ def _row(record: Record, task: str) -> Row:
         p90=latency.p90,
         p99=latency.p99,
         throughput=latency.throughput,
-        memory=record.memory.peak if record.memory else None,
-        gflops=cost.flops / 1e9 if cost and cost.flops is not None else None,
-        parameters=cost.parameters / 1e6 if cost and cost.parameters is not None else None,
-        explains=record.explains,
-        passes=cost.passes if cost else None,
+        memory=record.memory.peak,
+        gflops=cost.flops / 1e9 if cost.flops is not None else None,
+        parameters=cost.parameters / 1e6 if cost.parameters is not None else None,
+        passes=cost.passes,
         warnings=score.warnings,
         on_pareto_front=False,
     )
 
 
-def _setting(record: Record) -> Setting:
+def _setting(record: Ok) -> Setting:
     cell, machine = record.cell, record.provenance
     processor = re.sub(r"\((R|TM)\)", "", machine.cpu)
     if machine.gpu and cell.device != "cpu":
@@ -222,15 +239,15 @@ def _dataset(record: Record) -> str:
     return DatasetRef.parse(record.cell.dataset).label
 
 
-def _one_line(error: str | None) -> str:
+def _one_line(error: str) -> str:
     """The line that says what went wrong: of a traceback, the last one."""
-    lines = (error or "").strip().splitlines() or ["no error was recorded"]
+    lines = error.strip().splitlines()
     return lines[-1 if lines[0].startswith("Traceback") else 0].strip()
 
 
 def _ranked(rows: list[Row]) -> tuple[Row, ...]:
     rows = [replace(row, on_pareto_front=_on_pareto_front(row, rows)) for row in rows]
-    return tuple(sorted(rows, key=lambda row: (-row.setting.images, -_accuracy(row), row.p50.value)))
+    return tuple(sorted(rows, key=lambda row: (-row.setting.images, -_goodness(row), row.p50.value)))
 
 
 def _on_pareto_front(row: Row, rows: list[Row]) -> bool:
@@ -239,9 +256,12 @@ def _on_pareto_front(row: Row, rows: list[Row]) -> bool:
 
 
 def _beats(rival: Row, row: Row) -> bool:
-    theirs, ours = (_accuracy(rival), -rival.p50.value), (_accuracy(row), -row.p50.value)
+    theirs, ours = (_goodness(rival), -rival.p50.value), (_goodness(row), -row.p50.value)
     return theirs != ours and all(their >= our for their, our in zip(theirs, ours, strict=True))
 
 
-def _accuracy(row: Row) -> float:
-    return -math.inf if row.score is None else row.score.value
+def _goodness(row: Row) -> float:
+    """Higher is better, whatever the score's direction."""
+    if row.score is None:
+        return -math.inf
+    return row.score.value if row.score.higher_is_better else -row.score.value

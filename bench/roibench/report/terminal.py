@@ -9,8 +9,9 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from roibench.measure.compare import Comparison
-from roibench.measure.record import Record
-from roibench.report.numbers import percent, percent_interval, percent_margin, short, short_margin
+from roibench.measure.record import Record, Score
+from roibench.measure.rescore import Rescored
+from roibench.report.numbers import heading, plain, short, short_name, with_interval, with_margin
 from roibench.report.rows import DOUBTFUL, Cell, Remark, Row, Table, cells, doubts, failures, interferences, tables
 
 PARETO_FRONT = "●"
@@ -54,19 +55,22 @@ def _grid(title: str) -> RichTable:
 def _comparison(table: Table) -> list[RenderableType]:
     """A row per cell; settings have a number where there are several, explained below the rows."""
     numbers = {setting: str(i) for i, setting in enumerate(table.settings, 1)} if len(table.settings) > 1 else {}
-    others = table.others[:1]
+    second = dict(list(table.shown.items())[:1])
     grid = _grid(table.title)
     grid.add_column("", no_wrap=True)
     grid.add_column("model", overflow="fold", min_width=_longest(row.model for row in table.rows))
-    for heading in (f"{table.primary} %", *others, *_MEASURED):
-        grid.add_column(heading, justify="right", no_wrap=True)
+    # A unit stands once where it is the same.
+    units = {key: "" if value.unit == table.unit else value.unit for key, value in second.items()}
+    scores = [heading(table.name(key), unit) for key, unit in ({table.primary: table.unit} | units).items()]
+    for column in (*scores, *_MEASURED):
+        grid.add_column(column, justify="right", no_wrap=True)
     for row, after in zip(table.rows, (*table.rows[1:], None), strict=True):
         mark = (PARETO_FRONT if row.on_pareto_front else " ") + numbers.get(row.setting, "")
-        second = [percent(row.scores.get(name)) for name in others]
+        beside = [plain(row.scores.get(key), value.unit) for key, value in second.items()]
         # Accuracies of different numbers of images are no ranking: a line parts them.
         parted = after is not None and after.setting.images != row.setting.images
         name = f"{row.model} {DOUBTFUL}" if row.warnings else row.model
-        grid.add_row(mark, name, percent_margin(row.score), *second, *_measured(row), end_section=parted)
+        grid.add_row(mark, name, with_margin(row.score, table.unit), *beside, *_measured(row), end_section=parted)
     settings = [f"{number}: {table.own(setting)}" for setting, number in numbers.items()]
     return [grid, Text("\n".join([table.shared, *settings]) + "\n")]
 
@@ -76,7 +80,7 @@ _MEASURED = ("p50 ms", "p90", "img/s", "MiB", "GFLOP", "Mparam")
 
 def _measured(row: Row) -> list[str]:
     """The cells under _MEASURED."""
-    return [short_margin(row.p50), *map(short, (row.p90, row.throughput, row.memory, row.gflops, row.parameters))]
+    return [with_margin(row.p50), *map(short, (row.p90, row.throughput, row.memory, row.gflops, row.parameters))]
 
 
 def render_comparisons(comparisons: Sequence[Comparison]) -> RenderableType:
@@ -88,12 +92,14 @@ def render_comparisons(comparisons: Sequence[Comparison]) -> RenderableType:
         names = (one.record.cell.model for one in comparison.entries)
         grid.add_column("model", overflow="fold", min_width=_longest(names))
         grid.add_column("weights", overflow="fold")
-        grid.add_column(f"{comparison.primary} % [95 % CI]", justify="right", overflow="fold")
+        grid.add_column(
+            f"{heading(short_name(comparison.primary), comparison.unit)} [95 % CI]", justify="right", overflow="fold"
+        )
         grid.add_column("behind the best [95 % CI]", justify="right", overflow="fold")
         for one in comparison.entries:
             weights = (one.record.cell.weights_hash or "-")[:8]
             name = f"{one.record.cell.model} {DOUBTFUL}" if one.warnings else one.record.cell.model
-            grid.add_row(name, weights, percent_interval(one.value), percent_interval(one.behind))
+            grid.add_row(name, weights, *(with_interval(value, comparison.unit) for value in (one.value, one.behind)))
         parts.append(grid)
         parts += [
             Text(f"{DOUBTFUL} {one.record.cell.model}: {warning}", style="yellow")
@@ -102,6 +108,30 @@ def render_comparisons(comparisons: Sequence[Comparison]) -> RenderableType:
         ]
     parts.append(Text("Differences are paired: the same resamples of images for both sides.", style="dim"))
     return Group(*parts)
+
+
+def render_scores(found: Sequence[Rescored]) -> RenderableType:
+    """A table per cell or file and task: every value with its interval."""
+    parts: list[RenderableType] = []
+    for one in found:
+        title = f"{one.what}: {one.task.replace('_', ' ')} on {one.dataset}, {one.images:,} images"
+        parts.append(Text(title, style="bold"))  # not the grid's, which would fold it to its own width
+        grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+        grid.add_column("", no_wrap=True)
+        grid.add_column("value [95 % CI]", justify="right", no_wrap=True)
+        for key, value in one.score.values.items():
+            name = heading(short_name(key, one.score.values), value.unit)
+            grid.add_row(name, Text(with_interval(value, value.unit)))
+        parts.append(grid)
+        parts += [Text(f"{DOUBTFUL} {warning}", style="yellow") for warning in one.score.warnings]
+        parts += [Text(note, style="dim") for note in one.notes]
+    return Group(*parts)
+
+
+def ranked(score: Score) -> str:
+    """What ranks, in words: `AP 48.3 [46.1, 50.4] %`."""
+    unit = score.values[score.primary].unit
+    return heading(f"{short_name(score.primary)} {with_interval(score.values[score.primary], unit)}", unit)
 
 
 def _longest(names: Iterable[str]) -> int:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 def write_report(
     records: Sequence[Record], folder: Path, notes: Mapping[str, Sequence[str]] = MappingProxyType({})
 ) -> list[Path]:
-    """Write table.md, table.csv and speed_accuracy-TASK-DATASET.png and .svg, and likewise SCORE-TASK-DATASET for what
-    else the task wants plotted; returns the paths. notes: what else table.md tells of the run, by title.
+    """Write table.md, table.csv and speed_accuracy-TASK-DATASET.png and .svg, and likewise VALUE-TASK-DATASET for
+    each value that its metric wants plotted; returns the paths. notes: what else table.md tells of the run, by title.
 
     Each file is replaced as a whole: a reader sees the old one or the new one, and an interrupted write leaves the old.
     """
@@ -56,11 +56,10 @@ def _named(found: Sequence[Table]) -> dict[str, Table]:
     """File names without ending; two datasets of one name are told apart by their hash."""
     named: dict[str, Table] = {}
     for table in found:
-        plotted = {"speed_accuracy": table} | {
-            score: table.by(score) for score in {"attribution": ("faithfulness",)}.get(table.task, ())
-        }
-        for score, ranked in plotted.items():
-            name = f"{score}-{table.task}-{re.sub(r'[^A-Za-z0-9._-]+', '-', table.dataset)}"
+        plotted = {"speed_accuracy": table}
+        plotted |= {table.name(key): table.by(key) for key, value in table.values.items() if value.plotted}
+        for what, ranked in plotted.items():
+            name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{what}-{table.task}-{table.dataset}")
             named[f"{name}-{table.dataset_hash[:8]}" if name in named else name] = ranked
     return named
 

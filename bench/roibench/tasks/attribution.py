@@ -99,9 +99,6 @@ class AttributionContract(ModelContract):
 
 class Attribution(Task):
     name = "attribution"
-    primary = "pointing"
-    shown = ("energy", "insertion", "deletion", "MaxBoxAccV2", "randomization")
-    plotted = ("faithfulness",)
     target_fields = (TRUE_BOXES, TRUE_LABELS)
     prediction_fields = (ATTRIBUTION,)
     query_help = "the class to explain, an index; None for the highest-scoring one"

@@ -94,7 +94,6 @@ class ClassifierContract(NetworkContract):
 
 class Classification(Task):
     name = "classification"
-    primary = "top1"
     target_fields = (TargetField("image_label", check_image_label),)
     prediction_fields = (CLASS_SCORES,)
     contract = ClassifierContract

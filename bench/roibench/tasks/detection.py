@@ -60,7 +60,6 @@ class DetectorContract(NetworkContract):
 
 class Detection(Task):
     name = "detection"
-    primary = "AP"
     target_fields = (TRUE_BOXES, TRUE_LABELS)
     prediction_fields = (BOXES, SCORES, LABELS)
     score_threshold = SCORE_THRESHOLD

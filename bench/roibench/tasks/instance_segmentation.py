@@ -39,7 +39,6 @@ TRUE_MASKS = TargetField("masks", check_masks, objects_of("masks"))
 
 class InstanceSegmentation(Task):
     name = "instance_segmentation"
-    primary = "AP"
     target_fields = (TRUE_MASKS, TRUE_LABELS)
     prediction_fields = (MASKS, SCORES, LABELS)
     score_threshold = SCORE_THRESHOLD

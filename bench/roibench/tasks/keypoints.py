@@ -39,7 +39,6 @@ KEYPOINTS = Field(
 
 class Keypoints(Task):
     name = "keypoints"
-    primary = "AP"
     target_fields = (TargetField("keypoints", check_keypoints, has_joints), TRUE_BOXES)
     prediction_fields = (KEYPOINTS, SCORES)
     score_threshold = SCORE_THRESHOLD

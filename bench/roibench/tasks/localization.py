@@ -12,7 +12,6 @@ def check_main(value: object, frame: Frame) -> str | None:
 
 class Localization(Task):
     name = "localization"
-    primary = "accuracy50"
     target_fields = (TRUE_BOXES, TRUE_LABELS, TargetField("main", check_main))
     prediction_fields = (BOXES, CLASS_SCORES)
 

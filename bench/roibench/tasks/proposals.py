@@ -7,7 +7,6 @@ from roibench.tasks.objects import BOXES, SCORES, TRUE_BOXES, true_objects
 
 class Proposals(Task):
     name = "proposals"
-    primary = "recall50"
     target_fields = (TRUE_BOXES,)
     prediction_fields = (BOXES, SCORES)
     max_detections = 1000

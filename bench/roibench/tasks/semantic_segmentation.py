@@ -85,7 +85,6 @@ class SegmentationContract(NetworkContract):
 
 class SemanticSegmentation(Task):
     name = "semantic_segmentation"
-    primary = "mIoU"
     target_fields = (
         TargetField("semantic_map", check_true_map, lambda target: bool((target.semantic_map != VOID).any())),
     )

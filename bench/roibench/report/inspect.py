@@ -1,0 +1,112 @@
+"""The images that cost a cell most, as a list and drawn: truth beside prediction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from roibench.draw.canvas import fitting
+from roibench.draw.prediction import draw
+from roibench.files import write_atomically
+from roibench.measure.record import Ok
+from roibench.measure.recorded import recorded_cells, recorded_data, recorded_predictions
+from roibench.measure.rescore import Truth, recorded_scores
+from roibench.metric import cost_of
+from roibench.registry import Registry, unknown
+from roibench.report.gallery import side_by_side
+from roibench.report.numbers import scale, short, short_name
+from roibench.structures import Prediction, Sample
+from roibench.task import Field, Frame, Task
+
+_NOTE = (512, 96)  # pixels of what is written beside an image
+
+
+@dataclass(frozen=True)
+class Cost:
+    """An image, by its index and Input.id, and by how much it makes the value that ranks worse."""
+
+    index: int
+    id: str
+    cost: float
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The images that cost a cell most under its first task, the worst first. name, unit: of the value that ranks."""
+
+    record: Ok
+    task: Task
+    name: str
+    unit: str
+    worst: tuple[Cost, ...]
+
+    def line(self, one: Cost) -> str:
+        """`AP 0.213 %`."""
+        return f"{self.name} {short(scale(self.unit) * one.cost)} {self.unit}".rstrip()
+
+
+def inspect_run(run: Path, count: int, registry: Registry, cell: str | None = None) -> Inspection:
+    """Scores a run's cell again, image by image. cell: its id or its model's name; None: the first one that ran.
+
+    Raises ValueError where there is no such cell, where its metric doesn't tell what images cost, and where predictions
+    or dataset have changed.
+    """
+    if count < 1:
+        raise ValueError(f"--worst {count}: want 1 or more")
+    record = _cell(run, cell)
+    task = registry.tasks[next(iter(record.scores))]
+    truth = Truth.of(recorded_data(record, registry), record.images)
+    scores = recorded_scores(record, run, task, truth, registry)
+    if (costs := scores.per_image.get(cost_of(scores.primary))) is None:
+        raise ValueError(f"{record.cell_id}: its metric doesn't tell what each image costs of {scores.primary!r}")
+    order = (-costs).nan_to_num(float("inf")).argsort(stable=True).tolist()
+    worst = [Cost(index, truth.frames[index].id, float(costs[index])) for index in order[:count] if costs[index] > 0]
+    name, unit = short_name(scores.primary), scores.declared[scores.primary].unit
+    return Inspection(record, task, name, unit, tuple(worst))
+
+
+def write_inspection(found: Inspection, run: Path, out: Path, registry: Registry) -> Path:
+    """Draw the images, one per row, with id and cost, into a .png; returns its path. ValueError if no image costs."""
+    if not found.worst:
+        raise ValueError(f"{found.record.cell_id}: no image makes {found.name} worse")
+    data = recorded_data(found.record, registry)
+    indices = [one.index for one in found.worst]
+    samples, classes = [data[index] for index in indices], data.info.classes
+    frames = [Frame.of(one.input, data.info) for one in samples]
+    predictions = recorded_predictions(found.record, run, indices, frames, registry)
+    truth = [found.task.ground_truth(one.target) for one in samples]
+    fields = list(registry.fields.values())
+    columns = {
+        "costs": [_note(one.id, found.line(one)) for one in found.worst],
+        "truth": _drawn(samples, truth, classes, fields),
+        found.record.cell.model: _drawn(samples, predictions, classes, fields),
+    }
+    picture = BytesIO()
+    side_by_side(columns).save(picture, "png")
+    return write_atomically(out, picture.getvalue())
+
+
+def _cell(run: Path, cell: str | None) -> Ok:
+    records = recorded_cells(run)
+    names = [name for record in records for name in (record.cell_id, record.cell.model)]
+    if cell is not None and cell not in names:
+        raise ValueError(f"{run}: --cell: {unknown('cell', cell, names)}")
+    return next(record for record in records if cell in (None, record.cell_id, record.cell.model))
+
+
+def _drawn(
+    samples: Sequence[Sample], found: Sequence[Prediction], classes: Sequence[str], fields: Sequence[Field]
+) -> list[Image.Image]:
+    return [draw(one.input.image, prediction, classes, fields) for one, prediction in zip(samples, found, strict=True)]
+
+
+def _note(*lines: str) -> Image.Image:
+    """Lines of text as a picture."""
+    note = Image.new("RGB", _NOTE, "white")
+    font = ImageFont.load_default(size=_NOTE[1] / 3)
+    pen = ImageDraw.Draw(note)
+    for number, line in enumerate(lines):
+        pen.text((0, number * _NOTE[1] / 2), fitting(line, "", font, _NOTE[0]), fill="black", font=font)
+    return note

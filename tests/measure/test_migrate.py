@@ -1,0 +1,95 @@
+"""Records of earlier versions are still read, and say what they said."""
+
+from pathlib import Path
+
+import pytest
+
+from roibench.measure.journal import FILE, read_lines, read_records
+from roibench.measure.migrate import migrated
+from roibench.measure.record import RECORD, Failed, read_record
+from roibench.registry import installed
+from roibench.report import csv, markdown
+from roibench.report.rows import tables
+
+PUBLISHED = sorted((Path(__file__).parents[2] / "results").glob(f"**/{FILE}"))
+
+
+def lines_of(path: Path) -> list[dict]:
+    return [line["record"] for line in read_lines(path) if line["event"] == "record"]
+
+
+def published(folder: str) -> list[dict]:
+    return lines_of(next(path for path in PUBLISHED if path.parent.name == folder))
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.parent.name)
+def test_published_records_are_read_and_rendered(path):
+    records = read_records(path.parent)
+    written = lines_of(path)
+    assert len(records) == len(written) > 0
+    for record, line in zip(records, written, strict=True):
+        assert RECORD.validate_json(record.model_dump_json()) == record
+        for task, score in record.scores.items():
+            short = {key.partition("/")[2]: value.value for key, value in score.values.items()}
+            assert short == {name: value["value"] for name, value in line["scores"][task]["values"].items()}
+    assert csv.render(records) == (path.parent / "table.csv").read_text()
+    rendered = markdown.render(records)
+    assert [line for line in rendered.splitlines() if line.startswith("|")] == [
+        line for line in (path.parent / "table.md").read_text().splitlines() if line.startswith("|")
+    ]
+    assert rendered.count("\n| ") >= sum(len(table.rows) for table in tables(records))
+
+
+def test_values_have_the_keys_and_declarations_of_the_metrics_that_gave_them():
+    declared = {
+        f"{metric.name}/{value.name}": (metric.task, value)
+        for metric in installed().metrics.values()
+        for value in metric.values
+    }
+    interval = {"value": 0.5, "low": 0.4, "high": 0.6}
+    ran = published("bccd")[0]
+    for task in {task for task, _ in declared.values()}:
+        mine = {key: value for key, (of, value) in declared.items() if of == task}
+        [primary] = [key for key, value in mine.items() if value.ranks]
+        old = {"primary": primary.partition("/")[2], "values": {value.name: interval for value in mine.values()}}
+        score = read_record(ran | {"scores": {task: old}}).scores[task]
+        assert score.primary == primary and list(score.values) == list(mine)
+        for key, value in score.values.items():
+            said = (value.unit, value.higher_is_better, value.shown, value.plotted)
+            wanted = mine[key]
+            assert said == (wanted.unit, wanted.higher_is_better, wanted.shown, wanted.plotted), key
+
+
+def test_what_no_built_in_metric_gave_is_kept():
+    ran = published("camvid")[0]
+    values = ran["scores"]["semantic_segmentation"]["values"] | {"mine": {"value": 0.1, "low": 0.0, "high": 0.2}}
+    score = read_record(ran | {"scores": {"semantic_segmentation": {"primary": "mine", "values": values}}}).scores
+    assert score["semantic_segmentation"].primary == "other/mine"
+    assert list(score["semantic_segmentation"].values) == ["mean_iou/mIoU", "mean_iou/pixel_accuracy", "other/mine"]
+
+
+def test_a_failed_record_loses_its_nulls():
+    ran = published("bccd")[0]
+    nothing = {"latency": None, "scores": {}, "stages": [], "artefacts": [], "images": None, "disturbance": None}
+    record = read_record(ran | nothing | {"status": "failed", "error": "it broke"})
+    assert isinstance(record, Failed) and record.error == "it broke"
+
+
+def test_until_schema_4_one_cut_stood_for_the_record_and_0_for_what_is_not_known():
+    center = next(line for line in published("explanations") if line["cell"]["model"] == "center")
+    assert center["cost"]["flops"] == 0
+    record = read_record(center)
+    assert record.cost.flops is None and record.cost.passes == 0 and record.cost.parameters == 1083936
+    [row] = tables([record])[0].rows
+    assert row.gflops is None
+    detector = published("bccd")[0]
+    assert (detector["score_threshold"], detector["max_detections"]) == (0.05, 100)
+    score = read_record(detector).scores["detection"]
+    assert (score.score_threshold, score.max_detections, score.warnings) == (0.05, 100, ())
+    assert read_record(detector).interference.steal == detector["disturbance"]["steal"]
+    assert "score_threshold" not in migrated(detector)
+
+
+def test_a_record_of_today_stays_as_it_is():
+    today = read_record(published("bccd")[0]).model_dump(mode="json")
+    assert migrated(today) == today
