@@ -17,6 +17,7 @@ from roibench.registry import installed
 from roibench.structures import Prediction
 from roibench.weights import WeightsHeader, save_weights
 
+FIELDS = list(installed().fields.values())
 runner = CliRunner()
 
 
@@ -91,15 +92,16 @@ def test_predict_writes_a_semantic_map_as_labels_beside_its_drawing(tmp_path):
 
 def test_the_best_classes_of_an_image_are_described():
     scores = torch.tensor([0.04, 0.5, 0.03, 0.3, 0.01, 0.12])
-    found = describe(Prediction(class_scores=scores), tuple("abcdef"), 0.9)
+    found, words = describe(Prediction(class_scores=scores), FIELDS, tuple("abcdef"), 0.9)
     assert [entry["label"] for entry in found["classes"]] == ["b", "d", "f", "a", "c"]
     assert found["classes"][0]["score"] == 0.5 and list(found) == ["classes"]
+    assert words == "b 0.50"
 
 
 def test_boxes_are_described_without_what_a_task_does_not_ask_for():
     box = torch.tensor([[1.0, 2, 3, 4]])
-    assert describe(Prediction(boxes=box), ("a",), 0.5) == {"objects": [{"box": [1, 2, 3, 4]}]}
-    found = describe(Prediction(boxes=box.repeat(2, 1), scores=torch.tensor([0.9, 0.2])), ("a",), 0.5)
+    assert describe(Prediction(boxes=box), FIELDS, ("a",), 0.5) == ({"objects": [{"box": [1, 2, 3, 4]}]}, "1 objects")
+    found, _ = describe(Prediction(boxes=box.repeat(2, 1), scores=torch.tensor([0.9, 0.2])), FIELDS, ("a",), 0.5)
     assert found == {"objects": [{"score": 0.9, "box": [1, 2, 3, 4]}]}
 
 
@@ -124,7 +126,15 @@ def test_predict_draws_where_the_relevance_is(tmp_path, third_party):
     picture = np.full((40, 48, 3), 90, np.uint8)
     picture[20, 30] = 255
     Image.fromarray(picture).save(tmp_path / "dot.png")
-    arguments = ["predict", "points", str(tmp_path / "dot.png"), "--dataset", "squares", "--out", str(tmp_path / "out")]
+    arguments = [
+        "predict",
+        "points@works",
+        str(tmp_path / "dot.png"),
+        "--dataset",
+        "squares",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     result = runner.invoke(cli.app, arguments)
     assert result.exit_code == 0, result.output
     assert "maximum at x 30.5, y 20.5" in result.output

@@ -183,10 +183,10 @@ def test_a_warm_start_begins_with_what_the_other_model_ships(tmp_path, monkeypat
         origin={("ModelSpec", "first"): "here"},
     )
     monkeypatch.setattr("roibench.train.installed", lambda: registry)
-    shipped = train_model("first", source, tmp_path / "first", seed=1)
-    cold = train_model("second", source, tmp_path / "cold")
+    shipped = train_model("first", source, tmp_path / "first", installed(), seed=1)
+    cold = train_model("second", source, tmp_path / "cold", installed())
     registry.models["first"] = dataclasses.replace(first, weights={"folders": str(shipped.relative_to(tmp_path))})
-    warm = train_model("second", source, tmp_path / "warm")
+    warm = train_model("second", source, tmp_path / "warm", installed())
     assert read_header(cold).warm_start is None and read_header(warm).warm_start == file_hash(shipped)
     name = "backbone.stem.0.weight"
     assert torch.equal(load_file(warm)[name], load_file(shipped)[name])

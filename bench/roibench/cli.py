@@ -148,7 +148,7 @@ def retrain(
         runs = []
         for name, weights in (("shipped", None), ("trained", path)):
             options = Options(models=[model], datasets=[dataset], devices=[device], weights=weights, rounds=1)
-            run = Run(make_plan(options, registry), folder / name)
+            run = Run(make_plan(options, registry), folder / name, registry)
             failed = [record.error for record in map(run.record, run.plan.cells) if record.status == "failed"]
             run.finish()
             if failed:
@@ -189,6 +189,7 @@ def _train(model: str, dataset: str, folder: Path, **options: Any) -> Path:
 
     from roibench.console import console
     from roibench.datasets.reference import DatasetRef
+    from roibench.registry import installed
     from roibench.report.write import write_training_curve
     from roibench.train import LOG, train_model
 
@@ -211,7 +212,7 @@ def _train(model: str, dataset: str, folder: Path, **options: Any) -> Path:
             bar.update(job, total=recipe_epochs * steps)
             return progress
 
-        path = train_model(model, dataset, folder, begin=begin, **options)
+        path = train_model(model, dataset, folder, installed(), begin=begin, **options)
     curve = write_training_curve(folder / LOG, f"{model} on {DatasetRef.parse(dataset).label}")
     typer.echo(f"wrote {path} and {curve}")
     return path

@@ -6,7 +6,6 @@ benchmark is asked for.
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,8 +17,9 @@ from roibench.options import GROUP, OPTIONS, Options
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from roibench.measure.cell import PlannedCell
     from roibench.measure.paired import PairedBenchmark
-    from roibench.measure.record import CellSpec, Record
+    from roibench.measure.record import Record
     from roibench.measure.run import Run
     from roibench.registry import Registry
 
@@ -44,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     registry = installed()
     try:
         options = _options(config, registry)
-        config.stash[RUN] = Run(make_plan(options, registry), options.out, debug=config.option.fulltrace)
+        config.stash[RUN] = Run(make_plan(options, registry), options.out, registry, debug=config.option.fulltrace)
     except (ValueError, LookupError, OSError) as error:
         if config.option.fulltrace:
             raise
@@ -67,7 +67,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def record(cell: "CellSpec", request: pytest.FixtureRequest) -> "Record":
+def record(cell: "PlannedCell", request: pytest.FixtureRequest) -> "Record":
     """The cell's record. It must come before `benchmark` in a test's signature: it hands that fixture its clock."""
     run = request.config.stash[RUN]
     place = f"cell {run.plan.cells.index(cell) + 1} of {len(run.plan.cells)}, {cell.id}"
@@ -82,7 +82,7 @@ def record(cell: "CellSpec", request: pytest.FixtureRequest) -> "Record":
     if record.status == "failed":
         pytest.fail(f"{record.cell_id}: {record.error}", pytrace=False)
     durations = [milliseconds / 1000 for milliseconds in record.latency.samples]
-    request.node.add_marker(pytest.mark.benchmark(group=cell.dataset, timer=Replay(durations)))
+    request.node.add_marker(pytest.mark.benchmark(group=cell.spec.dataset, timer=Replay(durations)))
     return record
 
 
@@ -152,7 +152,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
     benchmarks = list(config.stash.get(PAIRED_BENCHMARKS, {}).values())
     try:
         if benchmarks:
-            _report_operators(terminalreporter, benchmarks, run.folder)
+            _report_operators(terminalreporter, benchmarks, run)
         if run.records:
             _report_models(terminalreporter, run)
     except UnwritableError as error:
@@ -160,14 +160,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
 
 
 def _report_operators(
-    terminalreporter: pytest.TerminalReporter, benchmarks: "Sequence[PairedBenchmark]", folder: Path
+    terminalreporter: pytest.TerminalReporter, benchmarks: "Sequence[PairedBenchmark]", run: "Run"
 ) -> None:
     from roibench.measure.provenance import provenance
     from roibench.report import operators
     from roibench.report.write import write_operators
 
     _print(terminalreporter, "RoIBench: operators", operators.terminal(benchmarks))
-    terminalreporter.write_line(f"wrote {write_operators(benchmarks, provenance(), folder)}")
+    terminalreporter.write_line(f"wrote {write_operators(benchmarks, provenance(run.registry), run.folder)}")
 
 
 def _report_models(terminalreporter: pytest.TerminalReporter, run: "Run") -> None:

@@ -31,7 +31,7 @@ from roibench.datasets.reference import DatasetRef, open_dataset
 from roibench.files import file_hash, hold, write_atomically
 from roibench.model import TrainableModel
 from roibench.nn.augment import augment
-from roibench.registry import UnknownNameError, installed, unknown
+from roibench.registry import Registry
 from roibench.specs import Recipe
 from roibench.structures import Sample
 from roibench.weights import WeightsHeader, load_shared, save_weights, shipped_weights
@@ -218,6 +218,7 @@ def train_model(
     name: str,
     dataset: str,
     folder: Path,
+    registry: Registry,
     device: str = "cpu",
     *,
     precision: str | None = None,
@@ -233,16 +234,13 @@ def train_model(
     epochs, seed: instead of the recipe's. begin: called with epochs and steps per epoch before the first step; returns
     who is told of each. Raises ValueError where model, dataset and recipe don't go together.
     """
-    registry = installed()
-    if name not in registry.models:
-        raise UnknownNameError(unknown("model", name, registry.models))
     for option, value, least in (("--epochs", epochs, 1), ("--threads", threads, 1), ("--workers", workers, 0)):
         if value is not None and value < least:
             raise ValueError(f"{option} {value}: want {least} or more")
     if precision not in (None, *PRECISIONS):
         raise ValueError(f"--precision {precision!r}: want {' or '.join(PRECISIONS)}")
     placed = usable_device(device)
-    spec = registry.models[name]
+    spec = registry.model(name)
     if spec.recipe is None:
         raise ValueError(f"model {name!r} has no recipe: it isn't trained by gradients")
     recipe = dataclasses.replace(spec.recipe, seed=seed, epochs=epochs or spec.recipe.epochs)

@@ -12,27 +12,29 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from planned_cells import planned_cell
 from typer.testing import CliRunner
 
 import roibench.suites
 from roibench import cli
 from roibench.files import file_hash
+from roibench.measure.cell import PlannedCell
 from roibench.measure.isolate import run_cell
 from roibench.measure.journal import Journal, read_lines, read_records
 from roibench.measure.plan import Options, PlanError, make_plan
 from roibench.measure.predictions import load_predictions
-from roibench.measure.record import RECORD, CellSpec
+from roibench.measure.record import RECORD
 from roibench.measure.run import Run
 from roibench.registry import installed
 
 
-def cell(model: str, **changes) -> CellSpec:
-    return CellSpec(model=model, dataset="squares", dataset_hash="0" * 64, threads=1, rounds=2, **changes)
+def cell(model: str, **changes) -> PlannedCell:
+    return planned_cell(model, **{"rounds": 2} | changes)
 
 
 @pytest.mark.usefixtures("third_party")
 def test_a_cell_is_timed_and_scored_on_the_same_outputs(tmp_path):
-    record = run_cell(cell("works", batch_size=5), tmp_path)
+    record = run_cell(cell("works", batch_size=5), tmp_path, installed())
     assert record.status == "ok", record.error
     assert (record.images, record.rounds) == (12, 2)
     assert record.scores["detection"].values["coco_ap/AP"].value == pytest.approx(1.0)
@@ -66,7 +68,7 @@ def test_a_cell_is_timed_and_scored_on_the_same_outputs(tmp_path):
 
 @pytest.mark.usefixtures("third_party")
 def test_what_explains_a_model_is_asked_about_each_images_class_and_asks_it_again(tmp_path):
-    record = run_cell(cell("points@works"), tmp_path)
+    record = run_cell(cell("points@works"), tmp_path, installed())
     assert record.status == "ok", record.error
     values = {key.partition("/")[2]: value for key, value in record.scores["attribution"].values.items()}
     # Without its query the map would be empty, and without its images and its model nothing could be taken away.
@@ -91,9 +93,8 @@ def test_what_explains_a_model_is_asked_about_each_images_class_and_asks_it_agai
     ],
 )
 def test_a_cell_that_fails_is_one_failed_record(tmp_path, capfd, model, changes, words):
-    spec = cell(model).model_copy(update=changes)
     debug = model == "raises"
-    record = run_cell(spec, tmp_path, debug)
+    record = run_cell(cell(model, **changes), tmp_path, installed(), debug)
     assert ("Traceback" in capfd.readouterr().err) == debug
     assert record.status == "failed"
     with pytest.raises(RuntimeError, match=words):
@@ -102,23 +103,23 @@ def test_a_cell_that_fails_is_one_failed_record(tmp_path, capfd, model, changes,
 
 def test_the_other_cells_stand_and_a_second_run_begins_anew(tmp_path, third_party):
     plan = make_plan(Options(models=("works", "raises"), datasets=("squares",), rounds=1), third_party)
-    run = Run(plan, tmp_path)
+    run = Run(plan, tmp_path, installed())
     for spec in plan.cells:
         run.record(spec)
     run.finish()
     assert [record.status for record in run.records] == ["ok", "failed"]
     assert [record.status for record in read_records(run.folder / "records.jsonl")] == ["ok", "failed"]
-    assert Run(plan, tmp_path).folder != run.folder
+    assert Run(plan, tmp_path, installed()).folder != run.folder
 
 
 def test_an_interrupted_run_goes_on_and_measures_nothing_twice(tmp_path, third_party):
     plan = make_plan(Options(models=("works", "too_few"), datasets=("squares",), rounds=1), third_party)
-    first = Run(plan, tmp_path)
+    first = Run(plan, tmp_path, installed())
     done = first.record(plan.cells[0])
     with (first.folder / "records.jsonl").open("a") as file:
         file.write('{"event": "record", "rec')  # torn by a crash
     first.journal.close()  # as the process's end does
-    second = Run(plan, tmp_path)
+    second = Run(plan, tmp_path, installed())
     assert second.folder == first.folder
     assert second.record(plan.cells[0]) == done
     second.record(plan.cells[1])
@@ -129,7 +130,7 @@ def test_an_interrupted_run_goes_on_and_measures_nothing_twice(tmp_path, third_p
 
 def test_explanations_are_measured_where_they_are_named(third_party):
     def planned(*models: str) -> set[str]:
-        return {cell.model for cell in make_plan(Options(models=models, datasets=("squares",)), third_party).cells}
+        return {cell.model.name for cell in make_plan(Options(models=models, datasets=("squares",)), third_party).cells}
 
     assert "works" in planned("*") and "points@works" not in planned("*")
     assert planned("points@works") == {"points@works"} and {"points@works", "works"} <= planned("p*@w*", "w*")
@@ -141,14 +142,14 @@ def test_a_cell_that_was_started_twice_and_never_finished_has_failed(tmp_path, t
     journal.start(plan.cells[0].id)
     journal.start(plan.cells[0].id)
     journal.close()
-    record = Run(plan, tmp_path).record(plan.cells[0])
+    record = Run(plan, tmp_path, installed()).record(plan.cells[0])
     assert record.status == "failed" and "started 2 times" in record.error
 
 
 def test_a_run_of_another_plan_does_not_go_on_with_this_one(tmp_path, third_party):
     one = make_plan(Options(models=("works",), datasets=("squares",)), third_party)
     other = make_plan(Options(models=("works",), datasets=("squares",), rounds=4), third_party)
-    assert Run(one, tmp_path).folder != Run(other, tmp_path).folder
+    assert Run(one, tmp_path, installed()).folder != Run(other, tmp_path, installed()).folder
 
 
 @pytest.mark.parametrize(
@@ -187,7 +188,7 @@ def test_a_model_that_is_named_must_run_on_every_dataset(third_party):
 
 def test_what_a_wildcard_matches_and_can_not_run_is_listed_with_its_reason(third_party):
     plan = make_plan(Options(models=("w*", "f*"), datasets=("squares",)), third_party)
-    assert {cell.model for cell in plan.cells} == {"works", "finds_nothing", "float_labels"}
+    assert {cell.model.name for cell in plan.cells} == {"works", "finds_nothing", "float_labels"}
     assert [line.split("'")[1] for line in plan.skipped] == [
         "fcn",
         "fcn_mobilenet",
@@ -224,8 +225,8 @@ def test_plugins_that_failed_are_part_of_the_plan(third_party):
 
 def test_shipped_weights_are_found_whatever_the_split(third_party):
     plan = make_plan(Options(models=("faster_rcnn",), datasets=("scenes", "scenes@train")), third_party)
-    assert [cell.weights for cell in plan.cells] == [None, None]
-    assert len({cell.weights_hash for cell in plan.cells}) == 1
+    assert [cell.spec.weights for cell in plan.cells] == [None, None]
+    assert len({cell.spec.weights_hash for cell in plan.cells}) == 1
 
 
 @pytest.mark.usefixtures("third_party")
@@ -268,7 +269,7 @@ def test_what_was_found_is_shown_everywhere(tmp_path):
 @pytest.mark.usefixtures("third_party")
 def test_pytest_heads_its_report_with_what_is_not_run_and_tells_what_was_taken_over(tmp_path, monkeypatch):
     plan = make_plan(Options(models=("works", "fcn*"), datasets=("squares",), rounds=1), installed())
-    first = Run(plan, tmp_path / "runs")
+    first = Run(plan, tmp_path / "runs", installed())
     first.record(plan.cells[0])
     first.journal.close()
     suite = Path(roibench.suites.__file__).parent / "bench_models.py"

@@ -18,7 +18,7 @@ from roibench.measure.run import Run
 def runs(tmp_path, third_party):
     """A run of a model that is right, and one like it whose boxes of the last images are off by a little."""
     plan = make_plan(Options(models=("works",), datasets=("squares",), rounds=1), third_party)
-    right = Run(plan, tmp_path / "right")
+    right = Run(plan, tmp_path / "right", third_party)
     record = right.record(plan.cells[0])
     ids, predictions = load_predictions(right.folder / record.predictions)
     shifted = [

@@ -13,15 +13,18 @@ from pathlib import Path
 
 import psutil
 import pytest
+from planned_cells import planned_cell
 
 from roibench.files import BusyError, UnwritableError, hold, write_atomically
 from roibench.measure import isolate
 from roibench.measure import run as run_module
+from roibench.measure.cell import PlannedCell
 from roibench.measure.isolate import failed
 from roibench.measure.journal import FILE, Journal, read_lines, read_records
 from roibench.measure.plan import Plan
-from roibench.measure.record import CellSpec, Record
+from roibench.measure.record import Record
 from roibench.measure.run import Run
+from roibench.registry import Registry, installed
 
 PATIENCE_S = 300.0  # machines that run tests are busy
 CELLS = 200
@@ -50,7 +53,7 @@ def whole(line: bytes) -> bool:
 
 
 def whole_plan(plan: Plan, root: Path) -> None:
-    run = Run(plan, root)
+    run = Run(plan, root, installed())
     for cell in plan.cells:
         run.record(cell)
     run.finish()
@@ -71,15 +74,16 @@ def process(work: Callable[[], None]) -> Iterator[int]:
         os.waitpid(pid, 0)
 
 
+@pytest.mark.usefixtures("third_party")
 def test_a_run_killed_at_ten_random_moments_loses_and_repeats_nothing(tmp_path, monkeypatch):
     """The cells' own processes are left out (they have the next test), so that 200 of them take moments."""
-    plan = Plan([CellSpec(model=f"m{i}", dataset="squares", dataset_hash="0" * 64, threads=1) for i in range(CELLS)])
+    plan = Plan([planned_cell("works", seed=i) for i in range(CELLS)])
     rng = random.Random(0)
 
-    def quick_cell(spec: CellSpec, folder: Path, debug: bool) -> Record:
+    def quick_cell(cell: PlannedCell, folder: Path, registry: Registry, debug: bool) -> Record:
         time.sleep(random.random() * 0.004)
-        write_atomically(folder / "predictions" / f"{spec.id}.npz", b"x" * 1000)
-        return failed(spec, "padding: " + "x" * random.randrange(20_000))
+        write_atomically(folder / "predictions" / f"{cell.id}.npz", b"x" * 1000)
+        return failed(cell.spec, "padding: " + "x" * random.randrange(20_000), registry)
 
     monkeypatch.setattr(run_module, "run_cell", quick_cell)
     before: list[bytes] = []
@@ -136,9 +140,9 @@ def test_a_cell_that_hangs_ends_with_its_parent(tmp_path, monkeypatch):
         os.kill(os.getpid(), signal.SIGKILL)
 
     monkeypatch.setattr(isolate, "_listen", die_when_it_hangs)
-    spec = CellSpec(model="hangs", dataset="squares", dataset_hash="0" * 64, threads=1)
+    cell = planned_cell("hangs")
     family: set[psutil.Process] = set()
-    with process(lambda: isolate.run_cell(spec, tmp_path)) as pid:
+    with process(lambda: isolate.run_cell(cell, tmp_path, installed())) as pid:
         parent = psutil.Process(pid)
         while parent.status() != psutil.STATUS_ZOMBIE:
             family.update(parent.children())

@@ -87,8 +87,8 @@ def test_a_plugin_is_known_by_its_distribution_its_version_and_its_files(folder)
     found = state(installed())
     assert (found.distribution, found.version) == ("my-models", "2.1")
     assert found.weights == {"../outside.onnx": file_hash(folder / "outside.onnx")}
-    assert found in provenance().plugins
-    names = {one.name for one in provenance().plugins}
+    assert found in provenance(installed()).plugins
+    names = {one.name for one in provenance(installed()).plugins}
     assert {"two_stage", "datasets", "metrics", "misbehaving"} <= names and "broken_import" not in names
     shipped = next(one for one in plugin_states(installed()) if one.name == "two_stage")
     assert list(shipped.weights) == ["weights/faster_rcnn-scenes.safetensors"]
@@ -129,21 +129,21 @@ def test_caches_and_hidden_files_are_no_part_of_it(folder, file):
 def test_an_interrupted_run_is_not_taken_over_once_a_plugin_has_changed(folder, tmp_path):
     options = Options(models=("guess",), datasets=("squares",), rounds=1, batch_sizes=(1, 2))
     plan = make_plan(options, installed())
-    first = Run(plan, tmp_path / "runs")
+    first = Run(plan, tmp_path / "runs", installed())
     record = first.record(plan.cells[0])
     assert record.status == "ok", record.error
     assert [one.version for one in record.provenance.plugins if one.name == "my_models"] == ["2.1"]
     first.journal.close()
 
-    again = Run(make_plan(options, installed()), tmp_path / "runs")
+    again = Run(make_plan(options, installed()), tmp_path / "runs", installed())
     assert again.folder == first.folder and again.taken_over == [plan.cells[0].id]
     assert again.notes["Taken over"] == [f"1 of 2 cells, measured before this run was interrupted: {plan.cells[0].id}"]
     again.journal.close()
 
     (folder / "my_helpers.py").write_text("SCORE = 0.01")
-    changed = run_cell(plan.cells[1], tmp_path)
+    changed = run_cell(plan.cells[1], tmp_path, installed())
     assert changed.status == "failed" and "a plugin, or one of its files, has changed" in changed.error
-    other = Run(make_plan(options, installed()), tmp_path / "runs")
+    other = Run(make_plan(options, installed()), tmp_path / "runs", installed())
     assert other.folder != first.folder and other.taken_over == [] and "Taken over" not in other.notes
     other.journal.close()
 
@@ -151,14 +151,14 @@ def test_an_interrupted_run_is_not_taken_over_once_a_plugin_has_changed(folder, 
 def test_what_a_model_finds_by_itself_is_hashed_as_it_holds_it(folder):
     def hashed() -> str | None:
         [cell] = make_plan(Options(models=("guess",), datasets=("squares",)), installed()).cells
-        return cell.weights_hash
+        return cell.spec.weights_hash
 
     first = hashed()
     assert first is not None and hashed() == first
     sys.modules["my_models.deep.model"].SCORE = 0.7
     assert hashed() not in (None, first)
     [cell] = make_plan(Options(models=("works",), datasets=("squares",)), installed()).cells
-    assert cell.weights_hash is None  # it shows nothing
+    assert cell.spec.weights_hash is None  # it shows nothing
 
 
 def test_a_cell_made_by_hand_asks_for_no_plugins(third_party, tmp_path):

@@ -177,7 +177,7 @@ def test_what_the_tasks_cut_leaves_out_is_told(exported, tmp_path):
 
 def test_a_run_scored_again_says_what_it_said(tmp_path, third_party):
     plan = make_plan(Options(models=("works",), datasets=("squares",), rounds=1), third_party)
-    run = Run(plan, tmp_path)
+    run = Run(plan, tmp_path, installed())
     record = run.record(plan.cells[0])
     [one] = rescore(run.folder, third_party)
     assert (one.what, one.dataset, one.score) == (record.cell_id, "squares", record.scores["detection"])

@@ -73,7 +73,8 @@ def test_a_repeated_pass_is_held_against_the_first_and_keeps_no_predictions(agai
 
         def predict(self, inputs):
             score = next(self.scores)
-            return [Prediction(), Prediction(scores=None if score is None else torch.as_tensor(score), captions=("a",))]
+            given = None if score is None else torch.as_tensor(score)
+            return [Prediction(), Prediction(scores=given, extra={"words": ("a",)})]
 
     first = time_predictions(Says([1.0, 2.0, 3.0]), INPUTS, nullcontext)
     second = time_predictions(Says(again), INPUTS, nullcontext, first)

@@ -39,7 +39,7 @@ def scene(index: int) -> tuple[Prediction, Target]:
         keypoints=joints + torch.tensor(rng.normal(0, 1, (count, 3, 3)), dtype=torch.float32),
         class_scores=torch.tensor(rng.random(6), dtype=torch.float32),
         semantic_map=torch.where(torch.tensor(rng.random(SIZE) < 0.3), torch.tensor(0, dtype=torch.uint8), semantic),
-        attribution=torch.tensor(rng.random(SIZE), dtype=torch.float32),
+        extra={"attribution": torch.tensor(rng.random(SIZE), dtype=torch.float32)},
     )
     return found, target
 

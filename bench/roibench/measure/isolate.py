@@ -9,15 +9,20 @@ from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from roibench.files import UnwritableError
 from roibench.measure.provenance import provenance
 from roibench.measure.record import RECORD, CellSpec, Failed, Record
+from roibench.registry import Registry, installed
+
+if TYPE_CHECKING:
+    from roibench.measure.cell import PlannedCell
 
 
-def run_cell(spec: CellSpec, folder: Path, debug: bool = False) -> Record:
+def run_cell(cell: "PlannedCell", folder: Path, registry: Registry, debug: bool = False) -> Record:
     """Measures a cell in a spawned process. Never raises for the cell's fault: a cell that raises, hangs past
-    spec.timeout_s or dies is a Failed record that says which, and during what.
+    its timeout or dies is a Failed record that says which, and during what.
 
     folder: of the run, for the predictions; UnwritableError if they can't be written. debug: a cell that raises prints
     its traceback on standard error. If this process dies, the cell's process ends, too.
@@ -25,20 +30,20 @@ def run_cell(spec: CellSpec, folder: Path, debug: bool = False) -> Record:
     started = datetime.now(UTC)
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_measure, args=(spec, folder, debug, theirs), daemon=True)
+    process = context.Process(target=_measure, args=(cell, folder, debug, theirs), daemon=True)
     process.start()
     theirs.close()
     try:
-        outcome = _listen(ours, process, monotonic() + spec.timeout_s, spec.timeout_s)
+        outcome = _listen(ours, process, monotonic() + cell.spec.timeout_s, cell.spec.timeout_s)
     finally:
         if process.is_alive():
             process.kill()
         process.join()
         ours.close()
-    return failed(spec, outcome, started) if isinstance(outcome, str) else outcome
+    return failed(cell.spec, outcome, registry, started) if isinstance(outcome, str) else outcome
 
 
-def failed(spec: CellSpec, error: str, started: datetime | None = None) -> Failed:
+def failed(spec: CellSpec, error: str, registry: Registry, started: datetime | None = None) -> Failed:
     """The record of a cell that gave nothing."""
     now = datetime.now(UTC)
     return Failed(
@@ -47,7 +52,7 @@ def failed(spec: CellSpec, error: str, started: datetime | None = None) -> Faile
         error=error,
         started=started or now,
         finished=now,
-        provenance=provenance(),
+        provenance=provenance(registry),
     )
 
 
@@ -80,16 +85,15 @@ def _death(exitcode: int | None) -> str:
     return f"the process ended with exit code {exitcode}"
 
 
-def _measure(spec: CellSpec, folder: Path, debug: bool, pipe: Connection) -> None:
+def _measure(cell: "PlannedCell", folder: Path, debug: bool, pipe: Connection) -> None:
     """In the child: measures, and sends what it does, then a record or an error."""
     # Ctrl-C reaches the whole process group; the parent decides, and ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         from roibench.measure.cell import measure_cell
-        from roibench.registry import installed
 
-        record = measure_cell(spec, folder, installed(), lambda doing: pipe.send(("doing", doing)))
+        record = measure_cell(cell, folder, installed(), lambda doing: pipe.send(("doing", doing)))
     except UnwritableError as error:
         pipe.send(("unwritable", str(error)))
     except Exception as error:

@@ -14,13 +14,15 @@ from roibench.dataset import Dataset
 from roibench.datasets.ground_truth import any_counts
 from roibench.datasets.reference import open_dataset
 from roibench.files import file_hash
-from roibench.measure.cell import scored_tasks
+from roibench.measure.cell import PlannedCell
 from roibench.measure.plugin_state import plugins_hash
 from roibench.measure.provenance import cpu_name, source_state
 from roibench.measure.record import CellSpec
+from roibench.model import Model
 from roibench.options import Options
 from roibench.registry import Registry
 from roibench.specs import ModelSpec
+from roibench.task import Task
 from roibench.weights import load_weights, read_header, state_hash
 
 
@@ -30,11 +32,13 @@ class PlanError(ValueError):
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of a run. skipped: what wildcards matched but can't be run, or be scored, and why. failures: plugins
-    that couldn't be used, whole or in part, and why.
+    """The cells of a run.
+
+    skipped: what wildcards matched but can't be run, or be scored, and why.
+    failures: plugins that couldn't be used, whole or in part, and why.
     """
 
-    cells: list[CellSpec]
+    cells: list[PlannedCell]
     skipped: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
@@ -43,6 +47,17 @@ class Plan:
         """Equal for two runs that would measure the same: cells with all hashes, source, machine."""
         parts = [*(cell.id for cell in self.cells), *map(str, source_state()), cpu_name(), str(os.cpu_count())]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that runs on a dataset: with what its cells are measured, and the tasks of it that can't be scored."""
+
+    model: ModelSpec
+    tasks: tuple[Task, ...]
+    weights: Path | None
+    weights_hash: str | None
+    unscored: tuple[str, ...]
 
 
 def make_plan(options: Options, registry: Registry) -> Plan:
@@ -56,64 +71,49 @@ def make_plan(options: Options, registry: Registry) -> Plan:
     if options.weights is not None:
         _check_weights(options.weights, models)
     plugins = plugins_hash(registry)
-    cells: list[CellSpec] = []
+    cells: dict[str, PlannedCell] = {}
     skipped: list[str] = []
     for source in options.datasets:
         data = open_dataset(source, registry, on_bad_data=options.on_bad_data)
-        runnable = []
-        missing = []
+        candidates, missing = [], []
         for model in models:
             try:
-                runnable.append((model, _weights_hash(model, source, data, options, registry)))
+                candidates.append(_candidate(model, source, data, options, registry))
             except (NoWeightsError, PlanError) as reason:
-                missing.append(str(reason))
                 if model.name in named:
                     raise PlanError(str(reason)) from reason
-            else:
-                skipped += _unscored(model, source, data, registry)
-        if not runnable:
+                missing.append(str(reason))
+        if not candidates:
             raise PlanError("; ".join(missing))
-        skipped += missing
-        axes = (runnable, options.devices, options.precisions, options.batch_sizes, options.threads or (_cores(),))
-        for (model, weights_hash), device, precision, batch_size, threads in itertools.product(*axes):
-            cells.append(
-                CellSpec(
-                    model=model.name,
-                    dataset=source,
-                    dataset_hash=data.hash,
-                    device=device,
-                    precision=precision,
-                    batch_size=batch_size,
-                    threads=threads,
-                    images=options.images,
-                    rounds=options.rounds,
-                    weights=None if options.weights is None else str(options.weights),
-                    weights_hash=weights_hash,
-                    plugins_hash=plugins,
-                    on_bad_data=options.on_bad_data,
-                    timeout_s=options.timeout_s,
-                )
+        skipped += [line for candidate in candidates for line in candidate.unscored] + missing
+        axes = (candidates, options.devices, options.precisions, options.batch_sizes, options.threads or (_cores(),))
+        for candidate, device, precision, batch_size, threads in itertools.product(*axes):
+            spec = CellSpec(
+                model=candidate.model.name,
+                dataset=source,
+                dataset_hash=data.hash,
+                device=device,
+                precision=precision,
+                batch_size=batch_size,
+                threads=threads,
+                images=options.images,
+                rounds=options.rounds,
+                weights=None if options.weights is None else str(options.weights),
+                weights_hash=candidate.weights_hash,
+                plugins_hash=plugins,
+                on_bad_data=options.on_bad_data,
+                timeout_s=options.timeout_s,
             )
-    return Plan(list(dict.fromkeys(cells)), skipped, [failure.line for failure in registry.failures])
+            cells[spec.id] = PlannedCell(spec, candidate.model, candidate.tasks, candidate.weights)
+    return Plan(list(cells.values()), skipped, [failure.line for failure in registry.failures])
 
 
-def _unscored(model: ModelSpec, source: str, data: Dataset, registry: Registry) -> list[str]:
-    """The tasks of a model that runs for which the dataset has no ground truth."""
-    lacking = {
-        task.name: {field.name for field in task.target_fields} - data.info.fields for task in registry.tasks_of(model)
-    }
-    return [
-        f"task {task} of model {model.name!r}: dataset {source!r} has no {', '.join(sorted(fields))}"
-        for task, fields in lacking.items()
-        if fields
-    ]
-
-
-def _weights_hash(model: ModelSpec, source: str, data: Dataset, options: Options, registry: Registry) -> str | None:
-    """Of the file that will be loaded; of what the model holds once it is built, where it finds that by itself."""
-    tasks = scored_tasks(registry.tasks_of(model), data)
+def _candidate(model: ModelSpec, source: str, data: Dataset, options: Options, registry: Registry) -> Candidate:
+    """Raises PlanError or NoWeightsError where the model can't run, or be scored, on the dataset."""
+    lacking = {task: _names(task) - data.info.fields for task in registry.tasks_of(model)}
+    tasks = tuple(task for task, fields in lacking.items() if not fields)
     if not tasks:
-        wants = " or ".join(", ".join(field.name for field in task.target_fields) for task in registry.tasks_of(model))
+        wants = " or ".join(", ".join(field.name for field in task.target_fields) for task in lacking)
         raise PlanError(
             f"model {model.name!r} is scored on {wants}; dataset {source!r} has {', '.join(sorted(data.info.fields))}"
         )
@@ -122,18 +122,38 @@ def _weights_hash(model: ModelSpec, source: str, data: Dataset, options: Options
             where = f" in its first {options.images} images" if options.images else ""
             what = f"dataset {source!r} has nothing that counts for {task.name}{where}"
             raise PlanError(f"model {model.name!r}: {what}")
-    path = find_weights(model, source, options.weights, registry)
-    if path is None:  # with nothing to load, building is what shows whether the model takes this dataset
-        try:
-            with torch.random.fork_rng(devices=()):
-                torch.manual_seed(0)
-                return state_hash(build_model(model, data.info).state_dict())
-        except Exception as reason:
-            what = str(reason) if isinstance(reason, ValueError | OSError) else f"{type(reason).__name__}: {reason}"
-            raise PlanError(f"model {model.name!r} can't be built for dataset {source!r}: {what}") from reason
+    unscored = tuple(
+        f"task {task.name} of model {model.name!r}: dataset {source!r} has no {', '.join(sorted(fields))}"
+        for task, fields in lacking.items()
+        if fields
+    )
+    weights = find_weights(model, source, options.weights, registry)
+    return Candidate(model, tasks, weights, _weights_hash(model, source, data, weights, options), unscored)
+
+
+def _names(task: Task) -> set[str]:
+    return {field.name for field in task.target_fields}
+
+
+def _weights_hash(model: ModelSpec, source: str, data: Dataset, weights: Path | None, options: Options) -> str | None:
+    """Of the file that will be loaded; of what the model holds once it is built, where it finds that by itself."""
+    if weights is None:  # with nothing to load, building is what shows whether the model takes this dataset
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(0)
+            return state_hash(_built(model, source, data).state_dict())
     if options.weights is not None:  # loaded once here, so that a file that doesn't fit is refused before anything runs
-        load_weights(options.weights, build_model(model, data.info), model, data.info.classes)
-    return file_hash(path)
+        load_weights(options.weights, _built(model, source, data), model, data.info.classes)
+    elif model.wraps:  # whether the model inside has what is asked of it shows when both are built
+        _built(model, source, data)
+    return file_hash(weights)
+
+
+def _built(model: ModelSpec, source: str, data: Dataset) -> Model:
+    try:
+        return build_model(model, data.info)
+    except Exception as reason:
+        what = str(reason) if isinstance(reason, ValueError | OSError) else f"{type(reason).__name__}: {reason}"
+        raise PlanError(f"model {model.name!r} can't be built for dataset {source!r}: {what}") from reason
 
 
 def _check_weights(path: Path, models: Sequence[ModelSpec]) -> None:

@@ -15,12 +15,12 @@ from roibench import ops
 from roibench.files import tree_hash
 from roibench.measure.plugin_state import plugin_states
 from roibench.measure.record import Provenance
-from roibench.registry import installed
+from roibench.registry import Registry
 
 
-def provenance() -> Provenance:
+def provenance(registry: Registry) -> Provenance:
     """This machine and its software, and the plugins with their files as they are now."""
-    return _surroundings().model_copy(update={"plugins": plugin_states(installed())})
+    return _surroundings().model_copy(update={"plugins": plugin_states(registry)})
 
 
 @cache

@@ -4,10 +4,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from roibench.files import UnwritableError
+from roibench.measure.cell import PlannedCell
 from roibench.measure.isolate import failed, run_cell
 from roibench.measure.journal import MAX_STARTS, Journal
 from roibench.measure.plan import Plan
-from roibench.measure.record import CellSpec, Record
+from roibench.measure.record import Record
+from roibench.registry import Registry
 
 
 class Run:
@@ -16,8 +18,9 @@ class Run:
     debug: a cell that fails shows its traceback. taken_over: the cells that an interrupted run had finished.
     """
 
-    def __init__(self, plan: Plan, root: Path, debug: bool = False) -> None:
+    def __init__(self, plan: Plan, root: Path, registry: Registry, debug: bool = False) -> None:
         self.plan = plan
+        self.registry = registry
         self.debug = debug
         self.journal = Journal.open(root, plan.key)
         self.taken_over = [cell.id for cell in plan.cells if cell.id in self.journal.records]
@@ -43,7 +46,7 @@ class Run:
         }
         return {title: lines for title, lines in notes.items() if lines}
 
-    def record(self, cell: CellSpec) -> Record:
+    def record(self, cell: PlannedCell) -> Record:
         """The cell's record: the journal's if it has one, else measured now.
 
         Raises UnwritableError if it can't be kept; the cell then counts as not started, as after Ctrl-C.
@@ -51,11 +54,12 @@ class Run:
         if cell.id in self.journal.records:
             return self.journal.records[cell.id]
         if self.journal.starts[cell.id] >= MAX_STARTS:
-            record = failed(cell, f"started {MAX_STARTS} times and never finished: it takes the run down with it")
+            error = f"started {MAX_STARTS} times and never finished: it takes the run down with it"
+            record = failed(cell.spec, error, self.registry)
         else:
             try:
                 self.journal.start(cell.id)
-                record = run_cell(cell, self.folder, self.debug)
+                record = run_cell(cell, self.folder, self.registry, self.debug)
             except (KeyboardInterrupt, UnwritableError):
                 with suppress(UnwritableError):
                     self.journal.interrupt(cell.id)
