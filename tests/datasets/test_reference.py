@@ -12,7 +12,7 @@ from roibench.datasets.ground_truth import any_counts
 from roibench.datasets.reference import DatasetRef, open_dataset, split_list
 from roibench.registry import Registry, UnknownNameError
 from roibench.specs import DatasetSpec
-from roibench.structures import Input, Sample, Target
+from roibench.structures import VOID, Input, Sample, Target
 
 names = st.from_regex(r"[a-z][a-z0-9_]*", fullmatch=True)
 splits = st.none() | st.from_regex(r"\w+", fullmatch=True)
@@ -172,7 +172,7 @@ def test_open_dataset_refuses_what_nobody_registered_and_paths_in_the_wrong_plac
 BOX, CLASS = torch.tensor([[0.0, 0, 4, 4]]), torch.tensor([0])
 YES, NO = torch.tensor([True]), torch.tensor([False])
 POSE, NO_POSE = torch.tensor([[[1.0, 1, 2]]]), torch.zeros(1, 1, 3)
-VOID = torch.full((2, 2), 255, dtype=torch.uint8)
+ALL_VOID = torch.full((2, 2), VOID, dtype=torch.uint8)
 COUNTS = [
     (Target(boxes=BOX, labels=CLASS), {"boxes", "labels"}, True),
     (Target(boxes=BOX, labels=CLASS, crowd=NO, ignored=NO), {"boxes", "labels"}, True),
@@ -185,8 +185,8 @@ COUNTS = [
     (Target(boxes=BOX, captions=("a cat",)), {"boxes", "captions"}, True),
     (Target(image_label=0), {"image_label"}, True),
     (Target(), {"image_label"}, False),
-    (Target(semantic_map=VOID), {"semantic_map"}, False),
-    (Target(semantic_map=VOID - VOID), {"semantic_map"}, True),
+    (Target(semantic_map=ALL_VOID), {"semantic_map"}, False),
+    (Target(semantic_map=ALL_VOID - VOID), {"semantic_map"}, True),
     (Target(), set(), True),
 ]
 
@@ -196,7 +196,7 @@ def test_what_counts_for_a_task(target, fields, want):
     assert any_counts(Opened((), (target,)), fields) == want
 
 
-def test_only_the_first_images_are_asked_and_no_more_than_needed():
+def test_only_the_first_images_are_looked_at_and_no_more_than_needed():
     empty, full = Target(boxes=BOX[:0]), Target(boxes=BOX)
     assert not any_counts(Opened((), (empty, full)), {"boxes"}, images=1)
     assert any_counts(Opened((), (empty, full)), {"boxes"}, images=2)
