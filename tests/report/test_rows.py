@@ -62,12 +62,12 @@ def test_accuracies_of_fewer_images_stand_below(record):
     assert names(tables([record("few", 0.9, images=40), record("all", 0.3)])[0]) == ["all", "few"]
 
 
-def test_data_sets_of_one_name_are_kept_apart(record):
+def test_datasets_of_one_name_are_kept_apart(record):
     found = tables([record("a"), record("b", dataset_hash="f0" * 32), record("c")])
     assert [names(table) for table in found] == [["a", "c"], ["b"]]
 
 
-def test_the_folders_above_a_data_set_are_not_told(record):
+def test_the_folders_above_a_dataset_are_not_told(record):
     assert tables([record("a", dataset="voc:/home/somebody/VOC2007@test")])[0].dataset == "voc:VOC2007@test"
 
 
