@@ -127,6 +127,14 @@ def test_the_fields_are_among_those_that_the_spec_declares(folder):
     assert open_coco(str(folder), "val").info.fields <= set(installed().datasets["coco"].fields)
 
 
+def test_what_is_hashed_is_written_as_the_published_records_had_it(folder):
+    write(folder, document(obj()))
+    data = open_coco(str(folder), "val")
+    box, rest = "(3.0, 4.0, 13.0, 9.0)", "segmentation=None, keypoints=None, caption=None"
+    written = f"Thing(box={box}, label=1, crowd=False, area=50.0, {rest})"
+    assert repr(data.facts(data.pictures[0])) == f"('7', (30, 40), ({written},), ())"
+
+
 def test_the_hash_covers_annotations_and_pixels_but_not_the_place(folder, tmp_path_factory):
     before = open_coco(str(folder), "val").hash
     copy = tmp_path_factory.mktemp("copy") / "elsewhere"
