@@ -14,7 +14,7 @@ N, SIZE = 9, (40, 48)
 
 
 def scene(index: int) -> tuple[Prediction, Target]:
-    """Predictions and truth of all tasks, of which some are wrong; one image is empty."""
+    """Predictions and ground truth of all tasks, of which some are wrong; one image is empty."""
     rng = np.random.default_rng(index)
     count = 0 if index == 4 else rng.integers(1, 4)
     corners = rng.uniform(0, 20, (count, 2))
@@ -39,7 +39,7 @@ def scene(index: int) -> tuple[Prediction, Target]:
         keypoints=joints + torch.tensor(rng.normal(0, 1, (count, 3, 3)), dtype=torch.float32),
         class_scores=torch.tensor(rng.random(6), dtype=torch.float32),
         semantic_map=torch.where(torch.tensor(rng.random(SIZE) < 0.3), torch.tensor(0, dtype=torch.uint8), semantic),
-        attribution=torch.tensor(rng.random(SIZE), dtype=torch.float32),
+        extra={"attribution": torch.tensor(rng.random(SIZE), dtype=torch.float32)},
     )
     return found, target
 

@@ -21,7 +21,7 @@ def reference(predictions, targets) -> dict[str, float]:
             [[*box, hard, False] for box, hard, k in zip(*map(torch.Tensor.tolist, fields), strict=True) if k == label]
             for fields in ((target.boxes, target.ignored, target.labels) for target in targets)
         ]
-        positives = sum(not thing[4] for image in objects for thing in image)
+        positives = sum(not one[4] for image in objects for one in image)
         found = [
             (-score, i, box)
             for i, one in enumerate(predictions)
@@ -31,9 +31,9 @@ def reference(predictions, targets) -> dict[str, float]:
         hits = []
         for _, i, box in sorted(found, key=lambda detection: detection[0]):
             best, nearest = -1.0, None
-            for thing in objects[i]:
-                if (overlap := iou(box, thing)) > best:
-                    best, nearest = overlap, thing
+            for one in objects[i]:
+                if (overlap := iou(box, one)) > best:
+                    best, nearest = overlap, one
             if best < 0.5:
                 hits.append(False)
             elif not nearest[4]:
