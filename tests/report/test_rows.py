@@ -84,7 +84,7 @@ def test_a_failed_cell_is_a_failure_and_nothing_else(record, failed):
     assert [(failure.model, failure.text) for failure in failures(records)] == [("broke", "ValueError: no such box")]
 
 
-def test_what_all_rows_share_is_said_once(record):
+def test_what_all_rows_share_is_written_once(record):
     (table,) = tables([record("a"), record("b", threads=1)])
     assert table.shared == "500 images, cpu, float32, batch 1, Intel Xeon Processor @ 2.60GHz"
     assert [table.own(setting) for setting in table.settings] == ["2 threads", "1 thread"]
