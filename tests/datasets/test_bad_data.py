@@ -50,8 +50,8 @@ def coco(folder: Path, box: tuple[float, ...]) -> str:
     boxes = [[x1, y1, x2 - x1, y2 - y1], [8, 8, 8, 8]]
     annotations = [{"id": k, "image_id": 1, "category_id": 1, "bbox": bbox} for k, bbox in enumerate(boxes, start=1)]
     content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "cat"}]}
-    (folder / "truth.json").write_text(json.dumps(content))
-    return f"coco:{folder}/truth.json"
+    (folder / "objects.json").write_text(json.dumps(content))
+    return f"coco:{folder}/objects.json"
 
 
 def voc(folder: Path, box: tuple[float, ...]) -> str:

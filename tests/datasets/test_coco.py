@@ -89,7 +89,7 @@ def test_captions_are_the_objects_own(folder):
 
 def test_a_single_file_finds_its_images_beside_it(folder):
     file = folder / "annotations" / "instances_val.json"
-    file = file.rename(folder / "val" / "truth.json")
+    file = file.rename(folder / "val" / "objects.json")
     data = open_coco(str(file), "anything")
     assert (len(data), data.info.split) == (1, "anything")
 

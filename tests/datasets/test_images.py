@@ -295,8 +295,8 @@ def coco(folder: Path, size: tuple[int, int]) -> str:
     image = {"id": 1, "file_name": "im00001.jpg", "width": size[0], "height": size[1]}
     annotation = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [4, 8, 20, 16]}
     content = {"images": [image], "annotations": [annotation], "categories": [{"id": 1, "name": "cat"}]}
-    (folder / "truth.json").write_text(json.dumps(content))
-    return f"coco:{folder}/truth.json"
+    (folder / "objects.json").write_text(json.dumps(content))
+    return f"coco:{folder}/objects.json"
 
 
 def voc(folder: Path, size: tuple[int, int]) -> str:

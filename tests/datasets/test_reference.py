@@ -66,7 +66,7 @@ def test_nonsense_is_refused(text):
     [
         ("scenes@train", "scenes@train"),
         ("voc:/data/a/b@test", "voc:b@test"),
-        ("coco:/data/truth.json:/data/images@val", "coco:truth.json:images@val"),
+        ("coco:/data/objects.json:/data/images@val", "coco:objects.json:images@val"),
     ],
 )
 def test_a_label_has_no_folders_of_the_machine_in_it(text, label):
