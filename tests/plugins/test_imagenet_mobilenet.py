@@ -88,7 +88,7 @@ def test_photographs_are_recognised_and_what_speaks_for_them_is_what_counts(phot
         Input(name, F.interpolate(image[None], (224, 224), mode="bilinear", antialias=True)[0], index)
         for index, (name, image) in enumerate(photographs)
     ]
-    top = [int(one.class_scores.argmax()) for one in explainer.explained.predict(inputs)]
+    top = [int(one.class_scores.argmax()) for one in explainer.inner.predict(inputs)]
     assert sum(label == index for index, label in enumerate(top)) >= 3
     targets = [Target(image_label=index) for index in range(len(names))]
     values = insertion_deletion(explainer.predict(inputs), targets, Probe(explainer, inputs)).values
