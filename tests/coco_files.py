@@ -18,7 +18,7 @@ CATEGORIES = [{"id": 18, "name": "dog"}, {"id": 2, "name": "ant"}, {"id": 17, "n
 JOINTS = [{"id": 17, "name": "cat", "keypoints": ["nose", "tail"]}]
 
 
-def thing(id=1, image_id=7, category_id=17, bbox=(3, 4, 10, 5), **more) -> dict:
+def obj(id=1, image_id=7, category_id=17, bbox=(3, 4, 10, 5), **more) -> dict:
     return {"id": id, "image_id": image_id, "category_id": category_id, "bbox": list(bbox), "iscrowd": 0} | more
 
 
@@ -46,8 +46,8 @@ def one_image(folder: Path) -> Path:
         (folder / name).mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
     Image.fromarray(pixels).save(folder / "val" / "one.jpg")
-    dogs = thing(2, category_id=18, bbox=(0, 0, 40, 30.01), iscrowd=1, area=600, segmentation=RUNS)
-    write(folder, document(thing(area=48.5, segmentation=POLYGON), dogs))
+    dogs = obj(2, category_id=18, bbox=(0, 0, 40, 30.01), iscrowd=1, area=600, segmentation=RUNS)
+    write(folder, document(obj(area=48.5, segmentation=POLYGON), dogs))
     return folder
 
 

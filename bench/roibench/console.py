@@ -11,14 +11,15 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-# No line of a table is this wide: nothing is cut or folded where no terminal has an edge.
+# No line of a table is this wide: nothing is cropped or folded where no terminal has an edge.
 _ENDLESS = 10_000
 _IN_ASCII = {"●": "*", "±": "+-", "\N{MULTIPLICATION SIGN}": "x"}
 
 
 def console(terminal_width: int | None = None, markup: bool | None = None) -> "Console":
-    """A console on standard output: as wide as the terminal, endless in a pipe or a file. markup: colours, None: where
-    they can be seen.
+    """A console on standard output: as wide as the terminal, endless in a pipe or a file.
+
+    markup: whether it has colours; None: where they can be seen.
     """
     from rich.console import Console
 

@@ -30,7 +30,8 @@ from roibench.weights import shipped_weights
 class ModelContract:
     """What the harness relies on, of an untrained model on noise.
 
-    model: the registered name. info: what it is built for; override it where the model needs joints or words.
+    model: the registered name.
+    info: what it is built for; override it where the model needs joints or words.
     """
 
     model: str
@@ -128,8 +129,9 @@ class ModelContract:
 class NetworkContract(ModelContract):
     """What the common loop relies on, of a network that learns by gradients.
 
-    overrides: configuration under which an untrained network finds something on noise. A subclass says by `truths` and
-    `empty_truths` what there is to learn.
+    A subclass defines by `targets` and `empty_targets` what there is to learn.
+
+    overrides: configuration under which an untrained network finds something on noise.
     """
 
     overrides: Mapping[str, object] = {}
@@ -139,11 +141,11 @@ class NetworkContract(ModelContract):
         torch.manual_seed(0)
         return build_model(spec, self.info, self.overrides).eval()
 
-    def truths(self) -> list[Target]:
+    def targets(self) -> list[Target]:
         """Two targets of 128x128 images from which every parameter learns something."""
         raise NotImplementedError
 
-    def empty_truths(self) -> list[Target]:
+    def empty_targets(self) -> list[Target]:
         """Two targets of 128x128 images with nothing, or nothing that counts."""
         raise NotImplementedError
 
@@ -151,7 +153,7 @@ class NetworkContract(ModelContract):
         assert tuple(self.marked(eager)) == eager.stages
 
     def test_the_losses_reach_every_parameter(self, built: TrainableModel) -> None:
-        losses = built.train().losses(self.noise((128, 128), (128, 128)), self.truths())
+        losses = built.train().losses(self.noise((128, 128), (128, 128)), self.targets())
         assert all(loss.dim() == 0 and loss > 0 for loss in losses.values()), losses
         sum(losses.values()).backward()
         learned = [(name, p.grad) for name, p in built.named_parameters() if p.requires_grad]
@@ -159,13 +161,13 @@ class NetworkContract(ModelContract):
         assert without == []
 
     def test_images_with_nothing_to_learn_train_too(self, built: TrainableModel) -> None:
-        losses = built.train().losses(self.noise((128, 128), (128, 128)), self.empty_truths())
+        losses = built.train().losses(self.noise((128, 128), (128, 128)), self.empty_targets())
         assert all(torch.isfinite(loss) for loss in losses.values()), losses
         sum(losses.values()).backward()
         assert all(torch.isfinite(p.grad).all() for p in built.parameters() if p.grad is not None)
 
     def test_one_seed_trains_the_same_bits(self, spec: ModelSpec, tmp_path: Path) -> None:
-        data = _Noise(self.info, self.noise(*[(128, 128)] * 4), self.truths()[0])
+        data = _Noise(self.info, self.noise(*[(128, 128)] * 4), self.targets()[0])
         states = []
         for run in ("one", "two"):
             torch.manual_seed(spec.recipe.seed)
@@ -178,7 +180,12 @@ class NetworkContract(ModelContract):
 
 @dataclasses.dataclass(frozen=True)
 class _Noise:
-    """A dataset of a few inputs that share a target."""
+    """A dataset of a few inputs that share a target.
+
+    info: as the model's.
+    inputs: its images, in order.
+    target: the ground truth of each.
+    """
 
     info: DatasetInfo
     inputs: list[Input]

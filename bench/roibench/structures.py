@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-VOID = 255  # in a ground truth's semantic map: pixels that count neither way
+VOID = 255  # in a target's semantic map: pixels that count neither way
 PER_OBJECT = ("boxes", "scores", "labels", "masks", "keypoints")  # fields of a Prediction that have an entry per object
 
 
@@ -20,7 +20,7 @@ class Input:
 
     id: the image's name, unique in its dataset.
     image: uint8 [3, H, W], RGB, decoded, on the host; None for tasks without an image.
-    query: what the task asks for, if anything: a class, for instance.
+    query: what the task's model needs to know beside the image, if anything: a class, for instance.
     """
 
     id: str
@@ -61,12 +61,12 @@ class Target(_Fields):
     ignored: bool [N], neither required nor wrong (VOC's difficult).
     areas: float32 [N], pixels of the object itself.
     masks: bool [N, H, W].
-    keypoints: float32 [N, J, 3] as x, y, visibility (0 absent, 1 hidden, 2 visible).
+    keypoints: float32 [N, J, 3] as x, y, visibility (0 absent, 1 occluded, 2 visible).
     captions: one sentence per object.
     main: the object that the image is about (largest visible area), None if there is none.
     image_label: int, the class of the whole image.
     semantic_map: uint8 [H, W], 0 background, class index + 1, VOID.
-    extra: what a task of its own knows of an image, by the field's name.
+    extra: fields of one task alone, by name.
     """
 
     boxes: Tensor | None = None
@@ -94,7 +94,7 @@ class Prediction(_Fields):
     keypoints: float32 [K, J, 3] as x, y, score.
     class_scores: float32 [C], of the whole image.
     semantic_map: uint8 [H, W], 0 background, class index + 1.
-    extra: what a task of its own asks for, by the field's name: tensors, or what JSON can hold.
+    extra: fields of one task alone, by name: tensors, or what JSON can hold.
 
     All of it is checked before it is scored (roibench.measure.checks).
     """
@@ -110,7 +110,11 @@ class Prediction(_Fields):
 
 
 class Sample(NamedTuple):
-    """One element of a dataset."""
+    """One element of a dataset.
+
+    input: what a model is given.
+    target: its ground truth.
+    """
 
     input: Input
     target: Target

@@ -1,4 +1,4 @@
-"""Boxes at the border and beyond: one tolerance for every adapter, on all four sides; clipping where asked for."""
+"""Boxes at the border and beyond: one tolerance for every adapter, on all four sides; clipping on request."""
 
 import json
 import math
@@ -47,20 +47,20 @@ def test_settling_without_problems_is_silent(recwarn):
 def coco(folder: Path, box: tuple[float, ...]) -> str:
     x1, y1, x2, y2 = box
     images = [{"id": 1, "file_name": "im00001.jpg", "width": WIDTH, "height": HEIGHT}]
-    things = [[x1, y1, x2 - x1, y2 - y1], [8, 8, 8, 8]]
-    annotations = [{"id": k, "image_id": 1, "category_id": 1, "bbox": bbox} for k, bbox in enumerate(things, start=1)]
+    boxes = [[x1, y1, x2 - x1, y2 - y1], [8, 8, 8, 8]]
+    annotations = [{"id": k, "image_id": 1, "category_id": 1, "bbox": bbox} for k, bbox in enumerate(boxes, start=1)]
     content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "cat"}]}
-    (folder / "truth.json").write_text(json.dumps(content))
-    return f"coco:{folder}/truth.json"
+    (folder / "objects.json").write_text(json.dumps(content))
+    return f"coco:{folder}/objects.json"
 
 
 def voc(folder: Path, box: tuple[float, ...]) -> str:
-    things = "".join(
+    objects = "".join(
         f"<object><name>cat</name><bndbox><xmin>{x1 + 1}</xmin><ymin>{y1 + 1}</ymin>"
         f"<xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>"
         for x1, y1, x2, y2 in (box, (8, 8, 16, 16))
     )
-    (folder / "im00001.xml").write_text(f"<annotation>{things}</annotation>")
+    (folder / "im00001.xml").write_text(f"<annotation>{objects}</annotation>")
     return f"voc:{folder}"
 
 
@@ -102,14 +102,16 @@ def test_up_to_a_pixel_beyond_any_border_is_on_it(folder, adapter, side, beyond,
 @pytest.mark.parametrize("beyond", [BORDER + 0.01, 7, 1e6])
 def test_what_lies_farther_beyond_is_refused_or_skipped_or_clipped(folder, adapter, side, beyond):
     text = adapter(folder, reaching(side, beyond))
-    with pytest.raises(BadDataError, match=r"1 problem in .*clip cuts boxes.*\n.* is outside of the image of 64x48$"):
+    with pytest.raises(
+        BadDataError, match=r"1 problem in .*after clipping boxes.*\n.* is outside of the image of 64x48$"
+    ):
         boxes(text)
     with pytest.warns(UserWarning, match=r"left out because of bad data:\n.*outside of the image of 64x48$"):
         assert boxes(text, "skip") == [SECOND]
     message = rf"^clipped to the image:\n  {folder}/\S+: .*cat: b.* is outside of the image of 64x48 by [\d.e+]+$"
-    with pytest.warns(UserWarning, match=message) as said:
+    with pytest.warns(UserWarning, match=message) as caught:
         assert boxes(text, "clip") == [list(SIDES[side][1]), SECOND]
-    assert len(said) == 1
+    assert len(caught) == 1
 
 
 UNCLIPPABLE = {
@@ -140,11 +142,11 @@ def test_joints_have_the_same_tolerance(tmp_path):
     joints = np.zeros((14, 3, 1))
     joints[:4, :, 0] = [[-1, 4, 1], [30, 49, 1], [65, -0.5, 1], [8, 8, 1]]
     savemat(tmp_path / "joints.mat", {"joints": joints})
-    truth = open_dataset(f"lsp:{tmp_path}@all", installed())[0].target
-    assert truth.keypoints[0, :4].tolist() == [[0, 4, 2], [30, 48, 2], [64, 0, 2], [8, 8, 2]]
-    assert truth.boxes.tolist() == [[0, 0, 64, 48]]
+    found = open_dataset(f"lsp:{tmp_path}@all", installed())[0].target
+    assert found.keypoints[0, :4].tolist() == [[0, 4, 2], [30, 48, 2], [64, 0, 2], [8, 8, 2]]
+    assert found.boxes.tolist() == [[0, 0, 64, 48]]
     joints[0, 0] = -1.01
     savemat(tmp_path / "joints.mat", {"joints": joints})
     with pytest.warns(UserWarning, match=r"right ankle at \(-1.0, 4.0\) is outside of the image of 64x48"):
-        truth = open_dataset(f"lsp:{tmp_path}@all", installed(), on_bad_data="clip")[0].target
-    assert truth.keypoints[0, 0].tolist() == [0, 0, 0], "a joint is never moved to where it isn't"
+        found = open_dataset(f"lsp:{tmp_path}@all", installed(), on_bad_data="clip")[0].target
+    assert found.keypoints[0, 0].tolist() == [0, 0, 0], "a joint is never placed where it isn't"

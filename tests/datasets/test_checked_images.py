@@ -48,7 +48,7 @@ def decoded(monkeypatch):
 
 
 def check(folder: Path) -> tuple[dict, list[str]]:
-    """What is sound, by name, and what is said of the rest."""
+    """What is sound, by name, and the problems of the rest."""
     bad = BadData("skip")
     found = check_images([*sorted(folder.glob("*.png")), folder / "gone.png"], bad)
     return {file.name: image for file, image in found.items()}, [str(problem) for problem in bad.problems]
@@ -156,7 +156,7 @@ def test_labels_and_photographs_are_judged_apart(folder):
     check(folder)
     bad = BadData("skip")
     found = check_labels([folder / "a.png", folder / "c.png"], bad)
-    assert found[folder / "a.png"].numbers == {ord("a")}
+    assert found[folder / "a.png"].pixel_values == {ord("a")}
     assert [problem.file.name for problem in bad.problems] == ["c.png"]
     assert check(folder)[0].keys() == {"a.png", "c.png"}
 

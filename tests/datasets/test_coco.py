@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from coco_files import COMPRESSED, JOINTS, POLYGON, RUNS, SQUARE, document, image, one_image, real, thing, write
+from coco_files import COMPRESSED, JOINTS, POLYGON, RUNS, SQUARE, document, image, obj, one_image, real, write
 from PIL import Image
 
 from roibench.datasets.bad_data import BadDataError
@@ -27,11 +27,11 @@ def test_a_folder_is_read(folder):
     assert data.info.fields == {"boxes", "labels", "crowd", "areas", "masks"}
     assert (len(data), data.unbounded, data.problems) == (1, False, ())
     (sample,) = data
-    truth = sample.target
+    found = sample.target
     assert sample.input.id == "7"
-    assert torch.equal(truth.boxes, torch.tensor([[3.0, 4, 13, 9], [0, 0, 40, 30]])), "two decimals' rounding is cut"
-    assert (truth.labels.tolist(), truth.crowd.tolist(), truth.areas.tolist()) == ([1, 2], [False, True], [48.5, 600])
-    assert (truth.captions, truth.keypoints, truth.ignored) == (None, None, None)
+    assert torch.equal(found.boxes, torch.tensor([[3.0, 4, 13, 9], [0, 0, 40, 30]])), "two decimals are clipped"
+    assert (found.labels.tolist(), found.crowd.tolist(), found.areas.tolist()) == ([1, 2], [False, True], [48.5, 600])
+    assert (found.captions, found.keypoints, found.ignored) == (None, None, None)
     want = np.asarray(Image.open(folder / "val" / "one.jpg").convert("RGB")).transpose(2, 0, 1)
     assert np.array_equal(sample.input.image.numpy(), want)
     with pytest.raises(IndexError):
@@ -40,7 +40,7 @@ def test_a_folder_is_read(folder):
 
 @pytest.mark.parametrize("outline", [POLYGON, RUNS, COMPRESSED], ids=["polygon", "runs", "compressed"])
 def test_every_way_to_write_an_outline_gives_the_same_mask(folder, outline):
-    write(folder, document(thing(segmentation=outline)))
+    write(folder, document(obj(segmentation=outline)))
     masks = open_coco(str(folder), "val")[0].target.masks
     assert masks.dtype == torch.bool
     assert np.array_equal(masks.numpy(), SQUARE[None].astype(bool))
@@ -50,16 +50,16 @@ def test_an_image_without_objects_has_empty_fields(folder):
     (folder / "images").mkdir()
     Image.new("L", (20, 10), 77).save(folder / "images" / "none.png")
     images = [image(), image(8, "none.png", 20, 10)]
-    write(folder, document(thing(segmentation=POLYGON), images=images))
+    write(folder, document(obj(segmentation=POLYGON), images=images))
     data = open_coco(str(folder), "val")
     assert data.info.image_size is None
-    truth = data[1].target
-    assert (truth.boxes.shape, truth.masks.shape, len(truth.labels)) == ((0, 4), (0, 10, 20), 0)
+    found = data[1].target
+    assert (found.boxes.shape, found.masks.shape, len(found.labels)) == ((0, 4), (0, 10, 20), 0)
     assert data[1].input.image.unique().tolist() == [77]
 
 
 def test_masks_are_filled_only_if_every_object_has_an_outline(folder):
-    write(folder, document(thing(segmentation=POLYGON), thing(2, segmentation=[])))
+    write(folder, document(obj(segmentation=POLYGON), obj(2, segmentation=[])))
     data = open_coco(str(folder), "val")
     assert "masks" not in data.info.fields
     assert data[0].target.masks is None
@@ -67,8 +67,8 @@ def test_masks_are_filled_only_if_every_object_has_an_outline(folder):
 
 
 def test_keypoints_come_from_the_file_beside(folder):
-    write(folder, document(thing(), thing(2)))
-    poses = document(thing(2, keypoints=[3, 4, 2, 0, 0, 0]), categories=JOINTS)
+    write(folder, document(obj(), obj(2)))
+    poses = document(obj(2, keypoints=[3, 4, 2, 0, 0, 0]), categories=JOINTS)
     write(folder, poses, "person_keypoints_val")
     data = open_coco(str(folder), "val")
     assert data.info.joints == ("nose", "tail")
@@ -80,7 +80,7 @@ def test_keypoints_come_from_the_file_beside(folder):
 
 
 def test_captions_are_the_objects_own(folder):
-    write(folder, document(thing(caption="a cat"), thing(2, caption="one more cat")))
+    write(folder, document(obj(caption="a cat"), obj(2, caption="one more cat")))
     write(folder, {"images": [image()], "annotations": [{"id": 1, "image_id": 7, "caption": "zoo"}]}, "captions_val")
     data = open_coco(str(folder), "val")
     assert data[0].target.captions == ("a cat", "one more cat")
@@ -89,7 +89,7 @@ def test_captions_are_the_objects_own(folder):
 
 def test_a_single_file_finds_its_images_beside_it(folder):
     file = folder / "annotations" / "instances_val.json"
-    file = file.rename(folder / "val" / "truth.json")
+    file = file.rename(folder / "val" / "objects.json")
     data = open_coco(str(file), "anything")
     assert (len(data), data.info.split) == (1, "anything")
 
@@ -101,14 +101,14 @@ def test_a_single_file_may_be_told_where_its_images_lie(folder, tmp_path_factory
     (folder / "val" / "one.jpg").rename(far / "one.jpg")
     data = open_dataset(f"coco:{file}:{far}@test", installed())
     assert (len(data), data.info.split, data[0].input.id) == (1, "test", "7")
-    file.write_text(json.dumps(document(thing(), images=[image(file_name="val/one.jpg")])))
+    file.write_text(json.dumps(document(obj(), images=[image(file_name="val/one.jpg")])))
     assert len(open_coco(f"{file}:{far}", "val")) == 1, "its last part"
     with pytest.raises(ValueError, match=r"far, away0/none: no such folder, in coco:FILE.json:IMAGES"):
         open_coco(f"{file}:{far.parent / 'none'}", "val")
     with pytest.raises(ValueError, match=r"none\.json: no such file, in coco:FILE.json:IMAGES"):
         open_coco(f"{folder}/none.json:{far}", "val")
     with pytest.raises(BadDataError, match=r"photos@home/gone\.jpg: missing"):
-        write(folder, document(thing(), images=[image(file_name="gone.jpg")]))
+        write(folder, document(obj(), images=[image(file_name="gone.jpg")]))
         open_coco(f"{file}:{far}", "val")
 
 
@@ -118,13 +118,21 @@ def test_a_split_is_found_without_its_year(folder):
     (folder / "val").rename(folder / "val2017")
     assert len(open_coco(str(folder), "val")) == 1
     write(folder, document(), "instances_val2014")
-    with pytest.raises(ValueError, match="more than one split 'val'; say which: val2014, val2017"):
+    with pytest.raises(ValueError, match="more than one split 'val'; name one: val2014, val2017"):
         open_coco(str(folder), "val")
     assert len(open_coco(str(folder), "val2017")) == 1
 
 
 def test_the_fields_are_among_those_that_the_spec_declares(folder):
     assert open_coco(str(folder), "val").info.fields <= set(installed().datasets["coco"].fields)
+
+
+def test_what_is_hashed_is_written_as_the_published_records_had_it(folder):
+    write(folder, document(obj()))
+    data = open_coco(str(folder), "val")
+    box, rest = "(3.0, 4.0, 13.0, 9.0)", "segmentation=None, keypoints=None, caption=None"
+    written = f"Thing(box={box}, label=1, crowd=False, area=50.0, {rest})"
+    assert repr(data.facts(data.pictures[0])) == f"('7', (30, 40), ({written},), ())"
 
 
 def test_the_hash_covers_annotations_and_pixels_but_not_the_place(folder, tmp_path_factory):
@@ -141,7 +149,7 @@ def test_the_hash_covers_annotations_and_pixels_but_not_the_place(folder, tmp_pa
     assert open_coco(str(folder), "val").hash != before
 
 
-def test_a_data_set_can_be_sent_to_a_worker(folder):
+def test_a_dataset_can_be_sent_to_a_worker(folder):
     data = open_coco(str(folder), "val")
     back = pickle.loads(pickle.dumps(data))
     assert back == data

@@ -1,4 +1,4 @@
-"""Exported datasets, read back by pycocotools and by the coco: adapter: the same truth and the same scores."""
+"""Exported datasets, read back by pycocotools and by the coco: adapter: the same ground truth and the same scores."""
 
 import contextlib
 import io
@@ -68,18 +68,18 @@ def test_pycocotools_reads_the_same(exported, val):
     assert (person["id"], person["name"], tuple(person["keypoints"])) == (PERSON + 1, "person", JOINTS)
     for number in sorted(instances.getImgIds()):
         target = val[number - 1].target
-        things = instances.loadAnns(instances.getAnnIds(number))
-        assert [thing["category_id"] - 1 for thing in things] == target.labels.tolist()
-        for k, thing in enumerate(things):
-            mask = instances.annToMask(thing)
+        annotations = instances.loadAnns(instances.getAnnIds(number))
+        assert [one["category_id"] - 1 for one in annotations] == target.labels.tolist()
+        for k, one in enumerate(annotations):
+            mask = instances.annToMask(one)
             assert np.array_equal(mask.astype(bool), target.masks[k].numpy())
-            assert thing["area"] == mask.sum()
-            assert thing["bbox"] == rle.toBbox(thing["segmentation"]).tolist()
+            assert one["area"] == mask.sum()
+            assert one["bbox"] == rle.toBbox(one["segmentation"]).tolist()
         found = persons.loadAnns(persons.getAnnIds(number))
-        assert [pose["id"] for pose in found] == [thing["id"] for thing in things if thing["category_id"] == PERSON + 1]
-        for pose, truth in zip(found, target.keypoints[target.labels == PERSON], strict=True):
-            assert pose["keypoints"] == truth.flatten().tolist()
-            assert pose["num_keypoints"] == (truth[:, 2] > 0).sum()
+        assert [pose["id"] for pose in found] == [one["id"] for one in annotations if one["category_id"] == PERSON + 1]
+        for pose, joints in zip(found, target.keypoints[target.labels == PERSON], strict=True):
+            assert pose["keypoints"] == joints.flatten().tolist()
+            assert pose["num_keypoints"] == (joints[:, 2] > 0).sum()
         (caption,) = captions.loadAnns(captions.getAnnIds(number))
         assert caption["caption"] == "; ".join(target.captions)
     assert min(instances.getAnnIds()) == 1, "COCOeval takes an id of 0 for no match"
@@ -87,7 +87,7 @@ def test_pycocotools_reads_the_same(exported, val):
 
 
 def jittered(target: Target, generator: np.random.Generator) -> Prediction:
-    """Detections that stray from the truth in quarters of a pixel, and a few that are wrong."""
+    """Detections that stray from the ground truth in quarters of a pixel, and a few that are wrong."""
     n = len(target.labels)
     noise = np.round(generator.normal(0, generator.choice([0.5, 2, 6], (n, 1)), (n, 4)) * 4) / 4
     boxes = target.boxes + torch.tensor(noise, dtype=torch.float32)
@@ -112,9 +112,9 @@ def posed(target: Target, generator: np.random.Generator) -> Prediction:
     return Prediction(keypoints=keypoints, scores=scores)
 
 
-def evaluated(truth: COCO, results: list[dict], kind: str) -> dict[str, float]:
+def evaluated(ground_truth: COCO, results: list[dict], kind: str) -> dict[str, float]:
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(truth, truth.loadRes(results), kind)
+        evaluation = COCOeval(ground_truth, ground_truth.loadRes(results), kind)
         if kind == "keypoints":
             evaluation.params.kpt_oks_sigmas = np.full(len(JOINTS), OTHER_SIGMA)
         evaluation.evaluate()
@@ -133,7 +133,7 @@ def encoded(mask: torch.Tensor) -> dict:
 
 
 @pytest.mark.parametrize("kind", ["bbox", "segm", "keypoints"])
-def test_scores_are_the_same_by_pycocotools_and_by_either_data_set(exported, val, kind):
+def test_scores_are_the_same_by_pycocotools_and_by_either_dataset(exported, val, kind):
     generator = np.random.default_rng(1)
     ours = [sample.target for sample in val[:IMAGES]]
     back = [sample.target for sample in open_coco(str(exported), "val")]
@@ -150,11 +150,11 @@ def test_scores_are_the_same_by_pycocotools_and_by_either_data_set(exported, val
             x1, y1, x2, y2 = prediction.boxes[k].tolist()
             place = {"bbox": [x1, y1, x2 - x1, y2 - y1]} if kind == "bbox" else {}
             results.append(entry | (place or {"segmentation": encoded(prediction.masks[k])}))
-    numbers = values(metric(predictions, ours))
-    assert numbers == values(metric(predictions, back))
-    truth = library(exported, "person_keypoints" if kind == "keypoints" else "instances")
-    assert numbers == pytest.approx(evaluated(truth, results, kind), abs=1e-6)
-    assert 0.1 < numbers["AP"] < 0.9
+    scores = values(metric(predictions, ours))
+    assert scores == values(metric(predictions, back))
+    ground_truth = library(exported, "person_keypoints" if kind == "keypoints" else "instances")
+    assert scores == pytest.approx(evaluated(ground_truth, results, kind), abs=1e-6)
+    assert 0.1 < scores["AP"] < 0.9
 
 
 class Few:
@@ -182,8 +182,9 @@ NOTHING = Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.int6
 def test_boxes_and_labels_suffice(tmp_path):
     file = export(Few(CAT, NOTHING), tmp_path)
     assert sorted(path.name for path in file.parent.iterdir()) == ["instances_val.json"]
-    (thing,) = json.loads(file.read_text())["annotations"]
-    assert thing == {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0.25, 1, 8.25, 5], "area": 41.25, "iscrowd": 0}
+    (annotation,) = json.loads(file.read_text())["annotations"]
+    ids, box = {"id": 1, "image_id": 1, "category_id": 1}, {"bbox": [0.25, 1, 8.25, 5], "area": 41.25}
+    assert annotation == ids | box | {"iscrowd": 0}
     one, none = (sample.target for sample in open_coco(str(tmp_path), "val"))
     assert torch.equal(one.boxes, CAT.boxes)
     assert none.boxes.shape == (0, 4)
@@ -192,8 +193,8 @@ def test_boxes_and_labels_suffice(tmp_path):
 def test_crowds_and_difficult_objects_are_marked(tmp_path):
     flags = torch.tensor([True])
     file = export(Few(replace(CAT, crowd=flags, ignored=flags)), tmp_path)
-    (thing,) = json.loads(file.read_text())["annotations"]
-    assert (thing["iscrowd"], thing["ignore"]) == (1, 1)
+    (annotation,) = json.loads(file.read_text())["annotations"]
+    assert (annotation["iscrowd"], annotation["ignore"]) == (1, 1)
     assert open_coco(str(tmp_path), "val")[0].target.crowd.tolist() == [True]
 
 
@@ -239,12 +240,12 @@ def test_an_interrupted_export_is_whole_so_far_and_can_be_run_again(tmp_path, mo
         export(data, tmp_path / "again", images=3)
 
 
-def test_an_epoch_is_exported_of_what_is_unbounded_unless_more_is_asked_for(tmp_path, monkeypatch):
+def test_an_epoch_is_exported_of_what_is_unbounded_unless_more_is_wanted(tmp_path, monkeypatch):
     monkeypatch.setattr(Scenes, "__len__", lambda self: 2)
-    for split, asked, count in (("train", None, 2), ("train", 3, 3), ("val", 3, 2)):
+    for split, images, count in (("train", None, 2), ("train", 3, 3), ("val", 3, 2)):
         seen = []
-        folder = tmp_path / f"{split}-{asked}"
-        export(Scenes(split, 64), folder, images=asked, progress=lambda done, of: seen.append((done, of)))  # noqa: B023
+        folder = tmp_path / f"{split}-{images}"
+        export(Scenes(split, 64), folder, images=images, progress=lambda done, of: seen.append((done, of)))  # noqa: B023
         assert seen == [(k, count) for k in range(1, count + 1)]
         assert len(list((folder / split).iterdir())) == count
 

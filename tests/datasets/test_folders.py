@@ -104,12 +104,12 @@ def test_the_hash_covers_classes_and_pixels_but_not_the_place(folder, tmp_path_f
     copy.symlink_to(folder)
     assert open_folders(str(copy), "val").hash == before
     (folder / "val" / "dog" / "1.jpg").rename(folder / "val" / "cat" / "9.jpg")
-    moved = open_folders(str(folder), "val").hash
+    renamed = open_folders(str(folder), "val").hash
     Image.new("RGB", (4, 3)).save(folder / "val" / "cat" / "9.jpg")
-    assert len({before, moved, open_folders(str(folder), "val").hash}) == 3
+    assert len({before, renamed, open_folders(str(folder), "val").hash}) == 3
 
 
-def test_a_data_set_can_be_sent_to_a_worker(folder):
+def test_a_dataset_can_be_sent_to_a_worker(folder):
     data = open_folders(str(folder), "val")
     back = pickle.loads(pickle.dumps(data))
     assert (back, back.hash) == (data, data.hash)

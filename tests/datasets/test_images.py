@@ -293,17 +293,17 @@ def test_any_damage_is_found_by_the_check_or_does_no_harm_later(tmp_path_factory
 def coco(folder: Path, size: tuple[int, int]) -> str:
     """size: (width, height), as the annotation gives it."""
     image = {"id": 1, "file_name": "im00001.jpg", "width": size[0], "height": size[1]}
-    thing = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [4, 8, 20, 16]}
-    content = {"images": [image], "annotations": [thing], "categories": [{"id": 1, "name": "cat"}]}
-    (folder / "truth.json").write_text(json.dumps(content))
-    return f"coco:{folder}/truth.json"
+    annotation = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [4, 8, 20, 16]}
+    content = {"images": [image], "annotations": [annotation], "categories": [{"id": 1, "name": "cat"}]}
+    (folder / "objects.json").write_text(json.dumps(content))
+    return f"coco:{folder}/objects.json"
 
 
 def voc(folder: Path, size: tuple[int, int]) -> str:
     box = "<xmin>5</xmin><ymin>9</ymin><xmax>24</xmax><ymax>24</ymax>"
     sides = f"<size><width>{size[0]}</width><height>{size[1]}</height></size>"
-    thing = f"<object><name>cat</name><bndbox>{box}</bndbox></object>"
-    (folder / "im00001.xml").write_text(f"<annotation>{sides}{thing}</annotation>")
+    element = f"<object><name>cat</name><bndbox>{box}</bndbox></object>"
+    (folder / "im00001.xml").write_text(f"<annotation>{sides}{element}</annotation>")
     return f"voc:{folder}"
 
 
@@ -352,9 +352,8 @@ def test_a_size_that_fits_only_the_stored_image_is_refused_with_the_reason(lying
     with pytest.raises(BadDataError) as caught:
         open_dataset(adapter(lying, (30, 40)), installed())
     (problem,) = caught.value.problems
-    assert (
-        "says 30x40 pixels; " in problem.what and "im00001.jpg has 40x30, upright: its EXIF orientation" in problem.what
-    )
+    assert "gives the size 30x40, but " in problem.what
+    assert "im00001.jpg has 40x30 pixels, upright: its EXIF orientation turns it" in problem.what
     with pytest.raises(BadDataError) as caught:
         open_dataset(adapter(lying, (31, 40)) if adapter is not masks else coco(lying, (31, 40)), installed())
-    assert str(caught.value).endswith("im00001.jpg has 40x30")
+    assert str(caught.value).endswith("im00001.jpg has 40x30 pixels")

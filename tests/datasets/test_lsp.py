@@ -117,8 +117,8 @@ def test_bad_images_and_persons_without_a_box_are_reported_and_left_out(folder):
     (folder / "images" / "im00005.jpg").write_text("no image")
     with pytest.raises(BadDataError) as caught:
         open_lsp(str(folder), "all")
-    said = [problem.what for problem in caught.value.problems]
-    assert said == [
+    problems = [problem.what for problem in caught.value.problems]
+    assert problems == [
         "missing",
         "can't be read: cannot identify image file",
         "im00001: 0 usable joints, which span no box",

@@ -14,12 +14,13 @@ from PIL import Image
 from roibench.datasets.bad_data import BadDataError
 from roibench.datasets.masks import open_masks
 from roibench.registry import installed
+from roibench.structures import VOID
 
 
 @pytest.fixture
 def folder(tmp_path):
     """Two images of 4x3 in val, `one` and `two`, and one in train, with labels 0 to 2 and void."""
-    add(tmp_path, "val", "one", [[0, 1, 2, 255], [0, 1, 2, 255], [0, 0, 0, 0]])
+    add(tmp_path, "val", "one", [[0, 1, 2, VOID], [0, 1, 2, VOID], [0, 0, 0, 0]])
     add(tmp_path, "val", "two", [[0, 0, 0, 0]] * 3)
     add(tmp_path, "train", "three", [[1, 1, 1, 1]] * 3)
     return tmp_path
@@ -49,7 +50,7 @@ def test_a_folder_is_read(folder):
     assert (len(data), data.unbounded, data.problems) == (2, False, ())
     assert [sample.input.id for sample in data] == ["one", "two"]
     sample = data[0]
-    assert sample.target.semantic_map.tolist() == [[1, 2, 3, 255], [1, 2, 3, 255], [1, 1, 1, 1]]
+    assert sample.target.semantic_map.tolist() == [[1, 2, 3, VOID], [1, 2, 3, VOID], [1, 1, 1, 1]]
     assert sample.target.semantic_map.dtype == torch.uint8
     want = np.asarray(Image.open(folder / "val" / "one.png")).transpose(2, 0, 1)
     assert np.array_equal(sample.input.image.numpy(), want)
@@ -64,10 +65,10 @@ def test_labels_mean_the_same_in_every_split(folder):
 @pytest.mark.parametrize(
     ("names", "classes", "row"),
     [
-        (("sky", "road", "tree"), ("sky", "road", "tree"), [1, 2, 3, 255]),
-        (("background", "road", "tree"), ("road", "tree"), [0, 1, 2, 255]),
-        (("sky", "void", "tree"), ("sky", "tree"), [1, 255, 2, 255]),
-        (("sky", "road", "unlabelled", "tree"), ("sky", "road", "tree"), [1, 2, 255, 255]),
+        (("sky", "road", "tree"), ("sky", "road", "tree"), [1, 2, 3, VOID]),
+        (("background", "road", "tree"), ("road", "tree"), [0, 1, 2, VOID]),
+        (("sky", "void", "tree"), ("sky", "tree"), [1, VOID, 2, VOID]),
+        (("sky", "road", "unlabelled", "tree"), ("sky", "road", "tree"), [1, 2, VOID, VOID]),
     ],
 )
 def test_classes_txt_names_the_labels_and_tells_background_and_void(folder, names, classes, row):
@@ -188,7 +189,7 @@ def test_the_hash_covers_pixels_labels_and_names_but_not_the_place(folder, tmp_p
     assert len({before, named, open_masks(str(folder), "val").hash}) == 3
 
 
-def test_a_data_set_can_be_sent_to_a_worker(folder):
+def test_a_dataset_can_be_sent_to_a_worker(folder):
     data = open_masks(str(folder), "val")
     back = pickle.loads(pickle.dumps(data))
     assert (back, back.hash) == (data, data.hash)
@@ -244,7 +245,7 @@ def tear_image(folder):
 
 def change_size(folder):
     add(folder, "val", "bad", [[0, 0, 0, 0]] * 3, size=(4, 3))
-    return r"valannot/bad\.png: says 4x3 pixels; .*val/bad\.png has 3x4"
+    return r"valannot/bad\.png: gives the size 4x3, but .*val/bad\.png has 3x4 pixels"
 
 
 def invent_a_label(folder):
@@ -291,7 +292,7 @@ def test_what_is_no_such_folder_and_no_split_is_refused(folder):
     name_labels(folder, *map(str, range(256)))
     with pytest.raises(ValueError, match=r"classes\.txt names 256 labels"):
         open_masks(str(folder), "val")
-    name_labels(folder, *map(str, range(255)))
+    name_labels(folder, *map(str, range(VOID)))
     with pytest.raises(ValueError, match="255 classes: a semantic map holds 254"):
         open_masks(str(folder), "val")
 

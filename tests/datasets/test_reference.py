@@ -12,7 +12,7 @@ from roibench.datasets.ground_truth import any_counts
 from roibench.datasets.reference import DatasetRef, open_dataset, split_list
 from roibench.registry import Registry, UnknownNameError, installed
 from roibench.specs import DatasetSpec
-from roibench.structures import Input, Sample, Target
+from roibench.structures import VOID, Input, Sample, Target
 
 names = st.from_regex(r"[a-z][a-z0-9_]*", fullmatch=True)
 splits = st.none() | st.from_regex(r"\w+", fullmatch=True)
@@ -66,7 +66,7 @@ def test_nonsense_is_refused(text):
     [
         ("scenes@train", "scenes@train"),
         ("voc:/data/a/b@test", "voc:b@test"),
-        ("coco:/data/truth.json:/data/images@val", "coco:truth.json:images@val"),
+        ("coco:/data/objects.json:/data/images@val", "coco:objects.json:images@val"),
     ],
 )
 def test_a_label_has_no_folders_of_the_machine_in_it(text, label):
@@ -128,7 +128,7 @@ def opened(path, split, **options):
 
 @pytest.fixture
 def registry():
-    registry, here = Registry(tasks=dict(installed().tasks)), f"{__name__}:opened"
+    registry, here = Registry(tasks=installed().tasks), f"{__name__}:opened"
     registry.add("test", DatasetSpec, DatasetSpec("shapes", here, ("boxes",), "built in"))
     registry.add(
         "test", DatasetSpec, DatasetSpec("folder", here, ("boxes",), "at a path", takes_path=True, eval_split="test")
@@ -172,7 +172,7 @@ def test_open_dataset_refuses_what_nobody_registered_and_paths_in_the_wrong_plac
 BOX, CLASS = torch.tensor([[0.0, 0, 4, 4]]), torch.tensor([0])
 YES, NO = torch.tensor([True]), torch.tensor([False])
 POSE, NO_POSE = torch.tensor([[[1.0, 1, 2]]]), torch.zeros(1, 1, 3)
-VOID = torch.full((2, 2), 255, dtype=torch.uint8)
+ALL_VOID = torch.full((2, 2), VOID, dtype=torch.uint8)
 COUNTS = [
     (Target(boxes=BOX, labels=CLASS), {"boxes", "labels"}, True),
     (Target(boxes=BOX, labels=CLASS, crowd=NO, ignored=NO), {"boxes", "labels"}, True),
@@ -184,25 +184,26 @@ COUNTS = [
     (Target(boxes=BOX, keypoints=POSE, crowd=YES), {"keypoints"}, False),
     (Target(image_label=0), {"image_label"}, True),
     (Target(), {"image_label"}, False),
-    (Target(semantic_map=VOID), {"semantic_map"}, False),
-    (Target(semantic_map=VOID - VOID), {"semantic_map"}, True),
+    (Target(semantic_map=ALL_VOID), {"semantic_map"}, False),
+    (Target(semantic_map=ALL_VOID - VOID), {"semantic_map"}, True),
     (Target(), set(), True),
 ]
 
 
-def scored(fields):
-    """Whether a target has something that counts in all of these fields."""
-    return lambda target: all(installed().target_fields[name].has(target) for name in fields)
+def count_in(names):
+    """Whether a target has something that is scored in each of these fields."""
+    fields = [installed().target_fields[name] for name in names]
+    return lambda target: all(field.has(target) for field in fields)
 
 
 @pytest.mark.parametrize(("target", "fields", "want"), COUNTS)
 def test_what_counts_for_a_task(target, fields, want):
-    assert any_counts(Opened((), (target,)), scored(fields)) == want
+    assert any_counts(Opened((), (target,)), count_in(fields)) == want
 
 
-def test_only_the_first_images_are_asked_and_no_more_than_needed():
+def test_only_the_first_images_are_looked_at_and_no_more_than_needed():
     empty, full = Target(boxes=BOX[:0]), Target(boxes=BOX)
-    boxes = scored({"boxes"})
+    boxes = count_in({"boxes"})
     assert not any_counts(Opened((), (empty, full)), boxes, images=1)
     assert any_counts(Opened((), (empty, full)), boxes, images=2)
     assert any_counts(Opened((), (full, None)), boxes), "the second isn't looked at"

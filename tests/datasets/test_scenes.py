@@ -77,7 +77,7 @@ def test_hashes_tell_splits_and_sizes_apart():
     assert len({Scenes(split, size).hash for split in SPLITS for size in (64, 128)}) == 4
 
 
-def test_the_data_set_says_what_it_is(val):
+def test_the_dataset_says_what_it_is(val):
     train = open_scenes(None, "train")
     assert (len(val), len(train), train.unbounded, open_scenes(None, "val").unbounded) == (500, 4_000, True, False)
     assert train.info.classes == CLASSES
@@ -102,7 +102,7 @@ def test_targets_have_the_promised_types(val):
             (torch.float32, (n, 14, 3)),
         ]
         assert len(target.captions) == n
-        assert set(target.known) == set(FIELDS)
+        assert set(target.known) == FIELDS
 
 
 def test_targets_agree_with_their_masks(val):
@@ -128,16 +128,16 @@ def rendered_without_noise(monkeypatch, split, index, size=128):
     scene = compose.render(split, index, size)
     objects, _ = compose._layout(Draws(SPLITS.index(split), index, 0), size)
     coverage = []
-    for thing in objects:
+    for one in objects:
         whole = np.zeros((size, size), np.uint8)
-        seen = thing.window.clip(size, size)
-        whole[seen.top : seen.bottom, seen.left : seen.right] = count(thing.covered)[seen.within(thing.window)]
+        seen = one.window.clip(size, size)
+        whole[seen.top : seen.bottom, seen.left : seen.right] = count(one.covered)[seen.within(one.window)]
         coverage.append(whole)
     return scene, objects, coverage
 
 
 @pytest.mark.parametrize("index", range(12))
-def test_everything_drawn_is_labelled_and_what_is_in_front_hides_what_is_behind(monkeypatch, index):
+def test_everything_drawn_is_labelled_and_what_is_in_front_occludes_what_is_behind(monkeypatch, index):
     scene, objects, coverage = rendered_without_noise(monkeypatch, "val", index)
     want = np.zeros_like(scene.instances)
     for number in range(len(objects), 0, -1):
@@ -146,10 +146,10 @@ def test_everything_drawn_is_labelled_and_what_is_in_front_hides_what_is_behind(
     bare = background("val", 128, Draws(SPLITS.index("val"), index, 1))
     untouched = np.max(coverage, axis=0) == 0
     assert np.array_equal(scene.image[:, untouched], bare[:, untouched])
-    for number, (thing, own) in enumerate(zip(objects, coverage, strict=True), start=1):
+    for number, (one, own) in enumerate(zip(objects, coverage, strict=True), start=1):
         visible = (scene.instances == number).sum()
-        assert visible * 10 >= 3 * (count(thing.covered) >= 8).sum(), "enough of the whole object is seen"
-        assert thing.label == scene.objects[number - 1]["label"]
+        assert visible * 10 >= 3 * (count(one.covered) >= 8).sum(), "enough of the whole object is seen"
+        assert one.label == scene.objects[number - 1]["label"]
         front = (own == 16) & (np.max([np.zeros_like(own), *coverage[: number - 1]], axis=0) == 0)
         colours = np.unique(scene.image[:, front].T, axis=0)
         assert len(colours) <= 17, "in the open, an object shows its two colours and their mixtures"
@@ -160,17 +160,17 @@ def test_a_joint_is_visible_unless_something_in_front_covers_half_of_its_pixel(m
     for index in range(60):
         scene, objects, coverage = rendered_without_noise(monkeypatch, "val", index)
         keypoints = _sample("", scene).target.keypoints.tolist()
-        for number, thing in enumerate(objects):
-            if thing.label != PERSON:
+        for number, one in enumerate(objects):
+            if one.label != PERSON:
                 assert not np.any(keypoints[number])
                 continue
-            for (x, y), joint in zip(thing.joints, keypoints[number], strict=True):
+            for (x, y), joint in zip(one.joints, keypoints[number], strict=True):
                 x, y = x / 64, y / 64
                 if not (0 <= x < 128 and 0 <= y < 128):
                     want = [0, 0, 0]
                 else:
-                    hidden = any(front[int(y), int(x)] >= 8 for front in coverage[:number])
-                    want = [x, y, 1 if hidden else 2]
+                    occluded = any(front[int(y), int(x)] >= 8 for front in coverage[:number])
+                    want = [x, y, 1 if occluded else 2]
                     seen["on the outline"] += coverage[number][int(y), int(x)] < 8
                 assert joint == want
                 seen[joint[2]] += 1
@@ -211,7 +211,7 @@ def test_another_process_on_a_lesser_processor_gives_the_same(tmp_path):
     assert found.stdout.strip() == hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-def test_a_data_set_is_cheap_to_send_to_a_worker(val):
+def test_a_dataset_is_cheap_to_send_to_a_worker(val):
     scenes = open_scenes(None, "val")
     sent = pickle.dumps(scenes)
     assert len(sent) < 2_000
@@ -264,15 +264,15 @@ def test_val_backgrounds_come_from_pixels_that_train_never_shows():
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_a_background_shows_its_split_s_region_alone(monkeypatch, split):
-    asked = []
+    splits = []
     marked = {name: np.full((3, 150, 150), value, np.uint8) for name, value in (("train", 10), ("val", 200))}
-    monkeypatch.setattr(backgrounds, "_region", lambda name, index: asked.append(name) or marked[name])
+    monkeypatch.setattr(backgrounds, "_region", lambda name, index: splits.append(name) or marked[name])
     for index in range(20):
         crop = backgrounds._crop(backgrounds._region(split, 0), 170, Draws(0, index, 1))
         assert crop.shape == (3, 170, 170)
         assert np.unique(crop).tolist() == [int(marked[split][0, 0, 0])]
         background(split, 128, Draws(0, index, 1))
-    assert set(asked) == {split}
+    assert set(splits) == {split}
 
 
 def test_a_changed_photograph_is_refused(monkeypatch):
@@ -286,8 +286,8 @@ def test_val_is_varied(val):
     labels = Counter(CLASSES[label] for sample in val for label in sample.target.labels.tolist())
     assert set(labels) == set(CLASSES)
     assert max(labels.values()) < 2 * min(labels.values())
-    numbers = Counter(len(sample.target.labels) for sample in val)
-    assert set(numbers) == set(range(1, 11))
+    counts = Counter(len(sample.target.labels) for sample in val)
+    assert set(counts) == set(range(1, 11))
     boxes = torch.cat([sample.target.boxes for sample in val])
     sides = (boxes[:, 2:] - boxes[:, :2]).amax(dim=1)
     assert sides.quantile(0.05) < 11 < 50 < sides.quantile(0.95)
@@ -321,7 +321,7 @@ def test_an_upright_outline_is_centred_and_spans_its_size(name):
         (ys.min() + 4 * window.top, ys.max() + 1 + 4 * window.top),
     ]
     assert max(high - low for low, high in spans) == pytest.approx(512, abs=4)
-    if name != "crescent":  # which keeps the centre of the disc that it is cut from
+    if name != "crescent":  # which keeps the centre of the disc that it is taken from
         assert all(high == pytest.approx(-low, abs=16) for low, high in spans)
 
 

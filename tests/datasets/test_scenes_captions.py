@@ -69,24 +69,24 @@ def test_captions_agree_with_boxes_and_labels(val):
     assert min(seen[relation] for relation in RELATIONS) > 100 and seen[None] > 10
 
 
-def test_what_is_in_front_and_what_is_painted_is_what_the_caption_says(monkeypatch):
+def test_what_is_in_front_and_what_is_painted_is_what_the_caption_tells(monkeypatch):
     monkeypatch.setattr(compose, "add_noise", lambda picture, amplitude, draws: picture)
     for index in range(40):
         scene = compose.render("val", index, 128)
         objects, _ = compose._layout(Draws(SPLITS.index("val"), index, 0), 128)
         own = np.zeros((len(objects), 128, 128), np.uint8)
-        for plane, thing in zip(own, objects, strict=True):
-            window = thing.window.clip(128, 128)
-            here = count(thing.covered)[window.within(thing.window)]
+        for plane, one in zip(own, objects, strict=True):
+            window = one.window.clip(128, 128)
+            here = count(one.covered)[window.within(one.window)]
             plane[window.top : window.bottom, window.left : window.right] = here
-        for number, (thing, entry) in enumerate(zip(objects, scene.objects, strict=True)):
-            hides = [bool(((own[number] >= 8) & (scene.instances == k + 1)).any()) for k in range(number)]
-            assert entry["hidden_by"].tolist() == hides + [False] * (10 - number)
+        for number, (one, entry) in enumerate(zip(objects, scene.objects, strict=True)):
+            occluders = [bool(((own[number] >= 8) & (scene.instances == k + 1)).any()) for k in range(number)]
+            assert entry["occluded_by"].tolist() == occluders + [False] * (10 - number)
             open_pixels = (own[number] == 16) & (own[:number].max(axis=0, initial=0) == 0)
             painted = scene.image[:, open_pixels].T
-            colour = thing.coat.colours[tuple(PALETTE)[entry["colour"]]]
+            colour = one.coat.colours[tuple(PALETTE)[entry["colour"]]]
             assert (painted == colour).all(axis=1).mean() > 0.1
-            assert TEXTURES[entry["texture"]] == thing.coat.texture
+            assert TEXTURES[entry["texture"]] == one.coat.texture
 
 
 def test_the_vocabulary_is_the_words_that_occur(val):
@@ -96,21 +96,21 @@ def test_the_vocabulary_is_the_words_that_occur(val):
     assert len(words) == len(vocabulary), "each is there once"
 
 
-def scene(*things) -> tuple[np.ndarray, np.ndarray]:
-    """Objects and boxes from (class, texture, colour, indices of those that hide it, box)."""
-    objects = np.zeros(len(things), OBJECT)
-    for entry, (name, texture, colour, hidden_by, _) in zip(objects, things, strict=True):
+def scene(*rows) -> tuple[np.ndarray, np.ndarray]:
+    """Objects and boxes from (class, texture, colour, indices of those that occlude it, box)."""
+    objects = np.zeros(len(rows), OBJECT)
+    for entry, (name, texture, colour, occluded_by, _) in zip(objects, rows, strict=True):
         entry["label"], entry["texture"] = CLASSES.index(name), TEXTURES.index(texture)
         entry["colour"] = tuple(PALETTE).index(colour)
-        entry["hidden_by"][list(hidden_by)] = True
-    return objects, np.array([box for *_, box in things])
+        entry["occluded_by"][list(occluded_by)] = True
+    return objects, np.array([box for *_, box in rows])
 
 
 RING = ("ring", "solid", "orange", (), (60, 50, 90, 80))
 
 
 @pytest.mark.parametrize(
-    ("box", "hidden_by", "words"),
+    ("box", "occluded_by", "words"),
     [
         ((10, 50, 20, 80), (), "left of an orange ring"),
         ((50, 40, 60, 49), (), "above an orange ring"),
@@ -121,10 +121,10 @@ RING = ("ring", "solid", "orange", (), (60, 50, 90, 80))
         ((10, 50, 20, 80), (0,), "behind an orange ring"),
     ],
 )
-def test_a_relation_by_hand(box, hidden_by, words):
-    objects, boxes = scene(RING, ("star", "stripes", "red", hidden_by, box))
+def test_a_relation_by_hand(box, occluded_by, words):
+    objects, boxes = scene(RING, ("star", "stripes", "red", occluded_by, box))
     assert describe(objects, boxes, 128)[1].removeprefix("a ").split(" ", 1)[1] == f"striped red star {words}"
-    if hidden_by:
+    if occluded_by:
         assert describe(objects, boxes, 128)[0].endswith("orange ring in front of a red star")
 
 

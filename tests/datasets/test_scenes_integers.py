@@ -94,7 +94,7 @@ points = st.tuples(st.integers(-200, 600), st.integers(-200, 600))
 @settings(max_examples=40)  # the reference is slow
 @given(corners=st.lists(points, min_size=3, max_size=8), disc=st.builds(Disc, points, st.integers(1, 300)))
 def test_rasterize_is_the_definition_of_inside(corners, disc):
-    window, covered = rasterize((Part(Polygon(tuple(corners))), Part(disc, cut=True)))
+    window, covered = rasterize((Part(Polygon(tuple(corners))), Part(disc, subtract=True)))
     (cx, cy), r = disc
     for row, column, x, y in sample_points(window):
         want = in_polygon(corners, x, y) and (x - cx) ** 2 + (y - cy) ** 2 > r * r

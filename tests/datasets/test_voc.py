@@ -16,14 +16,14 @@ from roibench.registry import installed
 BOX = "<bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox>"
 
 
-def thing(name="cat", box=(3, 4, 10, 12), difficult=0) -> str:
+def obj(name="cat", box=(3, 4, 10, 12), difficult=0) -> str:
     return f"<object><name>{name}</name><difficult>{difficult}</difficult>{BOX.format(*box)}</object>"
 
 
-def annotation(*things: str, size=(40, 30)) -> str:
+def annotation(*objects: str, size=(40, 30)) -> str:
     """One element per line: the first object stands on line 3."""
     header = f"<annotation>\n<size><width>{size[0]}</width><height>{size[1]}</height></size>\n"
-    return header + "".join(f"{text}\n" for text in things) + "</annotation>\n"
+    return header + "".join(f"{text}\n" for text in objects) + "</annotation>\n"
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def folder(tmp_path):
     """Two images of 40x30: `one` in test, with a cat and a difficult dog; `two` in train, with an ant."""
     for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
         (tmp_path / name).mkdir(parents=True)
-    add(tmp_path, "one", annotation(thing(), thing("dog", (1, 1, 40, 30), difficult=1)), "test")
-    add(tmp_path, "two", annotation(thing("ant")), "train")
+    add(tmp_path, "one", annotation(obj(), obj("dog", (1, 1, 40, 30), difficult=1)), "test")
+    add(tmp_path, "two", annotation(obj("ant")), "train")
     return tmp_path
 
 
@@ -99,7 +99,7 @@ def test_the_hash_covers_boxes_and_pixels_but_not_the_place(folder, tmp_path_fac
     assert open_voc(str(folder), "test").hash != before
 
 
-def test_a_data_set_can_be_sent_to_a_worker(folder):
+def test_a_dataset_can_be_sent_to_a_worker(folder):
     data = open_voc(str(folder), "test")
     back = pickle.loads(pickle.dumps(data))
     assert back == data
@@ -107,15 +107,15 @@ def test_a_data_set_can_be_sent_to_a_worker(folder):
 
 
 BAD_OBJECTS = {
-    "degenerate": (thing(box=(5, 5, 5, 9)), r"cat: box \(5.0, 5.0, 5.0, 9.0\) is degenerate"),
-    "inverted": (thing(box=(20, 5, 5, 9)), r"cat: box \(20.0, 5.0, 5.0, 9.0\) is inverted"),
-    "outside": (thing(box=(30, 5, 41.1, 9)), r"cat: box .* is outside of the image of 40x30"),
-    "negative": (thing(box=(-0.1, 5, 10, 9)), r"cat: box .* is outside of the image of 40x30"),
-    "not a number": (thing(box=("nan", 5, 10, 9)), r"cat: box .* is not finite"),
-    "infinite": (thing(box=(1, 5, "inf", 9)), r"cat: box .* is not finite"),
-    "text": (thing(box=("left", 5, 10, 9)), r"cat: box without four numbers: xmin=left, ymin=5, xmax=10, ymax=9"),
+    "degenerate": (obj(box=(5, 5, 5, 9)), r"cat: box \(5.0, 5.0, 5.0, 9.0\) is degenerate"),
+    "inverted": (obj(box=(20, 5, 5, 9)), r"cat: box \(20.0, 5.0, 5.0, 9.0\) is inverted"),
+    "outside": (obj(box=(30, 5, 41.1, 9)), r"cat: box .* is outside of the image of 40x30"),
+    "negative": (obj(box=(-0.1, 5, 10, 9)), r"cat: box .* is outside of the image of 40x30"),
+    "not a number": (obj(box=("nan", 5, 10, 9)), r"cat: box .* is not finite"),
+    "infinite": (obj(box=(1, 5, "inf", 9)), r"cat: box .* is not finite"),
+    "text": (obj(box=("left", 5, 10, 9)), r"cat: box without four numbers: xmin=left, ymin=5, xmax=10, ymax=9"),
     "no box": ("<object><name>cat</name></object>", "cat: box without four numbers: xmin=None"),
-    "doubtfully difficult": (thing(difficult="maybe"), "cat: difficult 'maybe' is neither yes nor no"),
+    "doubtfully difficult": (obj(difficult="maybe"), "cat: difficult 'maybe' is neither yes nor no"),
     "no name": ("<object><name> </name></object>", "object without a name"),
 }
 
@@ -124,7 +124,7 @@ BAD_OBJECTS = {
 def test_a_bad_object_is_reported_with_file_and_line_and_skipped_alone(folder, kind):
     bad, message = BAD_OBJECTS[kind]
     file = folder / "Annotations" / "one.xml"
-    file.write_text(annotation(thing("dog"), bad, thing("ant")))
+    file.write_text(annotation(obj("dog"), bad, obj("ant")))
     with pytest.raises(BadDataError, match=rf"1 problem in the data .*\n  {file}:4: {message}"):
         open_voc(str(folder), "test")
     with pytest.warns(UserWarning, match=rf"left out because of bad data:\n  {file}:4: {message}"):
@@ -161,12 +161,12 @@ def garble_image(folder):
 
 def change_size(folder):
     Image.new("RGB", (41, 30)).save(folder / "JPEGImages" / "bad.jpg")
-    return r"Annotations/bad.xml: says 40x30 pixels; .*/JPEGImages/bad.jpg has 41x30"
+    return r"Annotations/bad.xml: gives the size 40x30, but .*/JPEGImages/bad.jpg has 41x30"
 
 
 @pytest.mark.parametrize("harm", [break_xml, empty_xml, remove_xml, remove_image, garble_image, change_size])
 def test_a_broken_file_is_reported_and_its_image_skipped(folder, harm):
-    add(folder, "bad", annotation(thing()), "test")
+    add(folder, "bad", annotation(obj()), "test")
     message = harm(folder)
     with pytest.raises(BadDataError, match=message):
         open_voc(str(folder), "test")
@@ -177,7 +177,7 @@ def test_a_broken_file_is_reported_and_its_image_skipped(folder, harm):
 
 def test_all_problems_are_listed_at_once(folder):
     for name, harm in (("bad", break_xml), ("worse", None)):
-        add(folder, name, annotation(thing(box=(9, 9, 2, 2)), thing(box=(1, 1, 99, 9))), "test")
+        add(folder, name, annotation(obj(box=(9, 9, 2, 2)), obj(box=(1, 1, 99, 9))), "test")
         if harm:
             harm(folder)
     with pytest.raises(BadDataError, match="3 problems in the data") as caught:
@@ -191,7 +191,7 @@ def test_all_problems_are_listed_at_once(folder):
 
 
 def test_other_splits_count_for_classes_alone(folder):
-    add(folder, "other", annotation(thing("eel", (9, 9, 2, 2))), "train")
+    add(folder, "other", annotation(obj("eel", (9, 9, 2, 2))), "train")
     (folder / "Annotations" / "two.xml").unlink()
     data = open_voc(str(folder), "test")
     assert data.info.classes == ("cat", "dog", "eel")
@@ -223,7 +223,7 @@ def test_per_class_split_files_and_repeated_names_do_no_harm(folder):
 
 def test_a_name_may_have_spaces_and_end_in_a_number(folder):
     for name in ("my photo", "my photo 1", "größe", "a.b"):
-        add(folder, name, annotation(thing()), "rest")
+        add(folder, name, annotation(obj()), "rest")
     assert listed(folder, "my photo\n") == ["my photo"]
     assert listed(folder, "my photo -1\n") == ["my photo"], "VOC's per-class list"
     assert listed(folder, "my photo 1\n") == ["my photo 1"], "the name, for there is such a file"
@@ -235,13 +235,13 @@ def test_a_name_may_have_spaces_and_end_in_a_number(folder):
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
 def test_a_list_may_have_a_byte_order_mark_and_any_line_ends(folder, encoding, ends):
-    add(folder, "größe", annotation(thing()), "rest")
+    add(folder, "größe", annotation(obj()), "rest")
     assert listed(folder, ends.join(["one", "größe", "two"]).encode(encoding)) == ["one", "größe", "two"]
 
 
 @pytest.mark.parametrize("split", ["listed", "other"])
 def test_a_line_in_another_encoding_is_reported_with_its_file_and_skipped_alone(folder, split):
-    add(folder, "größe", annotation(thing()), "rest")
+    add(folder, "größe", annotation(obj()), "rest")
     lists = folder / "ImageSets" / "Main"
     for name in {"listed", split}:
         (lists / f"{name}.txt").write_bytes(
@@ -266,7 +266,7 @@ NAMES = {"iso-8859-1": "café", "windows-1251": "кот", "big5": "貓"}
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_an_annotation_is_read_in_the_encoding_that_it_declares(folder, encoding):
     name = NAMES.get(encoding, "猫")
-    text = f'<?xml version="1.0" encoding="{encoding.upper()}"?>\n{annotation(thing(name))}'
+    text = f'<?xml version="1.0" encoding="{encoding.upper()}"?>\n{annotation(obj(name))}'
     (folder / "Annotations" / "one.xml").write_bytes(text.encode(encoding))
     data = open_voc(str(folder), "test")
     assert [data.info.classes[label] for label in data[0].target.labels] == [name]
@@ -274,15 +274,15 @@ def test_an_annotation_is_read_in_the_encoding_that_it_declares(folder, encoding
 
 def test_an_annotation_may_have_a_byte_order_mark_and_a_declaration_that_cannot_be_true(folder):
     file = folder / "Annotations" / "one.xml"
-    file.write_text(annotation(thing("größe")), encoding="utf-8-sig")
+    file.write_text(annotation(obj("größe")), encoding="utf-8-sig")
     assert open_voc(str(folder), "test").info.classes == ("ant", "größe")
-    file.write_text(f'<?xml version="1.0" encoding="utf-16"?>{annotation(thing("größe"))}', encoding="utf-8")
+    file.write_text(f'<?xml version="1.0" encoding="utf-16"?>{annotation(obj("größe"))}', encoding="utf-8")
     assert open_voc(str(folder), "test").info.classes == ("ant", "größe")
 
 
 WRONG_ENCODINGS = {
-    "undeclared": (annotation(thing("café")).encode("latin-1"), "is not UTF-8, and declares no other encoding"),
-    "untrue": (b'<?xml version="1.0" encoding="gbk"?>' + annotation(thing("café")).encode("latin-1"), "is not GBK"),
+    "undeclared": (annotation(obj("café")).encode("latin-1"), "is not UTF-8, and declares no other encoding"),
+    "untrue": (b'<?xml version="1.0" encoding="gbk"?>' + annotation(obj("café")).encode("latin-1"), "is not GBK"),
     "unknown": (
         b'<?xml version="1.0" encoding="klingon"?><annotation/>',
         "declares an encoding that isn't known: klingon",
@@ -311,19 +311,19 @@ DIFFICULT = {"1": True, "0": False, "True": True, "false": False, "1.0": True, "
 
 @pytest.mark.parametrize("written", [*DIFFICULT, "", " 1 "])
 def test_difficult_is_read_however_it_is_spelled(folder, written):
-    (folder / "Annotations" / "one.xml").write_text(annotation(thing(difficult=written)))
+    (folder / "Annotations" / "one.xml").write_text(annotation(obj(difficult=written)))
     assert open_voc(str(folder), "test")[0].target.ignored.tolist() == [DIFFICULT.get(written.strip(), False)]
 
 
 @pytest.mark.parametrize("written", [("40.0", "30"), (" 40 ", "30.0"), (0, 0), ("", "")])
 def test_a_size_may_be_written_with_a_point_or_be_unknown(folder, written):
-    (folder / "Annotations" / "one.xml").write_text(annotation(thing(), size=written))
+    (folder / "Annotations" / "one.xml").write_text(annotation(obj(), size=written))
     assert len(open_voc(str(folder), "test")) == 1
 
 
 def test_a_size_that_is_none_is_reported(folder):
-    (folder / "Annotations" / "one.xml").write_text(annotation(thing(), size=("wide", 30)))
-    with pytest.raises(BadDataError, match=r"one\.xml: says 'wide'x30 pixels; .*one\.jpg has 40x30"):
+    (folder / "Annotations" / "one.xml").write_text(annotation(obj(), size=("wide", 30)))
+    with pytest.raises(BadDataError, match=r"one\.xml: gives the size 'wide'x30, but .*one\.jpg has 40x30"):
         open_voc(str(folder), "test")
 
 
@@ -333,7 +333,7 @@ def lay_out(folder: Path, annotations: str, images: str, *names: str, filename: 
         (folder / place).mkdir(parents=True, exist_ok=True)
     for width, name in enumerate(names, start=40):
         named = f"<annotation><folder>elsewhere</folder><filename>{filename.format(name)}</filename>"
-        text = annotation(thing(name), size=(width, 30)).replace("<annotation>", named)
+        text = annotation(obj(name), size=(width, 30)).replace("<annotation>", named)
         (folder / annotations / f"{name}.xml").write_text(text)
         Image.new("RGB", (width, 30)).save(folder / images / f"{stem.format(name)}.jpg")
     for place in (annotations, "__MACOSX"):

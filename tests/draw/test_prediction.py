@@ -120,7 +120,7 @@ def test_the_legend_stands_below_and_names_each_class_of_the_map_with_its_share(
     assert (one != other).any() and (one[:640] == other[:640]).all()
 
 
-def test_a_legend_of_many_classes_is_wrapped_and_a_long_name_is_cut():
+def test_a_legend_of_many_classes_is_wrapped_and_a_long_name_is_shortened():
     few, many = (draw(BLACK, striped(*range(count)), [f"class {i}" for i in range(20)]) for count in (3, 20))
     assert many.width == few.width == 640 and many.height > few.height
     assert all(coloured(many.crop((0, 640, *many.size)), label).any() for label in range(19))

@@ -24,9 +24,9 @@ class _WithIgnored(COCOeval):
                 annotation["ignore"] |= annotation.get("ignored", 0)
 
 
-def _evaluate(truth: dict, results: list[dict], kind: str = "bbox") -> dict[str, float]:
+def _evaluate(document: dict, results: list[dict], kind: str = "bbox") -> dict[str, float]:
     ground_truth = COCO()
-    ground_truth.dataset = truth
+    ground_truth.dataset = document
     with contextlib.redirect_stdout(io.StringIO()):
         ground_truth.createIndex()
         detections = ground_truth.loadRes(results) if results else COCO()
@@ -59,12 +59,12 @@ def _as_json(predictions: list[Prediction], targets: list[Target]) -> tuple[dict
         found = zip(_xywh(prediction.boxes), prediction.labels.tolist(), prediction.scores.tolist(), strict=True)
         results += [{"image_id": i, "category_id": label, "bbox": box, "score": score} for box, label, score in found]
     labels = {entry["category_id"] for entry in annotations + results}
-    truth = {
+    document = {
         "images": [{"id": i} for i in range(len(targets))],
         "categories": [{"id": label} for label in sorted(labels)],
         "annotations": annotations,
     }
-    return truth, results
+    return document, results
 
 
 def _xywh(boxes: torch.Tensor) -> list[list[float]]:

@@ -172,7 +172,7 @@ def test_any_component_may_be_the_box():
     assert accuracy((corner, target((0, 0, 20, 20)))) == 1
 
 
-def test_the_threshold_is_the_best_for_the_whole_data_set():
+def test_the_threshold_is_the_best_for_the_whole_dataset():
     """Each image alone has a threshold that is right; together they don't agree."""
     low = filled(((0, 0, 100, 100), 0.05), ((20, 30, 40, 50), 0.2), ((60, 0, 100, 30), 1.0))
     halo = filled(((0, 0, 100, 100), 0.0), ((10, 20, 60, 70), 0.5), ((20, 30, 40, 50), 1.0))
@@ -208,7 +208,7 @@ def test_max_box_acc_agrees_with_the_definition_written_plainly():
 
 
 def flood(prediction, threshold):
-    """Boxes of the components above a threshold, cell by cell."""
+    """boxes of the components above a threshold, pixel by pixel."""
     relevance = prediction.get("attribution").double().numpy()
     relevance = (relevance - relevance.min()) / (relevance.max() - relevance.min())
     left = {(int(y), int(x)) for y, x in np.argwhere(relevance > threshold)}
@@ -237,7 +237,7 @@ def overlap(a, b):
         (None, "prediction of image 1: no attribution"),
         (torch.full((100, 100), float("nan")), "prediction of image 1: NaN or infinite attribution"),
         (torch.zeros(1, 100, 100), r"prediction of image 1: attribution is \[1, 100, 100\], want \[H, W\]"),
-        (torch.zeros(50, 50), "prediction of image 1: attribution is 50x50 pixels, the truth's masks are 100x100"),
+        (torch.zeros(50, 50), "prediction of image 1: attribution: 50x50 pixels, the ground truth has 100x100"),
     ],
 )
 def test_what_is_broken_is_named(metric, relevance, message):

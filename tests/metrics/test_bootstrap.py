@@ -22,7 +22,7 @@ def test_resampling_no_image_is_refused():
         resample(0)
 
 
-def test_the_interval_of_a_mean_covers_the_truth_95_times_in_100():
+def test_the_interval_of_a_mean_covers_the_true_value_95_times_in_100():
     generator = np.random.default_rng(3)
     covered = []
     for seed in range(200):

@@ -59,10 +59,10 @@ def images(draw):
     box = st.tuples(corner, corner, side, side)
     classes = draw(st.integers(1, 3))
     label = st.integers(0, classes - 1)
-    truth = st.lists(st.tuples(box, label, st.booleans(), st.booleans(), st.sampled_from([0.5, 1.0])), max_size=6)
+    true = st.lists(st.tuples(box, label, st.booleans(), st.booleans(), st.sampled_from([0.5, 1.0])), max_size=6)
     found = st.lists(st.tuples(box, label, st.integers(1, 8)), max_size=12)
     predictions, targets = [], []
-    for objects, detections in draw(st.lists(st.tuples(truth, found), min_size=1, max_size=4)):
+    for objects, detections in draw(st.lists(st.tuples(true, found), min_size=1, max_size=4)):
         boxes = _boxes([o[0] for o in objects])
         sides = boxes[:, 2:] - boxes[:, :2]
         targets.append(
@@ -183,11 +183,11 @@ def test_predictions_and_targets_must_be_of_the_same_images():
         coco_ap([NOTHING_FOUND] * 2, [NOTHING_THERE])
 
 
-def from_json(truth: dict, results: list[dict]) -> tuple[list[Prediction], list[Target]]:
+def from_json(ground_truth: dict, results: list[dict]) -> tuple[list[Prediction], list[Target]]:
     """COCO JSON as the suite sees it: float32 corners, images by id, classes by category."""
     predictions, targets = [], []
-    for image in sorted(entry["id"] for entry in truth["images"]):
-        objects = [a for a in truth["annotations"] if a["image_id"] == image]
+    for image in sorted(entry["id"] for entry in ground_truth["images"]):
+        objects = [a for a in ground_truth["annotations"] if a["image_id"] == image]
         found = [r for r in results if r["image_id"] == image]
         targets.append(
             Target(
@@ -213,7 +213,7 @@ def _corners(annotations) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    ("truth", "results", "published"),
+    ("ground_truth", "results", "published"),
     [
         (
             "tests/dataset/cocoapi/instances_val2014_100.json",
@@ -224,12 +224,12 @@ def _corners(annotations) -> torch.Tensor:
         ("tests/dataset/gt_ignore_test.json", "tests/dataset/dt_ignore_test.json", {}),
     ],
 )
-def test_cocos_own_fixtures(coco_fixtures, coco_json_numbers, truth, results, published):
-    truth, results = (json.loads((coco_fixtures / file).read_text()) for file in (truth, results))
-    for annotation in truth["annotations"]:
+def test_cocos_own_fixtures(coco_fixtures, coco_json_numbers, ground_truth, results, published):
+    ground_truth, results = (json.loads((coco_fixtures / file).read_text()) for file in (ground_truth, results))
+    for annotation in ground_truth["annotations"]:
         annotation["image_id"] = int(annotation["image_id"])  # one of the files has strings
-    for image in truth["images"]:
+    for image in ground_truth["images"]:
         image["id"] = int(image["id"])
-    numbers = values(*from_json(truth, results))
-    assert numbers == pytest.approx(coco_json_numbers(truth, results), abs=1e-6)
+    numbers = values(*from_json(ground_truth, results))
+    assert numbers == pytest.approx(coco_json_numbers(ground_truth, results), abs=1e-6)
     assert {name: numbers[name] for name in published} == pytest.approx(published, abs=1e-6)

@@ -18,7 +18,7 @@ BOX = [8, 8, 16, 16]
 FAR = [40, 30, 16, 16]
 
 
-def truth(ids: list[int]) -> dict:
+def ground_truth(ids: list[int]) -> dict:
     """A COCO file that lists images of one object each in this order."""
     return {
         "images": [{"id": id, "file_name": f"{id}.png", "width": 64, "height": 48} for id in ids],
@@ -54,13 +54,13 @@ def predictions(ids: list[str], found: dict[int, list[tuple[bool, float]]]) -> l
 def test_two_images_in_either_order_have_pycocotools_value(tmp_path, coco_json_numbers, listed):
     for id in (1, 2):
         Image.new("RGB", (64, 48)).save(tmp_path / f"{id}.png")
-    (tmp_path / "truth.json").write_text(json.dumps(truth(listed)))
+    (tmp_path / "objects.json").write_text(json.dumps(ground_truth(listed)))
     found = {1: [(True, 0.5)], 2: [(False, 0.5)]}
-    data = open_coco(str(tmp_path / "truth.json"), "val")
+    data = open_coco(str(tmp_path / "objects.json"), "val")
     samples = [data[i] for i in range(2)]
     assert [one.input.id for one in samples] == ["1", "2"]
     ap = coco_ap(predictions(["1", "2"], found), [one.target for one in samples]).values["AP"].value
-    assert ap == pytest.approx(coco_json_numbers(truth(listed), results(found), "bbox")["AP"])
+    assert ap == pytest.approx(coco_json_numbers(ground_truth(listed), results(found), "bbox")["AP"])
     assert ap == pytest.approx(51 / 101)
 
 
@@ -71,20 +71,20 @@ detections = st.lists(st.tuples(st.booleans(), st.sampled_from([0.25, 0.5, 0.75]
 def test_any_order_of_any_ids_has_pycocotools_value(tmp_path_factory, coco_json_numbers, found, random):
     listed = list(found)
     random.shuffle(listed)
-    file = tmp_path_factory.mktemp("coco") / "truth.json"
-    file.write_text(json.dumps(truth(listed)))
+    file = tmp_path_factory.mktemp("coco") / "objects.json"
+    file.write_text(json.dumps(ground_truth(listed)))
     read = read_annotations(file, BadData("fail"))
     ids = [picture.id for picture in read.pictures]
     assert ids == list(map(str, sorted(found)))
     targets = [target(picture, read.fields, 0) for picture in read.pictures]
     ours = {name: one.value for name, one in coco_ap(predictions(ids, found), targets).values.items()}
-    assert ours == pytest.approx(coco_json_numbers(truth(listed), results(found), "bbox"))
+    assert ours == pytest.approx(coco_json_numbers(ground_truth(listed), results(found), "bbox"))
 
 
 def test_ids_that_are_text_stand_as_text_after_numbers(tmp_path):
     names = ["b", 10, "a10", 9, "a9", "12", -1]
-    document = truth([])
+    document = ground_truth([])
     document["images"] = [{"id": id, "file_name": "x.png", "width": 4, "height": 4} for id in names]
-    (tmp_path / "truth.json").write_text(json.dumps(document))
-    read = read_annotations(tmp_path / "truth.json", BadData("fail"))
+    (tmp_path / "objects.json").write_text(json.dumps(document))
+    read = read_annotations(tmp_path / "objects.json", BadData("fail"))
     assert [picture.id for picture in read.pictures] == ["-1", "9", "10", "12", "a10", "a9", "b"]

@@ -56,7 +56,7 @@ def picture(index):
     return Input(f"picture-{index}", image, 0)
 
 
-def asked(explainer, count=1):
+def explained(explainer, count=1):
     inputs = [picture(index) for index in range(count)]
     return explainer.predict(inputs), [Target(image_label=0)] * count, Probe(explainer, inputs)
 
@@ -85,7 +85,7 @@ def by_hand(predict, whole, relevance, label):
 
 def test_insertion_and_deletion_agree_with_the_definition_written_plainly():
     explainer = Region(Brightness())
-    predictions, targets, probe = asked(explainer, 3)
+    predictions, targets, probe = explained(explainer, 3)
     noise = torch.Generator().manual_seed(5)
     predictions[1] = Prediction(extra={"attribution": torch.rand(SIZE, generator=noise)})
     predictions[2] = Prediction(extra={"attribution": torch.randint(0, 4, SIZE, generator=noise).float()})  # many ties
@@ -105,7 +105,7 @@ def test_insertion_and_deletion_agree_with_the_definition_written_plainly():
 
 def test_the_right_map_beats_the_wrong_one():
     explainer = Region(Brightness())
-    [right], targets, probe = asked(explainer)
+    [right], targets, probe = explained(explainer)
     wrong = Prediction(extra={"attribution": 1 - right.get("attribution")})
     good, bad = (insertion_deletion([one], targets, probe).values for one in (right, wrong))
     assert good["insertion"].value > bad["insertion"].value
@@ -115,7 +115,7 @@ def test_the_right_map_beats_the_wrong_one():
 
 def test_curves_begin_and_end_where_the_images_do():
     explainer = Region(Brightness())
-    predictions, targets, probe = asked(explainer)
+    predictions, targets, probe = explained(explainer)
     curves = insertion_deletion(predictions, targets, probe).artefacts["curves"]
     whole = float(explainer.inner.predict(probe.inputs)[0].class_scores[0])
     assert curves["insertion"][-1] == curves["deletion"][0] == pytest.approx(whole)
@@ -160,7 +160,7 @@ class Says(nn.Module):
 
 
 @pytest.mark.parametrize(("what", "lost", "kept"), [("boxes", 0.0, 0.75), ("map", 5 / SIZE[1], 1.0)])
-def test_detectors_and_segmenters_are_asked_about_the_class(what, lost, kept):
+def test_detectors_and_segmenters_are_scored_by_the_class(what, lost, kept):
     image = torch.full((3, *SIZE), 250, dtype=torch.uint8)
     relevance = torch.arange(SIZE[0] * SIZE[1], 0, -1.0).view(SIZE)  # the corner first
     probe = Probe(Region(Says(what)), [Input("bright", image, 1)])
@@ -176,19 +176,19 @@ def test_what_is_not_found_in_the_whole_image_does_not_count_for_a_segmenter():
     assert result.values == {} and result.per_image["insertion"].isnan().all()
 
 
-def test_an_image_of_nothing_and_those_beyond_the_first_hundred_are_not_asked():
+def test_an_image_of_nothing_and_those_beyond_the_first_hundred_are_left_out():
     explainer = Region(Brightness())
-    predictions, targets, probe = asked(explainer)
-    inputs, asked_for = probe.inputs * (PROBED + 2), []
+    predictions, targets, probe = explained(explainer)
+    inputs, perturbed = probe.inputs * (PROBED + 2), []
 
     class Watched(list):
         def __getitem__(self, index):
-            asked_for.append(index)
+            perturbed.append(index)
             return super().__getitem__(index)
 
     targets = [Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0)), *targets * (PROBED + 1)]
     result = insertion_deletion(predictions * (PROBED + 2), targets, Probe(explainer, Watched(inputs)))
-    assert asked_for == list(range(1, PROBED))
+    assert perturbed == list(range(1, PROBED))
     assert result.per_image["insertion"].isnan().nonzero().flatten().tolist() == [0, PROBED, PROBED + 1]
 
 

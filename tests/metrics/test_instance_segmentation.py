@@ -92,9 +92,9 @@ def test_areas_are_those_of_the_masks_unless_given():
 def test_images_without_masks_need_no_size():
     nothing = torch.zeros(0, 0, 0, dtype=torch.bool)
     none = torch.zeros(0, dtype=torch.int64)
-    truth = Target(masks=torch.ones(1, 4, 4, dtype=torch.bool), labels=torch.tensor([0]))
+    shown = Target(masks=torch.ones(1, 4, 4, dtype=torch.bool), labels=torch.tensor([0]))
     silent = Prediction(masks=nothing, labels=none, scores=torch.zeros(0))
-    assert values([silent, silent], [truth, Target(masks=nothing, labels=none)])["AP"] == 0
+    assert values([silent, silent], [shown, Target(masks=nothing, labels=none)])["AP"] == 0
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_images_without_masks_need_no_size():
             {"masks": torch.ones(1, 2, 2)},
             r"prediction of image 1: masks are torch.float32 \[1, 2, 2\], want torch.bool",
         ),
-        ({"masks": torch.ones(1, 3, 2).bool()}, "prediction of image 1: masks are 3x2 pixels, the truth's are 2x2"),
+        ({"masks": torch.ones(1, 3, 2).bool()}, "prediction of image 1: masks: 3x2 pixels, the ground truth has 2x2"),
         ({"scores": torch.ones(2)}, "prediction of image 1: 2 scores for 1 masks"),
         ({"scores": torch.tensor([float("nan")])}, "prediction of image 1: NaN or infinite scores"),
     ],
@@ -119,10 +119,10 @@ def test_a_broken_prediction_is_named(change, message):
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
 def test_cocos_own_fixture(coco_fixtures, coco_json_numbers):
-    truth = json.loads((coco_fixtures / "tests/dataset/cocoapi/instances_val2014_100.json").read_text())
+    ground_truth = json.loads((coco_fixtures / "tests/dataset/cocoapi/instances_val2014_100.json").read_text())
     results = json.loads((coco_fixtures / "results/instances_val2014_fakesegm100_results.json").read_text())
     coco = COCO()
-    coco.dataset = truth
+    coco.dataset = ground_truth
     coco.createIndex()
     predictions, targets = [], []
     for image in sorted(coco.imgs):
@@ -144,7 +144,7 @@ def test_cocos_own_fixture(coco_fixtures, coco_json_numbers):
             )
         )
     numbers = values(predictions, targets)
-    assert numbers == pytest.approx(coco_json_numbers(truth, results, "segm"), abs=1e-6)
+    assert numbers == pytest.approx(coco_json_numbers(ground_truth, results, "segm"), abs=1e-6)
     published = {"AP": 0.319545, "AP50": 0.562288, "AP75": 0.298927}
     assert {name: numbers[name] for name in published} == pytest.approx(published, abs=1e-6)
 

@@ -61,8 +61,12 @@ def as_json(predictions, targets):
         for keypoints, score in zip(prediction.keypoints, prediction.scores, strict=True):
             entry = {"image_id": i, "category_id": 1, "score": float(score)}
             results.append(entry | {"keypoints": keypoints.flatten().tolist()})
-    truth = {"images": [{"id": i} for i in range(len(targets))], "categories": [{"id": 1}], "annotations": annotations}
-    return truth, results
+    ground_truth = {
+        "images": [{"id": i} for i in range(len(targets))],
+        "categories": [{"id": 1}],
+        "annotations": annotations,
+    }
+    return ground_truth, results
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -77,10 +81,10 @@ def test_the_ten_numbers_are_those_of_pycocotools(coco_json_numbers, seed):
 
 def test_cocos_own_fixture(coco_fixtures, coco_json_numbers):
     folder = coco_fixtures / "tests/keypoints_dataset"
-    truth, results = (json.loads((folder / f"{name}_dataset.json").read_text()) for name in ("gt", "dt"))
+    ground_truth, results = (json.loads((folder / f"{name}_dataset.json").read_text()) for name in ("gt", "dt"))
     for result in results:
         del result["bbox"]  # COCO takes a prediction's area from its joints, unless it is given a box
-    objects = truth["annotations"]
+    objects = ground_truth["annotations"]
     boxes = torch.tensor([a["bbox"] for a in objects], dtype=torch.float64)
     boxes[:, 2:] += boxes[:, :2]
     target = Target(
@@ -95,7 +99,7 @@ def test_cocos_own_fixture(coco_fixtures, coco_json_numbers):
     )
     numbers = values([prediction], [target])
     del numbers["PCK"]
-    assert numbers == pytest.approx(coco_json_numbers(truth, results, "keypoints"), abs=1e-9)
+    assert numbers == pytest.approx(coco_json_numbers(ground_truth, results, "keypoints"), abs=1e-9)
 
 
 def person(*joints, box=(0, 0, 10, 20), **fields):
@@ -114,7 +118,7 @@ def test_other_skeletons_have_one_sigma():
 
 
 def test_pck_by_hand():
-    # The longer side is 20, so that 4 px are right and 4.1 are wrong; an absent joint isn't asked about.
+    # The longer side is 20, so that 4 px are right and 4.1 are wrong; an absent joint doesn't count.
     target = person((5, 0, 2), (5, 10, 1), (5, 20, 2), (0, 0, 0))
     prediction = guess(((5, 4, 1), (5, 14.1, 1), (5, 20, 1), (0, 0, 1)))
     result = oks_ap([prediction], [target])
@@ -168,7 +172,7 @@ def test_intervals_surround_the_value():
     ("prediction", "target", "message"),
     [
         ({"keypoints": None}, {}, "prediction of image 1: no keypoints"),
-        ({"keypoints": torch.zeros(1, 2, 3)}, {}, "prediction of image 1: 2 joints, the truth has 1"),
+        ({"keypoints": torch.zeros(1, 2, 3)}, {}, "prediction of image 1: 2 joints, the ground truth has 1"),
         ({"keypoints": torch.zeros(1, 1, 2)}, {}, r"prediction of image 1: keypoints are \[1, 1, 2\], want"),
         ({"keypoints": torch.full((1, 1, 3), float("inf"))}, {}, "prediction of image 1: NaN or infinite keypoints"),
         ({"scores": torch.ones(2)}, {}, "prediction of image 1: 2 scores for 1 keypoints"),
@@ -177,6 +181,6 @@ def test_intervals_surround_the_value():
     ],
 )
 def test_what_is_broken_is_named(prediction, target, message):
-    good, truth = guess(((5, 5, 1),)), person((5, 5, 2))
+    good, true = guess(((5, 5, 1),)), person((5, 5, 2))
     with pytest.raises(ValueError, match=message):
-        oks_ap([good, replace(good, **prediction)], [truth, replace(truth, **target)])
+        oks_ap([good, replace(good, **prediction)], [true, replace(true, **target)])

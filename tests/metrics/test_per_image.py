@@ -14,7 +14,7 @@ N, SIZE = 9, (40, 48)
 
 
 def scene(index: int) -> tuple[Prediction, Target]:
-    """Predictions and truth of all tasks, of which some are wrong; one image is empty."""
+    """Predictions and ground truth of all tasks, of which some are wrong; one image is empty."""
     rng = np.random.default_rng(index)
     count = 0 if index == 4 else rng.integers(1, 4)
     corners = rng.uniform(0, 20, (count, 2))

@@ -6,9 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from roibench.metrics.semantic_segmentation import mean_iou
-from roibench.structures import Prediction, Target
-
-VOID = 255
+from roibench.structures import VOID, Prediction, Target
 
 
 def data(predicted, true):
@@ -23,18 +21,18 @@ def values(predicted, true):
 
 def pixel_by_pixel(predicted, true):
     """The definition: IoU of two sets of pixels, each named by image, row and column."""
-    of_class, of_truth, right, asked = {}, {}, 0, 0
-    for i, (one, truth) in enumerate(zip(predicted, true, strict=True)):
-        for y, x in np.ndindex(*np.shape(truth)):
-            if truth[y][x] != VOID:
+    of_class, of_target, right, valid = {}, {}, 0, 0
+    for i, (one, target) in enumerate(zip(predicted, true, strict=True)):
+        for y, x in np.ndindex(*np.shape(target)):
+            if target[y][x] != VOID:
                 of_class.setdefault(int(one[y][x]), set()).add((i, y, x))
-                of_truth.setdefault(int(truth[y][x]), set()).add((i, y, x))
-                right += one[y][x] == truth[y][x]
-                asked += 1
+                of_target.setdefault(int(target[y][x]), set()).add((i, y, x))
+                right += one[y][x] == target[y][x]
+                valid += 1
     none = set()
-    pairs = [(of_class.get(c, none), of_truth.get(c, none)) for c in of_class.keys() | of_truth.keys()]
+    pairs = [(of_class.get(c, none), of_target.get(c, none)) for c in of_class.keys() | of_target.keys()]
     ious = [len(a & b) / len(a | b) for a, b in pairs]
-    return {"mIoU": sum(ious) / len(ious), "pixel_accuracy": right / asked} if asked else {}
+    return {"mIoU": sum(ious) / len(ious), "pixel_accuracy": right / valid} if valid else {}
 
 
 @st.composite
@@ -58,7 +56,7 @@ def test_a_case_by_hand():
     assert result.per_image["pixel_accuracy"].tolist() == [0.5]
 
 
-def test_a_pixel_that_nobody_is_asked_about_counts_nowhere():
+def test_a_void_pixel_counts_nowhere():
     result = mean_iou(*data([[[0, 1], [1, 2]]], [[[0, 0], [1, VOID]]]))
     assert result.artefacts["IoU per class"] == {0: 1 / 2, 1: 1 / 2}
     assert result.values["pixel_accuracy"].value == pytest.approx(2 / 3)
@@ -80,7 +78,7 @@ def test_a_resample_is_the_metric_of_the_images_that_it_drew():
     assert estimate.low < estimate.value < estimate.high
 
 
-def test_where_nobody_is_asked_there_is_no_value():
+def test_where_all_is_void_there_is_no_value():
     result = mean_iou(*data([[[0]]], [[[VOID]]]))
     assert result.values == {}
     assert result.artefacts["IoU per class"] == {}
@@ -91,7 +89,10 @@ def test_where_nobody_is_asked_there_is_no_value():
     ("wrong", "message"),
     [
         (None, "prediction of image 1: no semantic_map"),
-        (torch.zeros(2, 3, dtype=torch.uint8), "prediction of image 1: semantic_map is 2x3 pixels, the truth's is 2x2"),
+        (
+            torch.zeros(2, 3, dtype=torch.uint8),
+            "image 1: semantic_map: 2x3 pixels, the ground truth has 2x2",
+        ),
         (torch.zeros(2, 2), r"prediction of image 1: semantic_map is torch.float32 \[2, 2\], want torch.uint8"),
         (torch.full((2, 2), VOID, dtype=torch.uint8), "prediction of image 1: 255 in semantic_map, which is no class"),
     ],

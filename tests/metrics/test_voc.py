@@ -21,7 +21,7 @@ def reference(predictions, targets) -> dict[str, float]:
             [[*box, hard, False] for box, hard, k in zip(*map(torch.Tensor.tolist, fields), strict=True) if k == label]
             for fields in ((target.boxes, target.ignored, target.labels) for target in targets)
         ]
-        positives = sum(not thing[4] for image in objects for thing in image)
+        positives = sum(not one[4] for image in objects for one in image)
         found = [
             (-score, i, box)
             for i, one in enumerate(predictions)
@@ -31,9 +31,9 @@ def reference(predictions, targets) -> dict[str, float]:
         hits = []
         for _, i, box in sorted(found, key=lambda detection: detection[0]):
             best, nearest = -1.0, None
-            for thing in objects[i]:
-                if (overlap := iou(box, thing)) > best:
-                    best, nearest = overlap, thing
+            for one in objects[i]:
+                if (overlap := iou(box, one)) > best:
+                    best, nearest = overlap, one
             if best < 0.5:
                 hits.append(False)
             elif not nearest[4]:
@@ -77,7 +77,7 @@ labels = st.integers(0, 2)
 
 
 @st.composite
-def data_sets(draw):
+def datasets(draw):
     """Few coordinates, so that overlaps are equal and exactly one half; no two scores are."""
     scores = iter(draw(st.permutations([k / 64 for k in range(48)])))
     objects = st.lists(st.tuples(boxes, labels, st.booleans()), max_size=5)
@@ -91,7 +91,7 @@ def values(predictions, targets):
     return {name: estimate.value for name, estimate in voc_ap(predictions, targets).values.items()}
 
 
-@given(data_sets())
+@given(datasets())
 def test_both_numbers_are_those_of_the_development_kits_procedure(data):
     assert values(*data) == pytest.approx(reference(*data), abs=1e-12)
 
@@ -113,7 +113,7 @@ def test_a_difficult_object_is_neither_required_nor_wrong():
     assert values([prediction], [required])["VOC_AP50"] == pytest.approx((1 + 2 / 3) / 2)
 
 
-def test_a_data_set_without_objects_has_no_number():
+def test_a_dataset_without_objects_has_no_number():
     prediction, target = image([], [((0, 0, 4, 4), 0, 0.5)])
     assert voc_ap([prediction], [target]).values == {}
 

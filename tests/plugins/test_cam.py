@@ -87,7 +87,7 @@ def untrained(name, **config):
     return model.eval()
 
 
-def asked(*queries, size=(64, 64)):
+def queried(*queries, size=(64, 64)):
     inputs = AttributionContract.noise(*[size] * len(queries))
     return [Input(one.id, one.image, query) for one, query in zip(inputs, queries, strict=True)]
 
@@ -119,7 +119,7 @@ def coarse_map(explainer, one):
 @pytest.mark.parametrize(("name", "config"), EXPLAINED)
 @pytest.mark.parametrize("query", [0, 2])
 def test_grad_cam_is_captums(name, config, query):
-    [one] = asked(query)
+    [one] = queried(query)
     found, scores, pixels = coarse_map(GradCAM(untrained(name, **config)), one)
     theirs = LayerGradCam(scores, scores.model.feature_layer).attribute(pixels, query, relu_attributions=True)
     assert found.max() > 0
@@ -129,7 +129,7 @@ def test_grad_cam_is_captums(name, config, query):
 
 @pytest.mark.parametrize(("name", "config"), EXPLAINED)
 def test_grad_cam_is_torchcams(name, config):
-    [one] = asked(1)
+    [one] = queried(1)
     found, scores, pixels = coarse_map(GradCAM(untrained(name, **config)), one)
     with torchcam.methods.GradCAM(scores, scores.model.feature_layer) as extractor:
         [theirs] = extractor(1, scores(pixels.requires_grad_()), normalized=False)
@@ -137,7 +137,7 @@ def test_grad_cam_is_torchcams(name, config):
 
 
 def test_cam_is_torchcams():
-    [one] = asked(1)
+    [one] = queried(1)
     found, scores, pixels = coarse_map(CAM(untrained("resnet_classifier")), one)
     with torchcam.methods.CAM(scores, scores.model.feature_layer, fc_layer=scores.model.head) as extractor:
         scores(pixels)
@@ -147,17 +147,17 @@ def test_cam_is_torchcams():
 
 def test_a_detection_is_explained_on_its_own_level():
     model = untrained("retinanet")
-    inputs = asked(0, 2)
+    inputs = queried(0, 2)
     found = torch.stack([one.get("attribution") for one in GradCAM(model).predict(inputs)])
     batch = model.batch(inputs)
-    hidden = []
-    with model.class_subnet.last.register_forward_hook(lambda _, __, out: hidden.append(out)):
+    activations = []
+    with model.class_subnet.last.register_forward_hook(lambda _, __, out: activations.append(out)):
         logits = model.class_subnet(model.pyramid(model.backbone(batch.pixels)))
     levels = [torch.stack([level[i, :, c].max() for level in logits]).argmax() for i, c in enumerate((0, 2))]
     for i, (level, label) in enumerate(zip(levels, (0, 2), strict=True)):
-        [gradient] = torch.autograd.grad(logits[level][i, :, label].max(), hidden[level], retain_graph=True)
+        [gradient] = torch.autograd.grad(logits[level][i, :, label].max(), activations[level], retain_graph=True)
         weights = gradient[i].mean((1, 2))
-        own = (weights[:, None, None] * hidden[level][i]).sum(0).relu().detach()[None, None]
+        own = (weights[:, None, None] * activations[level][i]).sum(0).relu().detach()[None, None]
         own = nn.functional.interpolate(own, (64, 64), mode="bilinear", align_corners=False)[0, 0]
         assert own.max() > 0
         assert torch.allclose(found[i], own, rtol=1e-4, atol=1e-4 * float(own.max()))
@@ -171,7 +171,7 @@ def test_a_map_by_hand():
 
 def test_cams_mean_is_the_score():
     model = untrained("resnet_classifier")
-    inputs = asked(0, 2, size=(128, 128))
+    inputs = queried(0, 2, size=(128, 128))
     maps = torch.stack([one.get("attribution") for one in CAM(model).predict(inputs)])
     scores = model.class_scores(model.batch(inputs)).detach()[[0, 1], [0, 2]]
     assert torch.allclose(maps.mean((1, 2)) + model.head.bias[[0, 2]], scores, atol=0.02 * float(scores.abs().max()))
@@ -179,7 +179,7 @@ def test_cams_mean_is_the_score():
 
 def test_grad_cam_of_a_linear_head_is_the_positive_part_of_cam():
     model = untrained("resnet_classifier")
-    inputs = asked(0, 1, size=(128, 128))
+    inputs = queried(0, 1, size=(128, 128))
     _, cam = (kind(model) for kind in (GradCAM, CAM))
     for one in inputs:
         linear, _, _ = coarse_map(cam, one)
@@ -189,7 +189,7 @@ def test_grad_cam_of_a_linear_head_is_the_positive_part_of_cam():
 
 def test_without_a_query_the_highest_scoring_class_is_explained():
     model = untrained("resnet_classifier")
-    [one] = asked(None)
+    [one] = queried(None)
     highest = int(model.class_scores(model.batch([one])).argmax())
     same, named = GradCAM(model).predict([one, Input(one.id, one.image, highest)])
     assert torch.equal(same.get("attribution"), named.get("attribution"))
@@ -198,7 +198,7 @@ def test_without_a_query_the_highest_scoring_class_is_explained():
 @pytest.mark.parametrize("query", [3, -1, "first", 0.5])
 def test_what_is_no_class_is_named(query):
     with pytest.raises(ValueError, match=r"input 'noise-0': query: want a class index from 0 to 2, got"):
-        GradCAM(untrained("resnet_classifier")).predict(asked(query))
+        GradCAM(untrained("resnet_classifier")).predict(queried(query))
 
 
 @pytest.mark.parametrize(("kind", "name"), [(CAM, "retinanet"), (GradCAM, "detr"), (CAM, "vit")])
@@ -238,7 +238,7 @@ def test_an_explanation_leaves_no_trace(kind, mode):
     torch.manual_seed(0)
     model = InPlace()
     with bystanders(model), mode():
-        [prediction] = kind(model).predict(asked(1))
+        [prediction] = kind(model).predict(queried(1))
         assert prediction.get("attribution").std() > 0
 
 
@@ -250,15 +250,15 @@ def test_nor_does_one_that_fails(kind, monkeypatch):
         with monkeypatch.context() as patch, bystanders(model):
             patch.setattr(getattr(model, broken), "forward", lambda *_: 1 / 0)
             with pytest.raises(ZeroDivisionError):
-                explainer.predict(asked(1))
+                explainer.predict(queried(1))
     with bystanders(model), pytest.raises(ValueError, match="query"):
-        explainer.predict(asked(7))
+        explainer.predict(queried(7))
 
 
 def test_an_in_place_relu_leaves_the_features_as_they_were():
     torch.manual_seed(0)
     model = InPlace().eval()
-    [one] = asked(1)
+    [one] = queried(1)
     found = GradCAM(model).predict([one])[0].get("attribution")
     for module in model.modules():
         if isinstance(module, nn.ReLU):
@@ -269,11 +269,11 @@ def test_an_in_place_relu_leaves_the_features_as_they_were():
 def test_a_thousand_explanations_keep_nothing():
     torch.manual_seed(0)
     explainer = GradCAM(InPlace())
-    inputs = asked(*[1] * 10, size=(16, 16))
+    inputs = queried(*[1] * 10, size=(16, 16))
 
     def tensors():
         gc.collect()
-        return sum(type(thing) is torch.Tensor for thing in gc.get_objects())
+        return sum(type(one) is torch.Tensor for one in gc.get_objects())
 
     explainer.predict(inputs)
     before = tensors()
@@ -284,14 +284,14 @@ def test_a_thousand_explanations_keep_nothing():
 
 def test_images_in_a_batch_are_explained_as_if_alone():
     explainer = GradCAM(untrained("resnet_classifier"))
-    inputs = [*asked(0, 2), *asked(1, size=(50, 90))]
+    inputs = [*queried(0, 2), *queried(1, size=(50, 90))]
     for one, together in zip(inputs, explainer.predict(inputs), strict=True):
         alone = explainer.predict([one])[0].get("attribution")
         assert torch.allclose(together.get("attribution"), alone, atol=1e-4 * float(alone.max()))
 
 
 def test_the_map_lies_where_the_class_is():
-    """The logit counts bright cells: the map must be bright there, also in an image that was resized and padded."""
+    """The logit counts bright locations: the map must be bright there, also in an image that was resized and padded."""
     model = InPlace().eval()
     model.feature_layer = nn.AvgPool2d(4)
     model.rest, model.head = nn.ReLU(), nn.Linear(3, 3)
@@ -307,7 +307,7 @@ def test_the_map_lies_where_the_class_is():
 
 def test_a_segments_score_is_its_mean_over_the_pixels_named_so():
     model = untrained("fcn")
-    batch = model.batch(asked(0, size=(64, 64)))
+    batch = model.batch(queried(0, size=(64, 64)))
     scores = model.scores(batch.pixels).detach()
     named = scores[0].argmax(0)
     for label, score in enumerate(model.class_scores(batch)[0].detach()):
@@ -318,7 +318,7 @@ def test_a_segments_score_is_its_mean_over_the_pixels_named_so():
 
 def test_a_detections_score_is_that_of_the_highest_scoring_box():
     model = untrained("retinanet")
-    inputs = asked(0, size=(64, 64))
+    inputs = queried(0, size=(64, 64))
     model.config = model.config.__class__(score_threshold=0.0)
     [prediction] = model.predict(inputs)
     scores = model.class_scores(model.batch(inputs))[0].detach().sigmoid()
@@ -335,17 +335,17 @@ def test_weights_are_those_of_the_explained_model(tmp_path):
 
 
 def test_the_centre_is_the_middle_and_falls_off():
-    relevance = Center(InPlace()).predict(asked(None, size=(31, 51)))[0].get("attribution")
+    relevance = Center(InPlace()).predict(queried(None, size=(31, 51)))[0].get("attribution")
     assert divmod(int(relevance.argmax()), 51) == (15, 25)
     assert relevance[0, 0] < relevance[0, 25] < relevance[15, 25] == 1
     # A quarter of each side is one standard deviation.
-    large = Center(InPlace()).predict(asked(None, size=(400, 800)))[0].get("attribution")
+    large = Center(InPlace()).predict(queried(None, size=(400, 800)))[0].get("attribution")
     for one in (large[100, 400], large[200, 200]):
         assert float(one) == pytest.approx(np.exp(-0.5), rel=0.01)
 
 
 def test_random_depends_on_the_image_alone():
-    inputs = asked(0, 1)
+    inputs = queried(0, 1)
     again = Random(InPlace()).predict(inputs[::-1])[::-1]
     for one, other in zip(Random(InPlace()).predict(inputs), again, strict=True):
         assert torch.equal(one.get("attribution"), other.get("attribution"))

@@ -64,7 +64,7 @@ def test_a_class_is_as_likely_as_its_members_together():
         assert (person, zebra) == (0, pytest.approx(float(one[340]), rel=1e-4))
 
 
-def test_a_data_set_that_imagenet_knows_nothing_of_is_skipped():
+def test_a_dataset_that_imagenet_knows_nothing_of_is_skipped():
     with pytest.raises(PlanError, match="ImageNet has none of the classes of dataset 'scenes': circle"):
         make_plan(Options(models=["imagenet_mobilenet", "grad_cam@imagenet_mobilenet"]), installed())
 

@@ -1,4 +1,4 @@
-"""Objects cut out of a batch."""
+"""Objects cropped from a batch."""
 
 import dataclasses
 

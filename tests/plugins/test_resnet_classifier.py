@@ -64,7 +64,7 @@ def test_an_image_of_nothing_is_looked_at_evenly():
 
 def test_the_loss_is_cross_entropy_beside_that_of_pixels():
     model = untrained()
-    inputs, targets = ClassifierContract.noise((128, 128), (128, 128)), TestResNetClassifier().truths()
+    inputs, targets = ClassifierContract.noise((128, 128), (128, 128)), TestResNetClassifier().targets()
     batch = model.batch(inputs)
     logits = model.class_scores(batch)
     losses = model.losses(inputs, targets)
@@ -77,7 +77,7 @@ def test_images_learned_by_heart_are_told_apart(name):
     torch.manual_seed(0)
     model = build_model(installed().models[name], INFO).train()
     inputs = ClassifierContract.noise((96, 128), (128, 50), (30, 40))
-    [first, second] = TestResNetClassifier().truths()
+    [first, second] = TestResNetClassifier().targets()
     targets = [dataclasses.replace(one, semantic_map=None) for one in (second, first, second)]
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     for _ in range(15):

@@ -44,7 +44,7 @@ def around(value: float, width: float = 0.05) -> Interval:
 
 @pytest.fixture(scope="session")
 def score():
-    """score(value, low, high, ...) -> ScoreValue: a fraction that is better the higher, unless said otherwise."""
+    """score(value, low, high, ...) -> ScoreValue: a fraction that is better the higher, unless told otherwise."""
 
     def make(value: float, low: float | None = None, high: float | None = None, **declared) -> ScoreValue:
         plain = {"unit": "%", "higher_is_better": True, "shown": False, "plotted": False}

@@ -51,7 +51,7 @@ def test_a_map_of_one_pixel_and_one_at_the_border_are_drawn():
     assert (drawn(corner)[639, 639] != 120).any()
 
 
-def test_the_truth_of_a_question_is_what_it_asks_for():
+def test_ground_truth_is_what_the_query_names():
     target = Target(boxes=torch.rand(3, 4), labels=torch.tensor([4, 2, 4]), main=0, semantic_map=torch.zeros(2, 2))
     assert installed().tasks["attribution"].ground_truth(target).labels.tolist() == [4, 4]
     assert installed().tasks["detection"].ground_truth(target).labels.tolist() == [4, 2, 4]

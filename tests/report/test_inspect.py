@@ -43,7 +43,7 @@ def test_the_worst_image_stands_first_and_those_that_are_right_not_at_all(run, t
     assert inspect_run(run, 1, third_party, "second").record.cell.model == "second"
 
 
-def test_a_row_per_image_has_its_name_the_truth_and_the_prediction(run, third_party, tmp_path):
+def test_a_row_per_image_has_its_name_the_ground_truth_and_the_prediction(run, third_party, tmp_path):
     one = Image.open(write_inspection(inspect_run(run, 1, third_party), run, tmp_path / "one.png", third_party))
     two = Image.open(write_inspection(inspect_run(run, 2, third_party), run, tmp_path / "two.png", third_party))
     assert one.width == two.width > 3 * 256

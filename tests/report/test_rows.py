@@ -62,12 +62,12 @@ def test_accuracies_of_fewer_images_stand_below(record):
     assert names(tables([record("few", 0.9, images=40), record("all", 0.3)])[0]) == ["all", "few"]
 
 
-def test_data_sets_of_one_name_are_kept_apart(record):
+def test_datasets_of_one_name_are_kept_apart(record):
     found = tables([record("a"), record("b", dataset_hash="f0" * 32), record("c")])
     assert [names(table) for table in found] == [["a", "c"], ["b"]]
 
 
-def test_the_folders_above_a_data_set_are_not_told(record):
+def test_the_folders_above_a_dataset_are_not_told(record):
     assert tables([record("a", dataset="voc:/home/somebody/VOC2007@test")])[0].dataset == "voc:VOC2007@test"
 
 
@@ -84,7 +84,7 @@ def test_a_failed_cell_is_a_failure_and_nothing_else(record, failed):
     assert [(failure.model, failure.text) for failure in failures(records)] == [("broke", "ValueError: no such box")]
 
 
-def test_what_all_rows_share_is_said_once(record):
+def test_what_all_rows_share_is_written_once(record):
     (table,) = tables([record("a"), record("b", threads=1)])
     assert table.shared == "500 images, cpu, float32, batch 1, Intel Xeon Processor @ 2.60GHz"
     assert [table.own(setting) for setting in table.settings] == ["2 threads", "1 thread"]

@@ -41,7 +41,7 @@ def test_a_values_name_is_short_unless_two_metrics_share_it():
 def test_fifteen_models_are_readable_in_100_columns(fifteen):
     text = printed(fifteen)
     assert max(map(len, text.splitlines())) <= 100
-    assert "…" not in text  # nothing was cut
+    assert "…" not in text  # nothing was cropped
     for record in fifteen:
         assert sum(record.cell.model in line.split() for line in text.splitlines()) == 2  # its row, and its stages
 
@@ -132,7 +132,7 @@ def test_each_task_has_its_table(record, score):
         assert "top1" in text
 
 
-def test_nothing_run_is_said():
+def test_nothing_run_is_reported():
     assert "No cell was run." in printed([])
     assert markdown.render([]) == "No cell was run.\n"
 

@@ -31,7 +31,7 @@ def test_the_same_records_give_the_same_bytes(record, tmp_path):
     assert [path.read_bytes() for path in write_report([record("a")], tmp_path)] == first
 
 
-def test_file_names_hold_no_path_and_tell_data_sets_apart(record, tmp_path):
+def test_file_names_hold_no_path_and_tell_datasets_apart(record, tmp_path):
     records = [
         record("a", dataset="voc:/x/VOC 2007@test"),
         record("a", dataset="voc:/y/VOC 2007@test", dataset_hash="ab" * 32),

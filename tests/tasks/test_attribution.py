@@ -1,4 +1,4 @@
-"""The class that an image is about, which is what an explanation is asked for."""
+"""The class that an image is about, which an explanation explains."""
 
 import pytest
 import torch

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from roibench.registry import installed, resolve
-from roibench.structures import Prediction, Target
+from roibench.structures import VOID, Prediction, Target
 from roibench.task import Frame, Scored
 
 FRAME = Frame("one", (40, 48), ("cat", "dog", "cow"))
@@ -60,34 +60,34 @@ def boxes(*rows, labels=None, scores=None) -> Prediction:
     )
 
 
-TRUTH = Target(boxes=torch.tensor([[1.0, 1, 9, 9]]), labels=torch.tensor([0]))
+TARGET = Target(boxes=torch.tensor([[1.0, 1, 9, 9]]), labels=torch.tensor([0]))
 
 
 def test_shares_count_boxes_that_are_scored_and_a_border_may_be_missed_by_rounding():
     found = boxes((-0.9, 0, 48.9, 40), (1, 1, 9, 9), (-2, 0, 5, 5), (-99, 0, 5, 5), scores=[0.9, 0.8, 0.7, 0.01])
-    assert told("detection", [found], [TRUTH]) == ("1 of 3 (33 %) boxes reach out of their image",)
+    assert told("detection", [found], [TARGET]) == ("1 of 3 (33 %) boxes reach out of their image",)
 
 
 def test_a_few_empty_boxes_are_no_matter():
     found = boxes(*[(1, 1, 9, 9)] * 30, (48, 1, 48, 9))
-    assert told("detection", [found], [TRUTH]) == ()
+    assert told("detection", [found], [TARGET]) == ()
 
 
 def test_a_model_that_names_other_classes_than_the_data_have_is_told_apart():
-    [sentence] = told("detection", [boxes((1, 1, 9, 9), (1, 1, 9, 9), labels=[1, 2])], [TRUTH])
+    [sentence] = told("detection", [boxes((1, 1, 9, 9), (1, 1, 9, 9), labels=[1, 2])], [TARGET])
     assert sentence == "no class in common: predicted are dog, cow; the data have cat"
-    assert told("detection", [boxes((1, 1, 9, 9), (1, 1, 9, 9), labels=[0, 2])], [TRUTH]) == ()
+    assert told("detection", [boxes((1, 1, 9, 9), (1, 1, 9, 9), labels=[0, 2])], [TARGET]) == ()
 
 
 def test_images_in_which_nothing_is_there_or_found_are_usual():
     nothing = Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.int64))
     found = boxes((1, 1, 9, 9))
-    assert told("detection", [boxes(), found], [nothing, TRUTH]) == ()
+    assert told("detection", [boxes(), found], [nothing, TARGET]) == ()
     assert told("detection", [boxes()], [nothing]) == ("nothing was found in any of 1 images",)
 
 
 def test_maps_of_background_alone_and_of_other_classes():
-    true = Target(semantic_map=torch.tensor([[0, 1], [255, 0]], dtype=torch.uint8))
+    true = Target(semantic_map=torch.tensor([[0, 1], [VOID, 0]], dtype=torch.uint8))
     for values, sentences in (
         ([[0, 0], [0, 0]], ("not a pixel in 1 images has another class than background",)),
         ([[0, 3], [0, 0]], ("no class in common: predicted are cow; the data have cat",)),
@@ -106,14 +106,14 @@ def test_classes_of_whole_images():
 
 def test_keypoints_and_masks_and_attributions():
     keypoints = Prediction(keypoints=torch.rand(2, 5, 3), scores=torch.ones(2))
-    assert told("keypoints", [keypoints], [TRUTH])[0].startswith("all 10 keypoints lie within [0, 1]")
+    assert told("keypoints", [keypoints], [TARGET])[0].startswith("all 10 keypoints lie within [0, 1]")
     spread = replace(keypoints, keypoints=torch.rand(2, 5, 3) * 30 + 2)
-    assert told("keypoints", [spread], [TRUTH]) == ()
+    assert told("keypoints", [spread], [TARGET]) == ()
     masks = torch.zeros(4, 40, 48, dtype=torch.bool)
     masks[0, 3, 3] = True
     found = Prediction(masks=masks, scores=torch.ones(4), labels=torch.zeros(4, dtype=torch.int64))
-    assert told("instance_segmentation", [found], [TRUTH]) == ("3 of 4 (75 %) masks have no pixel",)
+    assert told("instance_segmentation", [found], [TARGET]) == ("3 of 4 (75 %) masks have no pixel",)
     flat, peaked = torch.full((40, 48), 3.0), torch.eye(40, 48)
     same = "attributions are the same everywhere in their image"
-    assert told("attribution", [Prediction(extra={"attribution": flat})] * 2, [TRUTH] * 2) == (f"all 2 {same}",)
-    assert told("attribution", [Prediction(extra={"attribution": x}) for x in (flat, peaked)], [TRUTH] * 2) == ()
+    assert told("attribution", [Prediction(extra={"attribution": flat})] * 2, [TARGET] * 2) == (f"all 2 {same}",)
+    assert told("attribution", [Prediction(extra={"attribution": x}) for x in (flat, peaked)], [TARGET] * 2) == ()

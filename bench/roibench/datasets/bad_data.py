@@ -1,4 +1,4 @@
-"""What to do about broken files and impossible boxes: refuse them all at once, or leave them out and say so."""
+"""What to do about broken files and impossible boxes: refuse them all at once, or leave them out and warn."""
 
 import struct
 import warnings
@@ -18,7 +18,12 @@ _FLOAT32 = struct.Struct("4f")
 
 
 class Problem(NamedTuple):
-    """What is wrong, and where: a file and, where there is one, a line of it."""
+    """What is wrong, and where.
+
+    file: where.
+    line: of the file, where it has lines.
+    what: is wrong, in words.
+    """
 
     file: Path
     line: int | None
@@ -34,7 +39,7 @@ class BadDataError(ValueError):
 
     def __init__(self, problems: tuple[Problem, ...]):
         found = f"{len(problems)} problems" if len(problems) != 1 else "1 problem"
-        options = "--on-bad-data=skip leaves out what is bad, clip cuts boxes to the image first"
+        options = "--on-bad-data=skip leaves out what is bad, clip does so after clipping boxes to the image"
         super().__init__(f"{found} in the data ({options}):\n{_listing(problems)}")
         self.problems = problems
 
@@ -44,7 +49,12 @@ class BadDataError(ValueError):
 
 @dataclass
 class BadData:
-    """Collects problems while a dataset is read; `settle` at the end acts on them."""
+    """Collects problems while a dataset is read; `settle` at the end acts on them.
+
+    action: one of ON_BAD_DATA.
+    problems: found so far.
+    clipped: the boxes that were clipped to their image.
+    """
 
     action: str
     problems: list[Problem] = field(default_factory=list)

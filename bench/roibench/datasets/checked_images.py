@@ -29,35 +29,49 @@ Read = Callable[[bytes], tuple[np.ndarray, bool]]
 
 
 class CheckedImage(NamedTuple):
-    """An image that can be decoded. size: (height, width), upright. sha256: of the file, hex. on_its_side: whether it
-    is stored as (width, height). numbers: those in a label image; none of a photograph.
+    """An image that can be decoded.
+
+    file: where it lies.
+    size: (height, width), upright.
+    sha256: of the file, hex.
+    on_its_side: whether it is stored as (width, height).
+    pixel_values: those that occur in a label image; none of a photograph.
     """
 
     file: Path
     size: tuple[int, int]
     sha256: str
     on_its_side: bool
-    numbers: frozenset[int]
+    pixel_values: frozenset[int]
 
     def size_problem(self, size: tuple[object, object]) -> str | None:
         """What is wrong with a size (height, width) that an annotation gives, if anything."""
         if size == self.size:
             return None
-        (said_height, said_width), (height, width) = size, self.size
-        text = f"says {brief(said_width)}x{brief(said_height)} pixels; {self.file} has {width}x{height}"
+        given = "x".join(map(brief, reversed(size)))
+        height, width = self.size
+        text = f"gives the size {given}, but {self.file} has {width}x{height} pixels"
         if self.on_its_side and size == (width, height):
-            text += ", upright: its EXIF orientation turns it, and what is said fits only the image as stored"
+            text += f", upright: its EXIF orientation turns it, and {given} fits only the image as stored"
         return text
 
 
 class _Verdict(NamedTuple):
-    """What the cache holds of a file. stamp: what it looked like on disk. problem: why it can't be used."""
+    """What the cache holds of a file.
+
+    stamp: what it looked like on disk: size, times, inode.
+    sha256: as CheckedImage's.
+    size: likewise.
+    on_its_side: likewise.
+    pixel_values: likewise.
+    problem: why it can't be used; None: it can.
+    """
 
     stamp: list[int]
     sha256: str
     size: list[int]
     on_its_side: bool
-    numbers: list[int]
+    pixel_values: list[int]
     problem: str | None
 
 
@@ -123,15 +137,15 @@ def _judge(file: Path, known: dict[str, _Verdict], read: Read) -> _Verdict | Pro
             pixels, on_its_side = read(data)
     except BadDataError as error:
         return _Verdict(stamp, digest, [0, 0], False, [], error.problems[0].what)
-    numbers = np.unique(pixels).tolist() if read is read_labels else []
-    return _Verdict(stamp, digest, list(pixels.shape[:2]), on_its_side, numbers, None)
+    pixel_values = np.unique(pixels).tolist() if read is read_labels else []
+    return _Verdict(stamp, digest, list(pixels.shape[:2]), on_its_side, pixel_values, None)
 
 
 def _outcome(file: Path, verdict: _Verdict) -> CheckedImage | Problem:
     if verdict.problem is not None:
         return Problem(file, None, verdict.problem)
     height, width = verdict.size
-    return CheckedImage(file, (height, width), verdict.sha256, verdict.on_its_side, frozenset(verdict.numbers))
+    return CheckedImage(file, (height, width), verdict.sha256, verdict.on_its_side, frozenset(verdict.pixel_values))
 
 
 def _kept_in(folder: Path, read: Read) -> Path:

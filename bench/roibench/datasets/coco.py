@@ -6,7 +6,7 @@ images/SPLIT/, images/ and the folder itself, in this order, where SPLIT is as t
 single file is all one split, whatever that is called; its images lie beside it, in images/ beside it, or in the folder
 IMAGES (there under their file_name, or its last part).
 
-roibench.datasets.coco_json says what becomes of an annotation.
+roibench.datasets.coco_json tells what becomes of an annotation.
 """
 
 import os
@@ -35,8 +35,8 @@ def open_coco(path: str, split: str, on_bad_data: str = "fail") -> "Coco":
     """Opens a split of a COCO folder, or a file. All annotations are read, and every image is decoded once.
 
     on_bad_data: "fail" raises BadDataError, which lists all that is wrong; "skip" leaves out a bad annotation, or an
-    image that can't be read, and warns; "clip" does, too, but cuts boxes to their images first. A file that is no JSON
-    always fails.
+    image that can't be read, and warns; "clip" does, too, but clips boxes to their images first. A file that is no
+    JSON always fails.
     """
     bad = BadData(on_bad_data)
     file, keypoint_file, folders = _find(path, split)
@@ -54,7 +54,7 @@ def open_coco(path: str, split: str, on_bad_data: str = "fail") -> "Coco":
     annotations = annotations._replace(pictures=tuple(pictures))
     problems = bad.settle()
     fields = annotations.fields
-    words = {word for thing in annotations.things for word in (thing.caption or "").split()}
+    words = {word for one in annotations.objects for word in (one.caption or "").split()}
     info = DatasetInfo(
         name=f"coco:{path}",
         split=split,
@@ -69,7 +69,10 @@ def open_coco(path: str, split: str, on_bad_data: str = "fail") -> "Coco":
 
 @dataclass(frozen=True)
 class Coco(ImageFiles[Picture]):
-    """A split of a COCO folder, or a file. category_ids: as written, by label."""
+    """A split of a COCO folder, or a file.
+
+    category_ids: as written, by label.
+    """
 
     category_ids: tuple[str, ...] = ()
 
@@ -77,31 +80,31 @@ class Coco(ImageFiles[Picture]):
         return target(picture, self.info.fields, len(self.info.joints))
 
     def facts(self, picture: Picture) -> tuple:
-        return picture.id, picture.size, picture.things, self.info.joints
+        return picture.id, picture.size, picture.objects, self.info.joints
 
 
 def target(picture: Picture, fields: Iterable[str], joints: int) -> Target:
     """Ground truth of one image, which needn't exist. joints: how many J a keypoint annotation has."""
-    things = picture.things
+    objects = picture.objects
     absent = (0.0,) * (3 * joints)
-    keypoints = torch.tensor([thing.keypoints or absent for thing in things], dtype=torch.float32)
+    keypoints = torch.tensor([one.keypoints or absent for one in objects], dtype=torch.float32)
     return Target(
-        boxes=torch.tensor([thing.box for thing in things], dtype=torch.float32).reshape(-1, 4),
-        labels=torch.tensor([thing.label for thing in things], dtype=torch.int64),
-        crowd=torch.tensor([thing.crowd for thing in things], dtype=torch.bool),
-        areas=torch.tensor([thing.area for thing in things], dtype=torch.float32),
+        boxes=torch.tensor([one.box for one in objects], dtype=torch.float32).reshape(-1, 4),
+        labels=torch.tensor([one.label for one in objects], dtype=torch.int64),
+        crowd=torch.tensor([one.crowd for one in objects], dtype=torch.bool),
+        areas=torch.tensor([one.area for one in objects], dtype=torch.float32),
         masks=_masks(picture) if "masks" in fields else None,
-        keypoints=keypoints.reshape(len(things), joints, 3) if "keypoints" in fields else None,
-        captions=tuple(thing.caption for thing in things) if "captions" in fields else None,
+        keypoints=keypoints.reshape(len(objects), joints, 3) if "keypoints" in fields else None,
+        captions=tuple(one.caption for one in objects) if "captions" in fields else None,
     )
 
 
 def _masks(picture: Picture) -> torch.Tensor:
     """bool [N, H, W]."""
     height, width = picture.size
-    masks = np.zeros((len(picture.things), height, width), np.bool_)
-    for index, thing in enumerate(picture.things):
-        masks[index] = mask(thing.segmentation, picture.size)
+    masks = np.zeros((len(picture.objects), height, width), np.bool_)
+    for index, one in enumerate(picture.objects):
+        masks[index] = mask(one.segmentation, picture.size)
     return torch.from_numpy(masks)
 
 
@@ -133,7 +136,7 @@ def _find(text: str, split: str) -> tuple[Path, Path | None, tuple[Path, ...]]:
         found = {file.stem.removeprefix(f"{kind}_"): file for file in sorted(folder.glob(f"{kind}_*.json"))}
         dated = [name for name in found if re.fullmatch(rf"{re.escape(split)}\d{{4}}", name)]
         if split not in found and len(dated) > 1:
-            raise ValueError(f"{path} has more than one split {split!r}; say which: {', '.join(dated)}")
+            raise ValueError(f"{path} has more than one split {split!r}; name one: {', '.join(dated)}")
         if names := [split] if split in found else dated:
             (name,) = names
             beside = folder / f"person_keypoints_{name}.json"

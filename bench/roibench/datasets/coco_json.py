@@ -1,4 +1,4 @@
-"""What a COCO JSON file says, checked entry by entry, without looking at its images.
+"""What a COCO JSON file holds, checked entry by entry, without looking at its images.
 
 Boxes are COCO's x, y, width, height, in pixel corners counted from 0, as xyxy. Labels count the categories by ascending
 id; an id is the same as 1, 1.0 and "1". Areas are the annotation's (of the outline); where it has none, the box's.
@@ -23,8 +23,17 @@ from roibench.datasets.values import brief, flag, identity, number, whole
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-class Thing(NamedTuple):
-    """An annotation. box: xyxy. label: into the classes. segmentation: as written. keypoints: x, y, visibility, ..."""
+class Object(NamedTuple):
+    """An object, of one annotation.
+
+    box: xyxy.
+    label: into the classes.
+    crowd: whether it is one.
+    area: in pixels.
+    segmentation: as written, None without an outline.
+    keypoints: x, y, visibility, ..., None without joints.
+    caption: its own, if it has one.
+    """
 
     box: Box
     label: int
@@ -34,19 +43,36 @@ class Thing(NamedTuple):
     keypoints: tuple[float, ...] | None
     caption: str | None
 
+    def __repr__(self) -> str:
+        """Goes into the dataset's hash (ImageFiles.facts), which records keep: under the class's first name."""
+        return f"Thing({', '.join(f'{name}={value!r}' for name, value in self._asdict().items())})"
+
 
 class Picture(NamedTuple):
-    """An image with its things. size: (height, width). image: None until it has been found."""
+    """An image with its objects.
+
+    id: as text.
+    file_name: as written.
+    size: (height, width), as written.
+    objects: in the file's order.
+    image: None until it has been found.
+    """
 
     id: str
     file_name: str
     size: tuple[int, int]
-    things: tuple[Thing, ...]
+    objects: tuple[Object, ...]
     image: CheckedImage | None = None
 
 
 class Annotations(NamedTuple):
-    """What a JSON file says. Its fields are those of Target that all its things can fill. category_ids: by label."""
+    """What a JSON file holds.
+
+    classes: names, in label order.
+    category_ids: as text, by label.
+    joints: names, in order.
+    pictures: its images, by ascending id.
+    """
 
     classes: tuple[str, ...]
     category_ids: tuple[str, ...]
@@ -54,14 +80,15 @@ class Annotations(NamedTuple):
     pictures: tuple[Picture, ...]
 
     @property
-    def things(self) -> Iterator[Thing]:
-        return (thing for picture in self.pictures for thing in picture.things)
+    def objects(self) -> Iterator[Object]:
+        return (one for picture in self.pictures for one in picture.objects)
 
     @property
     def fields(self) -> frozenset[str]:
-        things = tuple(self.things)
-        masks = {"masks"} if things and all(thing.segmentation is not None for thing in things) else set()
-        captions = {"captions"} if things and all(thing.caption is not None for thing in things) else set()
+        """Those of Target that all objects can fill."""
+        objects = tuple(self.objects)
+        masks = {"masks"} if objects and all(one.segmentation is not None for one in objects) else set()
+        captions = {"captions"} if objects and all(one.caption is not None for one in objects) else set()
         joints = {"keypoints"} if self.joints else set()
         return frozenset({"boxes", "labels", "crowd", "areas"} | masks | captions | joints)
 
@@ -87,30 +114,36 @@ def read_annotations(file: Path, bad: BadData, keypoint_file: Path | None = None
         joints, poses = _keypoints(_load(keypoint_file, ("annotations", "categories")), keypoint_file, bad)
         for id in sorted(poses.keys() - entries.keys()):
             bad.report(keypoint_file, f"annotation {id}: {file.name} has no such annotation")
-    things: dict[str, list[Thing]] = {id: [] for id in sizes}
+    objects: dict[str, list[Object]] = {id: [] for id in sizes}
     reader = _Reader(file, bad, labels, names)
     for id, entry in entries.items():
         image = identity(entry.get("image_id"))
         if image not in named:
             bad.report(file, f"annotation {id}: image {brief(entry.get('image_id'))} is unknown")
-        elif image in sizes and (thing := reader.thing(id, entry, sizes[image], poses.get(id))) is not None:
-            things[image].append(thing)
-    pictures = (Picture(id, file_names[id], sizes[id], tuple(things[id])) for id in sizes)
+        elif image in sizes and (one := reader.read(id, entry, sizes[image], poses.get(id))) is not None:
+            objects[image].append(one)
+    pictures = (Picture(id, file_names[id], sizes[id], tuple(objects[id])) for id in sizes)
     return Annotations(names, tuple(labels), joints, tuple(pictures))
 
 
 @dataclass
 class _Reader:
-    """Reads annotations, one by one; a bad one is reported. labels: by category id. names: by label."""
+    """Reads annotations, one by one; a bad one is reported.
+
+    file: where they stand.
+    bad: where they are reported.
+    labels: by category id.
+    names: of the classes, by label.
+    """
 
     file: Path
     bad: BadData
     labels: dict[str, int]
     names: tuple[str, ...]
 
-    def thing(
+    def read(
         self, id: str, entry: dict[str, Any], size: tuple[int, int], pose: tuple[float, ...] | None
-    ) -> Thing | None:
+    ) -> Object | None:
         try:
             label = self.labels.get(identity(entry.get("category_id")))
             if label is None:
@@ -132,12 +165,12 @@ class _Reader:
         if area is None:
             area = (box[2] - box[0]) * (box[3] - box[1])
         caption = entry.get("caption")
-        return Thing(box, label, crowd, area, outline, pose, None if caption is None else str(caption))
+        return Object(box, label, crowd, area, outline, pose, None if caption is None else str(caption))
 
 
 def _corners(bbox: object, name: str) -> Box:
     """xyxy of a bbox, wherever it lies."""
-    if not _numbers(bbox) or len(bbox) != 4:
+    if not _are_numbers(bbox) or len(bbox) != 4:
         raise ValueError(f"{name}: bbox without four numbers: {brief(bbox)}")
     x, y, width, height = map(number, bbox)
     return x, y, x + width, y + height
@@ -158,7 +191,7 @@ def read_outline(outline: object, name: str, size: tuple[int, int]) -> list | di
     if outline is None:
         return None
     if isinstance(outline, list):
-        if not all(_numbers(polygon) and len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in outline):
+        if not all(_are_numbers(polygon) and len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in outline):
             raise ValueError(f"{name}: polygon without three or more x, y pairs")
         reach = max(size)  # a polygon may stick out, but drawing one that goes to infinity takes as long
         if not all(-reach <= value <= 2 * reach for polygon in outline for value in polygon):
@@ -210,7 +243,7 @@ def _keypoints(document: dict, file: Path, bad: BadData) -> tuple[tuple[str, ...
     poses = {}
     for entry in document["annotations"]:
         if isinstance(entry, dict) and (pose := entry.get("keypoints")):
-            values = [number(value) for value in pose] if _numbers(pose) else []
+            values = [number(value) for value in pose] if _are_numbers(pose) else []
             if (
                 len(values) != 3 * len(joints)
                 or not all(abs(value) <= _LARGEST for value in values)  # false for NaN, too
@@ -224,7 +257,7 @@ def _keypoints(document: dict, file: Path, bad: BadData) -> tuple[tuple[str, ...
     return joints, poses
 
 
-def _numbers(values: object) -> bool:
+def _are_numbers(values: object) -> bool:
     return isinstance(values, list) and all(number(value) is not None for value in values)
 
 

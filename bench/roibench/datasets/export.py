@@ -55,20 +55,20 @@ def export(
         raise ValueError(f"{info.name} can't be exported as {form}: it has no {' and no '.join(sorted(missing))}")
     if images is not None and images < 1:
         raise ValueError(f"images: want 1 or more, got {images}")
-    annotations = out / "annotations"
-    instances = annotations / f"instances_{info.split}.json"
+    folder = out / "annotations"
+    instances = folder / f"instances_{info.split}.json"
     if instances.exists():
         raise FileExistsError(f"{instances} is there already: name another folder, or delete it")
     count = len(data) if images is None else images if data.unbounded else min(images, len(data))
-    pictures, things, captions = [], [], []
+    pictures, annotations, captions = [], [], []
     for number in range(1, count + 1):
         given, target = data[number - 1]
         file_name = f"{number:012d}.png"
         _write_image(out / info.split / file_name, given.image)
         _, height, width = given.image.shape
         pictures.append({"id": number, "file_name": file_name, "width": width, "height": height, "source": given.id})
-        for thing in _things(target, info):  # ids from 1: COCOeval takes 0 for no match
-            things.append({"id": len(things) + 1, "image_id": number} | thing)
+        for one in _annotations(target, info):  # ids from 1: COCOeval takes 0 for no match
+            annotations.append({"id": len(annotations) + 1, "image_id": number} | one)
         if target.captions:
             captions.append({"id": number, "image_id": number, "caption": "; ".join(target.captions)})
         if progress:
@@ -77,10 +77,11 @@ def export(
     head = {"info": {"description": source, "version": data.hash}, "licenses": [], "images": pictures}
     categories = [{"id": k, "name": name, "supercategory": name} for k, name in enumerate(info.classes, start=1)]
     if "keypoints" in info.fields:
-        _write_json(annotations / f"person_keypoints_{info.split}.json", head | _persons(things, categories, info))
+        persons = _persons(annotations, categories, info)
+        _write_json(folder / f"person_keypoints_{info.split}.json", head | persons)
     if "captions" in info.fields:
-        _write_json(annotations / f"captions_{info.split}.json", head | {"annotations": captions})
-    plain = [{key: thing[key] for key in thing if "keypoints" not in key} for thing in things]
+        _write_json(folder / f"captions_{info.split}.json", head | {"annotations": captions})
+    plain = [{key: one[key] for key in one if "keypoints" not in key} for one in annotations]
     return _write_json(instances, head | {"annotations": plain, "categories": categories})
 
 
@@ -103,39 +104,43 @@ def _part(joint: str) -> tuple[str, str]:
     return (side, name) if side in ("left", "right") else ("", joint.replace("_", " "))
 
 
-def _persons(things: list[dict], categories: list[dict], info: DatasetInfo) -> dict[str, list[dict]]:
+def _persons(annotations: list[dict], categories: list[dict], info: DatasetInfo) -> dict[str, list[dict]]:
     """Annotations and categories that have joints: those of which an object shows one; else person; else all."""
     ids = (
-        {thing["category_id"] for thing in things if thing["num_keypoints"]}
+        {one["category_id"] for one in annotations if one["num_keypoints"]}
         or {kind["id"] for kind in categories if kind["name"] == "person"}
         or {kind["id"] for kind in categories}
     )
     skeleton = {"keypoints": list(info.joints), "skeleton": limbs(info.joints)}
     return {
-        "annotations": [thing for thing in things if thing["category_id"] in ids],
+        "annotations": [one for one in annotations if one["category_id"] in ids],
         "categories": [kind | skeleton for kind in categories if kind["id"] in ids],
     }
 
 
-def _things(target: Target, info: DatasetInfo) -> Iterator[dict[str, Any]]:
+def _annotations(target: Target, info: DatasetInfo) -> Iterator[dict[str, Any]]:
     """COCO's annotations of one image, without their ids."""
     boxes = target.boxes.double()
     sides = boxes[:, 2:] - boxes[:, :2]
     areas = sides.prod(dim=1) if target.areas is None else target.areas
     for k, label in enumerate(target.labels.tolist()):
-        thing = {"category_id": label + 1, "bbox": boxes[k, :2].tolist() + sides[k].tolist(), "area": float(areas[k])}
-        thing["iscrowd"] = 0 if target.crowd is None else int(target.crowd[k])
+        annotation = {
+            "category_id": label + 1,
+            "bbox": boxes[k, :2].tolist() + sides[k].tolist(),
+            "area": float(areas[k]),
+            "iscrowd": 0 if target.crowd is None else int(target.crowd[k]),
+        }
         if target.ignored is not None:
-            thing["ignore"] = int(target.ignored[k])
+            annotation["ignore"] = int(target.ignored[k])
         if target.masks is not None:
             runs = rle.encode(np.asfortranarray(target.masks[k].numpy(), np.uint8))
-            thing["segmentation"] = {"size": runs["size"], "counts": runs["counts"].decode()}
+            annotation["segmentation"] = {"size": runs["size"], "counts": runs["counts"].decode()}
         if target.captions is not None:
-            thing["caption"] = target.captions[k]
+            annotation["caption"] = target.captions[k]
         if "keypoints" in info.fields:
-            thing["keypoints"] = [_number(value) for value in target.keypoints[k].flatten().tolist()]
-            thing["num_keypoints"] = int((target.keypoints[k, :, 2] > 0).sum())
-        yield thing
+            annotation["keypoints"] = [_number(value) for value in target.keypoints[k].flatten().tolist()]
+            annotation["num_keypoints"] = int((target.keypoints[k, :, 2] > 0).sum())
+        yield annotation
 
 
 def _number(value: float) -> float:

@@ -3,7 +3,7 @@
 PATH/SPLIT/CLASS/*.jpg (or .png, .bmp, .webp, ...). The classes are the folders' names in all splits together, sorted,
 so that a label means the same in each; an empty folder is a class, too. PATH/CLASS/*.jpg has no splits: all of it opens
 as `val` (what a model is scored on), `test` or `all`, never as `train`, lest a model be scored on what it has learnt
-from. Files of other kinds, hidden ones and what systems leave behind (__MACOSX, @eaDir, ...) don't count.
+from. Files of other kinds, dotfiles and what systems leave behind (__MACOSX, @eaDir, ...) don't count.
 """
 
 from pathlib import Path
@@ -16,7 +16,13 @@ from roibench.datasets.image_files import ImageFiles
 from roibench.datasets.images import folders_in, images_in, shared_size
 from roibench.structures import Target
 
-UNDIVIDED = ("val", "test", "all")
+_UNDIVIDED = ("val", "test", "all")
+
+
+def check_undivided(root: Path, split: str) -> None:
+    """Raises ValueError for a split as which a folder without splits doesn't open."""
+    if split not in _UNDIVIDED:
+        raise ValueError(f"{root} is not divided into splits: it opens as {', '.join(_UNDIVIDED)}, not as {split!r}")
 
 
 def open_folders(path: str, split: str, on_bad_data: str = "fail") -> "Folders":
@@ -45,7 +51,12 @@ def open_folders(path: str, split: str, on_bad_data: str = "fail") -> "Folders":
 
 
 class Picture(NamedTuple):
-    """An image file. id: CLASS/FILE, for a file's name alone may be in every class."""
+    """An image file.
+
+    id: CLASS/FILE, for a file's name alone may be in every class.
+    image: the file.
+    label: index of the class.
+    """
 
     id: str
     image: CheckedImage
@@ -69,8 +80,7 @@ def _find(root: Path, split: str) -> tuple[Path, tuple[str, ...]]:
         raise ValueError(f"{root} holds no folders: want {root}/SPLIT/CLASS or {root}/CLASS")
     splits = {top.name: {folder.name for folder in folders_in(top)} for top in tops}
     if not any(splits.values()):
-        if split not in UNDIVIDED:
-            raise ValueError(f"{root} is not divided into splits: it opens as {', '.join(UNDIVIDED)}, not as {split!r}")
+        check_undivided(root, split)
         return root, tuple(splits)
     if split not in splits:
         raise ValueError(f"{root} has no split {split!r}; it has: {', '.join(splits)}")

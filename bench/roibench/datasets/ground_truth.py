@@ -1,4 +1,4 @@
-"""Whether a dataset has anything to score: asked before measuring, which would end in undefined values."""
+"""Whether a dataset has anything to score: checked before measuring, which would end in undefined values."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What the adapters share: a split whose images lie in files, decoded when asked for."""
+"""What the adapters share: a split whose images lie in files, decoded on access."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -15,7 +15,11 @@ from roibench.structures import Input, Sample, Target
 
 
 class ImageFile(Protocol):
-    """An image's name, unique in its dataset, and its file; an adapter's own type adds what is known of it."""
+    """An image; an adapter's own type adds what is known of it.
+
+    id: its name, unique in its dataset.
+    image: its file.
+    """
 
     id: str
     image: CheckedImage
@@ -26,7 +30,12 @@ Picture = TypeVar("Picture", bound=ImageFile)
 
 @dataclass(frozen=True)
 class ImageFiles(ABC, Generic[Picture]):
-    """A split that has been read: a Dataset. problems: what was left out."""
+    """A split that has been read: a Dataset.
+
+    info: as of every Dataset.
+    pictures: its images, in order.
+    problems: what was left out.
+    """
 
     info: DatasetInfo
     pictures: tuple[Picture, ...]

@@ -18,20 +18,20 @@ from roibench.datasets.bad_data import BadDataError, Problem
 
 # Compare in lower case. As torchvision's ImageFolder has them.
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
-# What systems leave behind in folders, beside hidden files: macOS's archives, Synology, Windows.
+# What systems leave behind in folders, beside dotfiles: macOS's archives, Synology, Windows.
 _LEFTOVERS = frozenset(
     {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "thumbs.db", "desktop.ini"}
     | {"lost+found", "__pycache__"}
 )
 _PNG = b"\x89PNG\r\n\x1a\n"
-# Chunks of a PNG that say nothing of its pixels, and of which Pillow refuses large ones: texts, the colour profile.
+# Chunks of a PNG that its pixels don't depend on, and of which Pillow refuses large ones: texts, the colour profile.
 _NO_PIXELS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 _ORIENTED = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0")  # texts that may hold an orientation
 _BITS_PER_SAMPLE = 258  # TIFF's tag
 
 
 def is_leftover(name: str) -> bool:
-    """Whether a file or folder is hidden or some system's own, so neither a class nor an image nor an annotation."""
+    """Whether a name begins with a dot or is some system's own: neither a class nor an image nor an annotation."""
     return name.startswith(".") or name.lower() in _LEFTOVERS
 
 
@@ -77,22 +77,22 @@ def read_rgb(data: bytes) -> tuple[np.ndarray, bool]:
 
 
 def read_labels(data: bytes) -> tuple[np.ndarray, bool]:
-    """uint8 [H, W], the number in each pixel of a label image, upright, and whether it is stored on its side.
+    """uint8 [H, W], the label in each pixel of a label image, upright, and whether it is stored on its side.
 
-    Grey or palette, of any depth; numbers are as written, up to 255. Raises whatever Pillow does: see `naming`.
+    Grey or palette, of any depth; labels are as written, up to 255. Raises whatever Pillow does: see `naming`.
     """
     image, on_its_side = _upright(data)
     if image.format != "PNG":
         raise ValueError(f"{image.format}, whatever it is called: labels want a PNG")
     if image.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
         raise ValueError(f"{image.mode}: labels want one channel with a label's number in every pixel")
-    numbers = np.array(image)
-    if numbers.max() > 255:
-        raise ValueError(f"label {numbers.max()}: a semantic map holds 0 to 255")
+    labels = np.array(image)
+    if labels.max() > 255:
+        raise ValueError(f"label {labels.max()}: a semantic map holds 0 to 255")
     depth, colour = data[24], data[25]  # in IHDR, which stands first
     if colour == 0 and depth in (2, 4):
-        numbers //= 255 // (2**depth - 1)  # Pillow spreads grey of few bits over 0 to 255
-    return numbers.astype(np.uint8), on_its_side
+        labels //= 255 // (2**depth - 1)  # Pillow spreads grey of few bits over 0 to 255
+    return labels.astype(np.uint8), on_its_side
 
 
 @contextmanager

@@ -29,7 +29,13 @@ SPLITS = ("all", "train", "val")
 
 
 class Picture(NamedTuple):
-    """An image of one person. joints: x, y, visibility of each. box: xyxy."""
+    """An image of one person.
+
+    id: its file's name without ending.
+    image: the file.
+    joints: x, y, visibility of each.
+    box: xyxy.
+    """
 
     id: str
     image: CheckedImage
@@ -96,8 +102,8 @@ def _read_joints(file: Path) -> np.ndarray:
     if joints is None or not np.issubdtype(joints.dtype, np.number):
         raise BadDataError((Problem(file, None, "holds no array of numbers called joints"),))
     if joints.ndim != 3 or joints.shape[:2] != (len(JOINTS), 3):
-        said = "x".join(map(str, joints.shape))
-        raise BadDataError((Problem(file, None, f"joints are {said}, want 14x3xN (the first LSP has 3x14xN)"),))
+        shape = "x".join(map(str, joints.shape))
+        raise BadDataError((Problem(file, None, f"joints are {shape}, want 14x3xN (the first LSP has 3x14xN)"),))
     return joints.astype(np.float64)
 
 

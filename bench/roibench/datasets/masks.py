@@ -40,25 +40,30 @@ def open_masks(path: str, split: str, on_bad_data: str = "fail") -> "Masks":
     """
     root, bad = Path(path), BadData(on_bad_data)
     frames = _read_frames(root, split, bad)
-    labels = _read_names(root / "classes.txt") or _numbers(root)
-    values = _map_values(labels)
-    known = {VOID, *range(len(labels))}
+    names = _read_names(root / "classes.txt") or _name_labels(root)
+    values = _map_values(names)
+    known = {VOID, *range(len(names))}
     sound = []
     for frame in frames:
-        if strange := sorted(frame.labels.numbers - known):
-            what = f"label {strange[0]} is unknown: classes.txt names 0 to {len(labels) - 1}"
+        if strange := sorted(frame.labels.pixel_values - known):
+            what = f"label {strange[0]} is unknown: classes.txt names 0 to {len(names) - 1}"
             bad.report(frame.labels.file, what)
         else:
             sound.append(frame)
     problems = bad.settle()
-    classes = tuple(label for label, value in zip(labels, values, strict=False) if value not in (BACKGROUND, VOID))
+    classes = tuple(name for name, value in zip(names, values, strict=False) if value not in (BACKGROUND, VOID))
     size, fields = shared_size(frame.image.size for frame in sound), frozenset({"semantic_map"})
     info = DatasetInfo(f"masks:{path}", split, classes, image_size=size, fields=fields)
     return Masks(info, tuple(sound), problems, values)
 
 
 class Frame(NamedTuple):
-    """A photograph with its label image."""
+    """A photograph with its label image.
+
+    id: the files' common name.
+    image: the photograph.
+    labels: the label image.
+    """
 
     id: str
     image: CheckedImage
@@ -67,14 +72,17 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True)
 class Masks(ImageFiles[Frame]):
-    """A split of photographs and label images. values: label number -> semantic map."""
+    """A split of photographs and label images.
+
+    values: label -> value in the semantic map.
+    """
 
     values: tuple[int, ...] = ()
 
     def target(self, frame: Frame) -> Target:
         with naming(frame.labels.file):
-            numbers, _ = read_labels(frame.labels.file.read_bytes())
-        return Target(semantic_map=torch.from_numpy(np.array(self.values, np.uint8)[numbers]))
+            labels, _ = read_labels(frame.labels.file.read_bytes())
+        return Target(semantic_map=torch.from_numpy(np.array(self.values, np.uint8)[labels]))
 
     def facts(self, frame: Frame) -> tuple:
         return frame.id, self.values, frame.labels.sha256
@@ -130,27 +138,27 @@ def _read_names(file: Path) -> tuple[str, ...]:
         bad.report(file, "is empty: the label of this line has no name", gap)
     bad.settle()
     if len(lines) > VOID:
-        raise ValueError(f"{file} names {len(lines)} labels; an 8-bit label image with void at 255 holds {VOID}")
+        raise ValueError(f"{file} names {len(lines)} labels; an 8-bit label image with void at {VOID} holds {VOID}")
     return tuple(name for _, name in lines)
 
 
-def _numbers(root: Path) -> tuple[str, ...]:
-    """A name for every number up to the largest that any split holds; what can't be read is reported elsewhere."""
+def _name_labels(root: Path) -> tuple[str, ...]:
+    """A name for every label up to the largest that any split holds; what can't be read is reported elsewhere."""
     files = [file for split in _splits(root) for file in files_in(_annotations(root, split), {".png"})]
-    numbers = (image.numbers for image in check_labels(files, BadData("skip")).values())
-    return tuple(map(str, range(max(set().union(*numbers) - {VOID}, default=-1) + 1)))
+    values = (image.pixel_values for image in check_labels(files, BadData("skip")).values())
+    return tuple(map(str, range(max(set().union(*values) - {VOID}, default=-1) + 1)))
 
 
-def _map_values(labels: tuple[str, ...]) -> tuple[int, ...]:
-    """The semantic map's value for each of the 256 numbers that a pixel can hold."""
+def _map_values(names: tuple[str, ...]) -> tuple[int, ...]:
+    """The semantic map's value for each of the 256 labels that a pixel can hold."""
     values = [VOID] * 256
     classes = 0
-    for number, label in enumerate(labels):
-        if label == "background":
-            values[number] = BACKGROUND
-        elif label not in VOID_NAMES:
+    for label, name in enumerate(names):
+        if name == "background":
+            values[label] = BACKGROUND
+        elif name not in VOID_NAMES:
             classes += 1
-            values[number] = classes
+            values[label] = classes
     if classes >= VOID:
         raise ValueError(f"{classes} classes: a semantic map holds {VOID - 1} beside background and void")
     return tuple(values)

@@ -13,7 +13,12 @@ from roibench.registry import Registry, UnknownNameError, resolve, unknown
 
 @dataclass(frozen=True)
 class DatasetRef:
-    """A dataset's name, its path if it is a kind that takes one, and a split (None: the kind's eval_split)."""
+    """A dataset as typed.
+
+    name: of its kind.
+    path: None for a kind that takes none.
+    split: None: the kind's eval_split.
+    """
 
     name: str
     path: str | None = None

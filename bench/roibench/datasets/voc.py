@@ -29,7 +29,7 @@ import torch
 from roibench.dataset import DatasetInfo
 from roibench.datasets.bad_data import BadData, Box, Problem
 from roibench.datasets.checked_images import CheckedImage, check_images
-from roibench.datasets.folders import UNDIVIDED
+from roibench.datasets.folders import check_undivided
 from roibench.datasets.image_files import ImageFiles
 from roibench.datasets.images import files_in, folders_in, images_in, shared_size
 from roibench.datasets.values import brief, decode_xml, flag, read_lines, whole
@@ -45,18 +45,18 @@ def open_voc(path: str, split: str, on_bad_data: str = "fail") -> "Voc":
     """Opens a split of a VOC folder. Every annotation of the split is read, and every image is decoded once.
 
     on_bad_data: "fail" raises BadDataError, which lists all that is wrong; "skip" leaves out a bad box, or an image
-    that can't be read or has no annotation, and warns; "clip" does, too, but cuts boxes to their images first.
+    that can't be read or has no annotation, and warns; "clip" does, too, but clips boxes to their images first.
     """
     root, bad = Path(path), BadData(on_bad_data)
     files, others = _find(root, split, bad)
     annotations = _read_annotations(set(files.values()), others, bad)
     classes = tuple(sorted({name for annotation in annotations.values() for name in annotation.names}))
-    wanted = [(name, annotations[file]) for name, file in files.items() if file in annotations]
+    found = [(name, annotations[file]) for name, file in files.items() if file in annotations]
     indexes: dict[Path, Mapping[str, Path]] = {}
-    places = [_locate(root, name, annotation, indexes) for name, annotation in wanted]
+    places = [_locate(root, name, annotation, indexes) for name, annotation in found]
     images = check_images(places, bad)
     photographs = []
-    for (name, annotation), place in zip(wanted, places, strict=True):
+    for (name, annotation), place in zip(found, places, strict=True):
         if (image := images.get(place)) is None:
             continue
         if annotation.size is not None and (problem := image.size_problem(annotation.size)):
@@ -69,7 +69,14 @@ def open_voc(path: str, split: str, on_bad_data: str = "fail") -> "Voc":
 
 
 class Photograph(NamedTuple):
-    """One image of N objects. boxes: xyxy in pixel corners. labels: into DatasetInfo.classes."""
+    """One image of N objects.
+
+    id: its name in the split.
+    image: its file.
+    boxes: xyxy in pixel corners.
+    labels: into DatasetInfo.classes.
+    difficult: which objects VOC neither requires nor counts as wrong.
+    """
 
     id: str
     image: CheckedImage
@@ -95,8 +102,14 @@ class Voc(ImageFiles[Photograph]):
         return photograph.id, photograph.boxes, photograph.labels, photograph.difficult
 
 
-class _Thing(NamedTuple):
-    """An <object>: its class, its box as written, whether it is difficult, and the line where it starts."""
+class _Object(NamedTuple):
+    """An <object>.
+
+    name: of its class.
+    corners: its box as written.
+    difficult: whether it is.
+    line: where it starts.
+    """
 
     name: str
     corners: Box
@@ -105,8 +118,15 @@ class _Thing(NamedTuple):
 
 
 class _Annotation(NamedTuple):
-    """An annotation file. size: (height, width), numbers if they are some, or None. filename: the image's, and the
-    folder's, or nothing. names: of all objects, also of unusable ones.
+    """An annotation file.
+
+    file: where it lies.
+    size: (height, width), text where it isn't a number; None without a size.
+    filename: the image's, or nothing.
+    folder: the image's, or nothing.
+    names: of all objects' classes, also of unusable ones.
+    objects: those that can be used.
+    problems: what is wrong with the others.
     """
 
     file: Path
@@ -114,7 +134,7 @@ class _Annotation(NamedTuple):
     filename: str
     folder: str
     names: frozenset[str]
-    things: tuple[_Thing, ...]
+    objects: tuple[_Object, ...]
     problems: tuple[Problem, ...]
 
 
@@ -135,13 +155,12 @@ def _find(root: Path, split: str, bad: BadData) -> tuple[dict[str, Path], set[Pa
         raise ValueError(f"{root} is no Pascal VOC folder: it has neither ImageSets/Main nor XML files")
     if split not in splits:
         raise ValueError(f"{root} has no split {split!r}; it has: {', '.join(sorted(splits))}")
-    wanted = {file.stem: file for file in splits.pop(split)}
-    return wanted, set().union(*splits.values())
+    own = {file.stem: file for file in splits.pop(split)}
+    return own, set().union(*splits.values())
 
 
 def _undivided(root: Path, split: str, files: list[Path]) -> tuple[dict[str, Path], set[Path]]:
-    if split not in UNDIVIDED:
-        raise ValueError(f"{root} is not divided into splits: it opens as {', '.join(UNDIVIDED)}, not as {split!r}")
+    check_undivided(root, split)
     return {file.stem: file for file in files}, set()
 
 
@@ -155,8 +174,8 @@ def _listed(root: Path, lists: Path, split: str, bad: BadData) -> tuple[dict[str
         listed: {name: folder / f"{name}.xml" for name in (_name(line, there) for _, line in read_lines(file, bad))}
         for listed, file in files.items()
     }
-    wanted = found.pop(split)
-    return wanted, {file for others in found.values() for file in others.values()} - set(wanted.values())
+    own = found.pop(split)
+    return own, {file for others in found.values() for file in others.values()} - set(own.values())
 
 
 def _name(line: str, there: set[str]) -> str:
@@ -165,17 +184,17 @@ def _name(line: str, there: set[str]) -> str:
     return per_class[1] if per_class and line not in there else line
 
 
-def _read_annotations(wanted: set[Path], others: set[Path], bad: BadData) -> dict[Path, _Annotation]:
-    """The annotations of all splits, for all of them count for the classes; only those of this split must exist.
+def _read_annotations(own: set[Path], others: set[Path], bad: BadData) -> dict[Path, _Annotation]:
+    """The annotations of all splits, for all of them count for the classes; only the split's own must exist.
 
     One that can't be parsed is reported whichever split it is of: it may hold a class that nothing else does.
     """
     annotations = {}
-    for file in sorted(wanted | others):
+    for file in sorted(own | others):
         try:
             annotations[file] = _parse(file)
         except FileNotFoundError:
-            if file in wanted:
+            if file in own:
                 bad.report(file, "missing")
         except OSError as error:
             bad.report(file, f"can't be read: {error.strerror}")
@@ -184,14 +203,14 @@ def _read_annotations(wanted: set[Path], others: set[Path], bad: BadData) -> dic
         except ValueError as error:
             bad.report(file, f"can't be read: {error}")
         else:
-            if file in wanted:
+            if file in own:
                 bad.problems += annotations[file].problems
     return annotations
 
 
 def _parse(file: Path) -> _Annotation:
     root, lines = _parse_xml(decode_xml(file.read_bytes()))
-    names, things, problems = set(), [], []
+    names, objects, problems = set(), [], []
     for element in root.findall("object"):
         line = lines[element]
         name = (element.findtext("name") or "").strip()
@@ -211,12 +230,12 @@ def _parse(file: Path) -> _Annotation:
             written = brief(element.findtext("difficult"))
             problems.append(Problem(file, line, f"{name}: difficult {written} is neither yes nor no"))
             continue
-        things.append(_Thing(name, (x1, y1, x2, y2), difficult, line))
+        objects.append(_Object(name, (x1, y1, x2, y2), difficult, line))
     written = [(root.findtext(f"size/{side}") or "0").strip() for side in ("height", "width")]
     height, width = (text if whole(text) is None else whole(text) for text in written)
     filename, folder = ((root.findtext(tag) or "").strip() for tag in ("filename", "folder"))
     size = (height, width) if height and width else None
-    return _Annotation(file, size, filename, folder, frozenset(names), tuple(things), tuple(problems))
+    return _Annotation(file, size, filename, folder, frozenset(names), tuple(objects), tuple(problems))
 
 
 def _parse_xml(text: str) -> tuple[Element, dict[Element, int]]:
@@ -255,17 +274,17 @@ def _photograph(
 ) -> Photograph:
     """An image with those boxes of its annotation that are sound."""
     sound = []
-    for thing in annotation.things:
-        x1, y1, x2, y2 = thing.corners
-        what = f"{thing.name}: box {thing.corners}"
+    for one in annotation.objects:
+        x1, y1, x2, y2 = one.corners
+        what = f"{one.name}: box {one.corners}"
         if x1 == x2 or y1 == y2:
-            bad.report(annotation.file, f"{what} is degenerate", thing.line)
-        elif box := bad.fit_box((x1 - 1, y1 - 1, x2, y2), image.size, annotation.file, what, thing.line):
-            sound.append((thing, box))
+            bad.report(annotation.file, f"{what} is degenerate", one.line)
+        elif box := bad.fit_box((x1 - 1, y1 - 1, x2, y2), image.size, annotation.file, what, one.line):
+            sound.append((one, box))
     return Photograph(
         name,
         image,
         tuple(box for _, box in sound),
-        tuple(classes.index(thing.name) for thing, _ in sound),
-        tuple(thing.difficult for thing, _ in sound),
+        tuple(classes.index(one.name) for one, _ in sound),
+        tuple(one.difficult for one, _ in sound),
     )

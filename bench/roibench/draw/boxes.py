@@ -66,13 +66,13 @@ def _tag_place(canvas: Canvas, box: list[float], size: tuple[float, float], take
     limits = [max(0, side - extent - 1) for side, extent in zip(canvas.image.size, size, strict=True)]
     start = np.clip(corners, 0, limits)
     candidates = np.concatenate([start, start + size], axis=1)
-    moved = np.abs(start - corners).sum(axis=1)
-    cost = covered(candidates, np.array(taken).reshape(-1, 4)) + moved
+    shift = np.abs(start - corners).sum(axis=1)
+    cost = covered(candidates, np.array(taken).reshape(-1, 4)) + shift
     return candidates[cost.argmin()].tolist()
 
 
 def _corners(canvas: Canvas, prediction: Prediction, index: int) -> list[float]:
-    """A box in pixels of the canvas, cut to it: x1 <= x2, y1 <= y2."""
+    """A box in pixels of the canvas, clipped to it: x1 <= x2, y1 <= y2."""
     width, height = canvas.image.size
     x1, y1, x2, y2 = (float(c) * canvas.scale for c in prediction.boxes[index])
     x1, x2 = sorted(min(max(x, 0), width - 1) for x in (x1, x2))

@@ -13,7 +13,11 @@ Colour = tuple[int, int, int]
 
 @dataclass
 class Canvas:
-    """The enlarged image, and how many of its pixels one pixel of the original became."""
+    """What is drawn on.
+
+    image: the enlarged one.
+    scale: how many of its pixels, to each side, one pixel of the original became.
+    """
 
     image: Image.Image
     scale: int
@@ -43,7 +47,7 @@ def ink(background: Colour) -> Colour:
 
 
 def fitting(name: str, figure: str, font: ImageFont.FreeTypeFont, width: float) -> str:
-    """Name and figure, the name cut where both are wider than the space."""
+    """Name and figure, the name shortened where both are wider than the space."""
     text = name + figure
     while name and font.getlength(text) > width:
         name = name[:-1]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from roibench.draw.canvas import Canvas, colour, fitting
-from roibench.structures import Prediction
+from roibench.structures import VOID, Prediction
 
 _OPACITY = 0.6  # of a class's colour on its pixels; its outline is solid
 
@@ -22,7 +22,7 @@ def shares(semantic_map: NDArray[np.uint8]) -> dict[int, float]:
 def draw_map(canvas: Canvas, prediction: Prediction, classes: Sequence[str], score_threshold: float) -> None:
     """Colour the pixels of every class; the background (0) stays as it is."""
     labels = prediction.semantic_map.numpy().repeat(canvas.scale, axis=0).repeat(canvas.scale, axis=1)
-    palette = np.array([(0, 0, 0), *map(colour, range(255))], np.uint8)
+    palette = np.array([(0, 0, 0), *map(colour, range(VOID))], np.uint8)
     opacity = np.where(_outlines(labels, round(canvas.unit)), 1, _OPACITY) * (labels > 0)
     mask = Image.fromarray(np.round(255 * opacity).astype(np.uint8))
     canvas.image.paste(Image.fromarray(palette[labels]), mask=mask)

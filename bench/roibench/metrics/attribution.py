@@ -1,7 +1,7 @@
 """Attribution: does a map point at what it should explain? With bootstrap intervals over images.
 
-The class is the one that the map was asked to explain (tasks.attribution.main_class). An image counts where an object
-of this class is known that covers a pixel; crowds and ignored objects are no objects. What asks the model again is in
+The class is the one that the map explains (tasks.attribution.main_class). An image counts where an object of this class
+is known that covers a pixel; crowds and ignored objects are no objects. What runs the model again is in
 metrics.faithfulness.
 """
 
@@ -12,9 +12,9 @@ import numpy as np
 from scipy import ndimage
 
 from roibench.metric import Result
-from roibench.metrics.bootstrap import Weights, bootstrap, mean_statistic, per_image, ratio
+from roibench.metrics.bootstrap import Weights, bootstrap, fraction, mean_statistic, per_image
 from roibench.metrics.detection import box_similarity
-from roibench.metrics.fields import ImageError, Owner, by_image, flags, numbers
+from roibench.metrics.fields import ImageError, Owner, by_image, check_size, checked_array, flags
 from roibench.metrics.matching import Booleans, Floats
 from roibench.metrics.relevance import components, scaled
 from roibench.structures import Prediction, Target
@@ -25,8 +25,14 @@ THRESHOLDS = np.arange(0, 1, 0.01)  # of a map between 0 and 1, for boxes
 IOUS = (0.3, 0.5, 0.7)
 
 
-class Asked(NamedTuple):
-    """A map, float64 [H, W], and the objects of the class it explains: boxes [G, 4], pixels bool [H, W]."""
+class Explanation(NamedTuple):
+    """A map, and the G objects of the class that it explains.
+
+    label: the class.
+    map: float64 [H, W].
+    boxes: float64 [G, 4].
+    pixels: bool [H, W], those of the objects.
+    """
 
     label: int
     map: Floats
@@ -52,12 +58,12 @@ def pointing_game(predictions: Sequence[Prediction], targets: Sequence[Target], 
     member = (labels[:, None] == classes).astype(np.float64)  # [N, C]
 
     def class_hits(weights: Weights) -> Floats:
-        return ratio(weights @ (member * np.nan_to_num(hits)[:, None]), weights @ member)
+        return fraction(weights @ (member * np.nan_to_num(hits)[:, None]), weights @ member)
 
     def statistic(weights: Weights) -> dict[str, Floats]:
         rates = class_hits(weights)
         means = mean_statistic({"energy": energy})(weights)
-        return {"pointing": ratio(np.nansum(rates, axis=1), (~np.isnan(rates)).sum(1)), **means}
+        return {"pointing": fraction(np.nansum(rates, axis=1), (~np.isnan(rates)).sum(1)), **means}
 
     per_class = class_hits(np.ones((1, len(images)), np.int32))[0]
     return Result(
@@ -70,7 +76,7 @@ def pointing_game(predictions: Sequence[Prediction], targets: Sequence[Target], 
 def max_box_acc(predictions: Sequence[Prediction], targets: Sequence[Target], probe: None = None) -> Result:
     """MaxBoxAccV2: weakly supervised localization from maps (Choe et al. 2020, arXiv 2007.04178), a fraction.
 
-    A map is scaled to [0, 1] and cut at a threshold; every component of what lies above it (8 neighbours) has a box. An
+    A map is scaled to [0, 1] and thresholded; every component of what lies above it (8 neighbours) has a box. An
     image is right if one of these has an IoU of 0.3, 0.5 or 0.7 with an object of the class. Each of the three has the
     threshold that is best for the whole dataset, out of 0, 0.01 ... 0.99, and so has each resample; the mean of the
     three fractions of images is the value. artefacts["best threshold"]: IoU -> threshold and fraction.
@@ -83,7 +89,7 @@ def max_box_acc(predictions: Sequence[Prediction], targets: Sequence[Target], pr
 
     def accuracy(weights: Weights) -> Floats:
         total = np.tensordot(weights, right, 1)  # [R, IoUs, thresholds]
-        return ratio(total, np.broadcast_to((weights @ counts)[:, None, None], total.shape))
+        return fraction(total, np.broadcast_to((weights @ counts)[:, None, None], total.shape))
 
     def statistic(weights: Weights) -> dict[str, Floats]:
         return {"MaxBoxAccV2": accuracy(weights).max(2).mean(1)}
@@ -101,28 +107,26 @@ def max_box_acc(predictions: Sequence[Prediction], targets: Sequence[Target], pr
     )
 
 
-def read(owner: Owner, prediction: Prediction, true_owner: Owner, target: Target) -> Asked | None:
+def read(owner: Owner, prediction: Prediction, true_owner: Owner, target: Target) -> Explanation | None:
     """What one image's map is held against; None where there is nothing to point at."""
     relevance = read_map(owner, prediction)
     label = main_class(target)
-    boxes = numbers(true_owner, "boxes", target.boxes).reshape(-1, 4)
+    boxes = checked_array(true_owner, "boxes", target.boxes).reshape(-1, 4)
     count = len(boxes)
-    labels = numbers(true_owner, "labels", target.labels, count)
+    labels = checked_array(true_owner, "labels", target.labels, count)
     passed_over = flags(true_owner, "crowd", target.crowd, count) | flags(true_owner, "ignored", target.ignored, count)
-    wanted = (labels == label) & ~passed_over if label is not None else np.zeros(count, bool)
+    of_class = (labels == label) & ~passed_over if label is not None else np.zeros(count, bool)
     if target.masks is None:
-        pixels = inside(boxes[wanted], relevance.shape)
+        pixels = inside(boxes[of_class], relevance.shape)
     else:
         masks = flags(true_owner, "masks", target.masks, count)
-        if masks.shape[1:] != relevance.shape:
-            sizes = ("x".join(map(str, shape)) for shape in (relevance.shape, masks.shape[1:]))
-            raise ImageError(owner, "attribution is {} pixels, the truth's masks are {}".format(*sizes))
-        pixels = masks[wanted].any(0)
-    return Asked(label, relevance, boxes[wanted], pixels) if pixels.any() else None
+        check_size(owner, "attribution", relevance.shape, masks.shape[1:])
+        pixels = masks[of_class].any(0)
+    return Explanation(label, relevance, boxes[of_class], pixels) if pixels.any() else None
 
 
 def read_map(owner: Owner, prediction: Prediction) -> Floats:
-    relevance = numbers(owner, "attribution", prediction.get("attribution"))
+    relevance = checked_array(owner, "attribution", prediction.get("attribution"))
     if relevance.ndim != 2 or not relevance.size:
         raise ImageError(owner, f"attribution is {list(relevance.shape)}, want [H, W]")
     return relevance
@@ -136,7 +140,7 @@ def inside(boxes: Floats, size: tuple[int, int]) -> Booleans:
     return (rows[:, :, None] & columns[:, None]).any(0)
 
 
-def _hits(one: Asked) -> bool:
+def _hits(one: Explanation) -> bool:
     """Whether every maximum is near enough to a pixel of an object."""
     peaks = one.map == one.map.max()
     if peaks.all():
@@ -145,13 +149,13 @@ def _hits(one: Asked) -> bool:
     return bool((far[peaks] <= TOLERANCE * max(one.map.shape)).all())
 
 
-def _energy(one: Asked) -> float:
+def _energy(one: Explanation) -> float:
     positive = np.maximum(one.map, 0)
     total = positive.sum()
     return float(positive[inside(one.boxes, one.map.shape)].sum() / total) if total > 0 else 0.0
 
 
-def _right(one: Asked) -> Booleans:
+def _right(one: Explanation) -> Booleans:
     """[IoUs, thresholds]."""
     relevance = scaled(one.map)
     boxes = [components(relevance > threshold) for threshold in THRESHOLDS]

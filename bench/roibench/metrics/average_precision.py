@@ -1,6 +1,6 @@
 """Average precision and recall of matched detections, COCO's way, under many weightings of the images at once.
 
-Follows pycocotools' COCOeval.accumulate, whose numbers are those of weight 1. A whole-number weight is that many copies
+Follows pycocotools' COCOeval.accumulate, whose results are those of weight 1. A whole-number weight is that many copies
 of the image, ranked side by side. Three facts make 1,000 weightings cheap. A class sees only
 the images that have it and are drawn: weightings that agree there, as most do that leave out one image, are scored
 once. Precision can only peak at a hit, so that the misses between two hits are summed, not visited: one sparse product
@@ -25,8 +25,9 @@ _BLOCK = 1 << 20  # numbers held per array while accumulating: keeps them in the
 class ClassScores:
     """Scores of the K classes with ground truth, under R weightings; NaN where a weighting has no object that counts.
 
-    labels [K]. precision [K, T, R]: average precision. recall [K, M, T, R]: the highest recall with at most so many
-    detections per image and class.
+    labels: [K].
+    precision: [K, T, R], average precision.
+    recall: [K, M, T, R], the highest recall with at most so many detections per image and class.
     """
 
     labels: Integers

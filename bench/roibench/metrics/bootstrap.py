@@ -48,7 +48,7 @@ def interval(value: float, resampled: ArrayLike) -> Estimate:
 def difference(first: Estimate, second: Estimate) -> Estimate:
     """first - second of two models on the same images: the paired bootstrap.
 
-    An image that is hard for both moves both, and not their difference: its interval is narrower than the two apart
+    An image that is hard for both lowers both, and not their difference: its interval is narrower than the two apart
     suggest. Raises ValueError where the resamples aren't the same draws.
     """
     if len(first.resampled) != len(second.resampled) or not len(first.resampled):
@@ -96,12 +96,12 @@ def mean_statistic(of_images: Mapping[str, ArrayLike]) -> Statistic:
         for name, values in columns.items():
             counted = weights @ (~np.isnan(values)).astype(np.float64)
             total = weights @ np.nan_to_num(values)
-            means[name] = ratio(total, counted)
+            means[name] = fraction(total, counted)
         return means
 
     return mean
 
 
-def ratio(part: NDArray[np.number], whole: NDArray[np.number]) -> NDArray[np.float64]:
+def fraction(part: NDArray[np.number], whole: NDArray[np.number]) -> NDArray[np.float64]:
     """Elementwise, NaN where the whole is nothing."""
     return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)

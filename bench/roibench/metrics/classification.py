@@ -6,7 +6,7 @@ import numpy as np
 
 from roibench.metric import Result
 from roibench.metrics.bootstrap import bootstrap, mean_statistic, per_image
-from roibench.metrics.fields import ImageError, Owner, by_image, numbers, present
+from roibench.metrics.fields import ImageError, Owner, by_image, checked_array, present
 from roibench.metrics.matching import Integers
 from roibench.structures import Prediction, Target
 
@@ -15,9 +15,9 @@ def top_k_accuracy(predictions: Sequence[Prediction], targets: Sequence[Target],
     """top1 and top5: the fraction of images whose true class is among the 1 or 5 with the highest scores.
 
     As ILSVRC counts it (Russakovsky et al. 2015). Equal scores stand by class index, lowest first, so that a model
-    which gives all classes one score is right only where the truth is class 0. top5 is left out where there are five
-    classes or fewer: everything would be right. artefacts["top1 per class"]: label -> top1, of the
-    classes that are the truth of an image.
+    which gives all classes one score is right only where the true class is 0. top5 is left out where there are five
+    classes or fewer: everything would be right. artefacts["top1 per class"]: label -> top1, of the classes that are the
+    true one of an image.
     """
     images = list(by_image(predictions, targets))
     labels = [int(present(owner, "image_label", target.image_label)) for _, _, owner, target in images]
@@ -39,7 +39,7 @@ def top_k_accuracy(predictions: Sequence[Prediction], targets: Sequence[Target],
 
 def ranking(owner: Owner, prediction: Prediction, label: int) -> Integers:
     """[C]: the classes, highest score first, equal ones by index; `label` must be one of them."""
-    scores = numbers(owner, "class_scores", prediction.class_scores)
+    scores = checked_array(owner, "class_scores", prediction.class_scores)
     if scores.ndim != 1:
         raise ImageError(owner, f"class_scores are {list(scores.shape)}, want [classes]")
     if not 0 <= label < len(scores):

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from roibench.metric import Result
 from roibench.metrics.average_precision import LIMITS, accumulate, coco_summary, mean_precision
-from roibench.metrics.bootstrap import Weights, bootstrap, per_image, ratio
-from roibench.metrics.fields import Owner, by_image, flags, numbers
+from roibench.metrics.bootstrap import Weights, bootstrap, fraction, per_image
+from roibench.metrics.fields import Owner, by_image, checked_array, flags
 from roibench.metrics.matching import AREAS, Booleans, Floats, Integers, Matching, Pairing, match, nearest_object
 from roibench.structures import Prediction, Target
 
@@ -36,7 +36,7 @@ def voc_ap(predictions: Sequence[Prediction], targets: Sequence[Target], probe: 
     artefacts["AP per class"]: label -> VOC_AP50, of the classes that have ground truth.
 
     VOC counts both end pixels of a box in: the same as here, where a box's right and lower edge lie behind its last
-    pixel. The development kit asks for IoU >= 0.5, and so does this; some copies of it ask for more than 0.5.
+    pixel. The development kit requires IoU >= 0.5, and so does this; some copies of it require more than 0.5.
     """
     pairings = [pair_boxes(*image) for image in by_image(predictions, targets)]
     most = max((len(pairing.scores) for pairing in pairings), default=0)
@@ -51,7 +51,7 @@ def voc_ap(predictions: Sequence[Prediction], targets: Sequence[Target], probe: 
         for name, points in VOC_POINTS.items():
             _, precision = by_class(weights, points)
             defined = ~np.isnan(precision)
-            means[name] = ratio(np.where(defined, precision, 0).sum(0), defined.sum(0))
+            means[name] = fraction(np.where(defined, precision, 0).sum(0), defined.sum(0))
         return means
 
     labels, precision = by_class(np.ones((1, matching.images)), None)
@@ -96,13 +96,13 @@ def pair_boxes(
     owner: Owner, prediction: Prediction, true_owner: Owner, target: Target, one_class: bool = False
 ) -> Pairing:
     """An image's boxes, compared by IoU. one_class: labels don't matter, and needn't be there."""
-    boxes = numbers(owner, "boxes", prediction.boxes).reshape(-1, 4)
-    true_boxes = numbers(true_owner, "boxes", target.boxes).reshape(-1, 4)
+    boxes = checked_array(owner, "boxes", prediction.boxes).reshape(-1, 4)
+    true_boxes = checked_array(true_owner, "boxes", target.boxes).reshape(-1, 4)
     count, objects = len(boxes), len(true_boxes)
     crowd = flags(true_owner, "crowd", target.crowd, objects)
     return Pairing(
         similarity=box_similarity(boxes, true_boxes, crowd),
-        scores=numbers(owner, "scores", prediction.scores, count),
+        scores=checked_array(owner, "scores", prediction.scores, count),
         labels=_labels(owner, prediction.labels, count, one_class),
         areas=box_areas(boxes),
         true_labels=_labels(true_owner, target.labels, objects, one_class),
@@ -113,9 +113,9 @@ def pair_boxes(
 
 
 def _labels(owner: Owner, labels: Tensor | None, count: int, one_class: bool) -> Integers:
-    return np.zeros(count, np.int64) if one_class else numbers(owner, "labels", labels, count).astype(np.int64)
+    return np.zeros(count, np.int64) if one_class else checked_array(owner, "labels", labels, count).astype(np.int64)
 
 
 def true_areas(owner: Owner, target: Target, otherwise: Floats) -> Floats:
     """[G]: the objects' own areas, or those of what stands for them where the dataset doesn't know."""
-    return otherwise if target.areas is None else numbers(owner, "areas", target.areas, len(otherwise))
+    return otherwise if target.areas is None else checked_array(owner, "areas", target.areas, len(otherwise))

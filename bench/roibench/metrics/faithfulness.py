@@ -1,4 +1,4 @@
-"""Faithfulness: is a map about what the model does? The model is asked again, after the clock has stopped."""
+"""Faithfulness: is a map about what the model does? The model is run again, after the clock has stopped."""
 
 import copy
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from roibench.structures import Input, Prediction, Target
 from roibench.tasks.attribution import main_class
 
 STEPS = 20  # of 5 % of the pixels each
-PROBED = 100  # images, from the first one on: each is asked about 42 times
+PROBED = 100  # images, from the first one on: the model is run 42 times on each
 BLUR = 5 / 224  # the Gaussian's standard deviation over the image's shorter side; its kernel ends one deviation away
 
 
@@ -33,9 +33,9 @@ def insertion_deletion(predictions: Sequence[Prediction], targets: Sequence[Targ
     insertion: they replace a blurred image's; the higher, the better. Both in 20 steps of 5 % of the pixels; the blur
     is RISE's, sigma 5 and a kernel of 11 pixels at 224, in proportion to the shorter side. faithfulness: insertion -
     deletion. Of the first 100 images.
-    A curve's ordinate is what the explained model says of the class that was asked for: its probability, the score of
-    its highest-scoring detection, or how much of what it named so in the whole image it still names so. An image
-    without such a class doesn't count: NaN in per_image. artefacts["curves"]: the mean curves.
+    A curve's ordinate is what the explained model predicts of the explained class: its probability, the score of its
+    highest-scoring detection, or the fraction of the pixels of this class in the whole image that still have it. An
+    image without such a class doesn't count: NaN in per_image. artefacts["curves"]: the mean curves.
     """
     model = _inner(probe)
     curves = np.full((len(predictions), 2, STEPS + 1), np.nan)
@@ -124,7 +124,7 @@ def blurred(image: Tensor) -> Tensor:
 
 
 def _confidence(prediction: Prediction, whole: Prediction, label: int) -> float:
-    """What a prediction says of a class, in [0, 1]; NaN if it says nothing. whole: the one of the unchanged image."""
+    """How much of a class is predicted, in [0, 1]; NaN if nothing is. whole: the prediction of the unchanged image."""
     if prediction.class_scores is not None:
         return float(prediction.class_scores[label])
     if prediction.scores is not None:

@@ -14,14 +14,22 @@ T = TypeVar("T")
 
 
 class Owner(NamedTuple):
-    """Whose fields are read: what ("prediction", "target") of the image at an index among those that are scored."""
+    """Whose fields are read.
+
+    index: of the image among those that are scored.
+    what: "prediction" or "target".
+    """
 
     index: int
     what: str
 
 
 class ImageError(ValueError):
-    """One image can't be scored. index: which; problem: why, for whoever knows the image's name."""
+    """One image can't be scored.
+
+    index: which.
+    problem: why, for whoever knows the image's name.
+    """
 
     def __init__(self, owner: Owner, problem: str) -> None:
         super().__init__(f"{owner.what} of image {owner.index}: {problem}")
@@ -39,8 +47,13 @@ def by_image(
         yield Owner(i, "prediction"), prediction, Owner(i, "target"), target
 
 
-def numbers(owner: Owner, name: str, value: Tensor | None, length: int | None = None, of: str = "boxes") -> Floats:
-    """A checked copy in float64, which holds every label and every float32 exactly; length: of how many `of`."""
+def checked_array(
+    owner: Owner, name: str, value: Tensor | None, length: int | None = None, of: str = "boxes"
+) -> Floats:
+    """A copy in float64, which holds every label and every float32 exactly; an ImageError if it isn't finite.
+
+    length: how many it must be, one per `of`; None: any number.
+    """
     value = present(owner, name, value)
     if length is not None and len(value) != length:
         raise ImageError(owner, f"{len(value)} {name} for {length} {of}")
@@ -53,7 +66,14 @@ def flags(owner: Owner, name: str, value: Tensor | None, length: int, of: str = 
     """The same for what is optional and False where it isn't given: crowd, ignored."""
     if value is None:
         return np.zeros(length, bool)
-    return numbers(owner, name, value, length, of).astype(bool)
+    return checked_array(owner, name, value, length, of).astype(bool)
+
+
+def check_size(owner: Owner, name: str, size: tuple[int, ...], true_size: tuple[int, ...]) -> None:
+    """Sizes are (height, width); a prediction is as large as the ground truth."""
+    if size != true_size:
+        sizes = ("x".join(map(str, one)) for one in (size, true_size))
+        raise ImageError(owner, "{}: {} pixels, the ground truth has {}".format(name, *sizes))
 
 
 def present(owner: Owner, name: str, value: T | None) -> T:

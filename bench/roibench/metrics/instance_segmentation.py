@@ -9,7 +9,7 @@ from torch import Tensor
 
 from roibench.metric import Result
 from roibench.metrics.detection import coco_result, true_areas
-from roibench.metrics.fields import ImageError, Owner, by_image, flags, numbers, present
+from roibench.metrics.fields import ImageError, Owner, by_image, check_size, checked_array, flags, present
 from roibench.metrics.matching import Booleans, Floats, Pairing, match
 from roibench.structures import Prediction, Target
 
@@ -17,7 +17,7 @@ _EXACT = 1 << 24  # pixels that float32 can count
 
 
 def coco_mask_ap(predictions: Sequence[Prediction], targets: Sequence[Target], probe: None = None) -> Result:
-    """The numbers of coco_ap, with the IoU of masks for that of boxes, as pycocotools' COCOeval gives them for segm.
+    """The values of coco_ap, with the IoU of masks for that of boxes, as pycocotools' COCOeval gives them for segm.
 
     Pixels are counted, not polygons. A mask without a pixel overlaps nothing. Objects whose area is unknown have that
     of their mask.
@@ -41,15 +41,14 @@ def _pair(owner: Owner, prediction: Prediction, true_owner: Owner, target: Targe
     masks = _masks(owner, prediction.masks)
     true_masks = _masks(true_owner, target.masks)
     count, objects = len(masks), len(true_masks)
-    if count and objects and masks.shape[1:] != true_masks.shape[1:]:
-        size, true_size = ("x".join(map(str, one.shape[1:])) for one in (masks, true_masks))
-        raise ImageError(owner, f"masks are {size} pixels, the truth's are {true_size}")
+    if count and objects:
+        check_size(owner, "masks", masks.shape[1:], true_masks.shape[1:])
     crowd = flags(true_owner, "crowd", target.crowd, objects, "masks")
-    true_labels = numbers(true_owner, "labels", target.labels, objects, "masks")
+    true_labels = checked_array(true_owner, "labels", target.labels, objects, "masks")
     return Pairing(
         similarity=mask_similarity(masks, true_masks, crowd),
-        scores=numbers(owner, "scores", prediction.scores, count, "masks"),
-        labels=numbers(owner, "labels", prediction.labels, count, "masks").astype(np.int64),
+        scores=checked_array(owner, "scores", prediction.scores, count, "masks"),
+        labels=checked_array(owner, "labels", prediction.labels, count, "masks").astype(np.int64),
         areas=masks.sum((1, 2), dtype=np.float64),
         true_labels=true_labels.astype(np.int64),
         true_areas=true_areas(true_owner, target, true_masks.sum((1, 2), dtype=np.float64)),

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from roibench.metric import Result
 from roibench.metrics.average_precision import accumulate, mean_precision
-from roibench.metrics.bootstrap import Weights, bootstrap, per_image, ratio
+from roibench.metrics.bootstrap import Weights, bootstrap, fraction, per_image
 from roibench.metrics.detection import box_areas, true_areas
-from roibench.metrics.fields import ImageError, Owner, by_image, flags, numbers, present
+from roibench.metrics.fields import ImageError, Owner, by_image, checked_array, flags, present
 from roibench.metrics.matching import AREAS, Booleans, Floats, Matching, Pairing, match
 from roibench.structures import Prediction, Target
 
@@ -29,7 +29,16 @@ _AREAS = {name: AREAS[name] for name in ("all", "medium", "large")}  # COCO anno
 
 @dataclass(frozen=True)
 class _Joints:
-    """One image with D predicted and G true sets of J joints: found [D, J, 2], true [G, J, 3], boxes [G, 4]."""
+    """One image with D predicted and G true sets of J joints.
+
+    found: [D, J, 2], x and y.
+    scores: [D].
+    true: [G, J, 3], x, y and visibility.
+    boxes: [G, 4].
+    areas: [G], square pixels.
+    crowd: [G].
+    ignored: [G].
+    """
 
     found: Floats
     scores: Floats
@@ -44,17 +53,16 @@ def oks_ap(predictions: Sequence[Prediction], targets: Sequence[Target], probe: 
     """AP and AR (also at OKS 0.5 and 0.75, and of medium and large objects), and PCK; fractions.
 
     AP and AR as pycocotools' COCOeval gives them for keypoints, with at most 20 predictions per image. The OKS of a
-    prediction and an object is the mean over the object's visible or hidden joints of exp(-d² / (2 area (2 sigma)²)):
-    d in pixels, COCO's 17 sigmas where there are 17 joints, else 0.067 for each. An object without such a joint is
-    neither required nor wrong, nor is an ignored one or a crowd. Where objects have labels, those of a label that
-    never has a joint in these targets are no part of the truth (a ball among persons). Objects whose area is unknown
-    have that of their box. All objects are of one kind: labels aren't scored, nor are the joints' scores.
+    prediction and an object is the mean of exp(-d² / (2 area (2 sigma)²)) over the object's joints, visible or
+    occluded: d in pixels, COCO's 17 sigmas where there are 17 joints, else 0.067 for each. An object without such a
+    joint is neither required nor wrong, nor is an ignored one or a crowd. Where objects have labels, those of a label
+    that never has a joint in these targets are no part of the ground truth (a ball among persons). Objects whose area
+    is unknown have that of their box. All objects are of one kind: labels aren't scored, nor are the joints' scores.
 
-    PCK: the fraction of joints, visible or hidden, found within 0.2 times the longer side of the object's box (Yang
+    PCK: the fraction of joints, visible or occluded, found within 0.2 times the longer side of the object's box (Yang
     and Ramanan 2013). Of an image with G objects the G best-scored predictions are taken, and paired with the objects
     one to one so that the most joints are right; the joints of an object without a partner are wrong.
-    artefacts["PCK per joint"]: one number per joint, in order, NaN
-    where no object shows it.
+    artefacts["PCK per joint"]: one number per joint, in order, NaN where no object has it.
     """
     images = list(_read(predictions, targets))
     matching = match([_pair(image) for image in images], areas=_AREAS, max_detections=_MAX_DETECTIONS)
@@ -63,15 +71,15 @@ def oks_ap(predictions: Sequence[Prediction], targets: Sequence[Target], probe: 
     if len(sizes) > 1:
         raise ValueError(f"targets of {' and '.join(map(str, sizes))} joints: want as many on all images")
     joints = sizes[0]
-    right, asked = np.moveaxis([one if one.size else np.zeros((2, joints)) for one in counts], 1, 0)  # [N, J] each
+    right, shown = np.moveaxis([one if one.size else np.zeros((2, joints)) for one in counts], 1, 0)  # [N, J] each
 
     def pck(weights: Weights) -> dict[str, Floats]:
-        return {"PCK": ratio(weights @ right.sum(1), weights @ asked.sum(1))}
+        return {"PCK": fraction(weights @ right.sum(1), weights @ shown.sum(1))}
 
     return Result(
         bootstrap(lambda weights: _summary(matching, weights) | pck(weights), len(images)),
         per_image=per_image(lambda weights: mean_precision(matching, weights) | pck(weights), len(images)),
-        artefacts={"PCK per joint": ratio(right.sum(0), asked.sum(0)).tolist()},
+        artefacts={"PCK per joint": fraction(right.sum(0), shown.sum(0)).tolist()},
     )
 
 
@@ -98,16 +106,16 @@ def _read(predictions: Sequence[Prediction], targets: Sequence[Target]) -> Itera
     jointed = _jointed_labels(targets)
     for owner, prediction, true_owner, target in by_image(predictions, targets):
         true = _joints(true_owner, target.keypoints)
-        boxes = numbers(true_owner, "boxes", target.boxes, len(true), "keypoints").reshape(-1, 4)
+        boxes = checked_array(true_owner, "boxes", target.boxes, len(true), "keypoints").reshape(-1, 4)
         found = _joints(owner, prediction.keypoints)
         if len(true) and len(found) and true.shape[1] != found.shape[1]:
-            raise ImageError(owner, f"{found.shape[1]} joints, the truth has {true.shape[1]}")
+            raise ImageError(owner, f"{found.shape[1]} joints, the ground truth has {true.shape[1]}")
         kept = np.ones(len(true), bool)
         if target.labels is not None:
-            kept = np.isin(numbers(true_owner, "labels", target.labels, len(true)), jointed)
+            kept = np.isin(checked_array(true_owner, "labels", target.labels, len(true)), jointed)
         yield _Joints(
             found=found[..., :2],
-            scores=numbers(owner, "scores", prediction.scores, len(found), "keypoints"),
+            scores=checked_array(owner, "scores", prediction.scores, len(found), "keypoints"),
             true=true[kept],
             boxes=boxes[kept],
             areas=true_areas(true_owner, target, box_areas(boxes))[kept],
@@ -126,7 +134,7 @@ def _jointed_labels(targets: Sequence[Target]) -> list[float]:
 
 
 def _joints(owner: Owner, value: Tensor | None) -> Floats:
-    keypoints = numbers(owner, "keypoints", present(owner, "keypoints", value))
+    keypoints = checked_array(owner, "keypoints", present(owner, "keypoints", value))
     if keypoints.ndim != 3 or keypoints.shape[2] != 3:
         raise ImageError(owner, f"keypoints are {list(keypoints.shape)}, want [objects, joints, 3]")
     return keypoints
@@ -170,10 +178,10 @@ def _correct_joints(image: _Joints) -> Floats:
     true, boxes = image.true[counts], image.boxes[counts]
     shown = true[..., 2] > 0
     best = np.argsort(-image.scores, kind="stable")[: len(true)]
-    asked = shown.sum(0).astype(np.float64)
+    there = shown.sum(0).astype(np.float64)
     if not len(best):
-        return np.stack([np.zeros_like(asked), asked])
+        return np.stack([np.zeros_like(there), there])
     distance = np.linalg.norm(image.found[best][:, None] - true[..., :2], axis=3)  # [D, G, J]
     reach = PCK_FRACTION * (boxes[:, 2:] - boxes[:, :2]).max(1)
     right = (distance <= reach[:, None]) & shown
-    return np.stack([right[linear_sum_assignment(right.sum(2), maximize=True)].sum(0), asked])
+    return np.stack([right[linear_sum_assignment(right.sum(2), maximize=True)].sum(0), there])

@@ -8,7 +8,7 @@ from roibench.metric import Result
 from roibench.metrics.bootstrap import bootstrap, mean_statistic, per_image
 from roibench.metrics.classification import ranking
 from roibench.metrics.detection import box_similarity
-from roibench.metrics.fields import ImageError, Owner, by_image, flags, numbers
+from roibench.metrics.fields import ImageError, Owner, by_image, checked_array, flags
 from roibench.structures import Prediction, Target
 
 THRESHOLD = 0.5  # of IoU
@@ -33,9 +33,9 @@ def localization_accuracy(predictions: Sequence[Prediction], targets: Sequence[T
 
 def _score(owner: Owner, prediction: Prediction, true_owner: Owner, target: Target) -> tuple[float, float]:
     """Whether the class is right, and the IoU; NaN both where the image has no main object."""
-    box = numbers(owner, "boxes", prediction.boxes).reshape(-1, 4)[:1]
-    true_boxes = numbers(true_owner, "boxes", target.boxes).reshape(-1, 4)
-    labels = numbers(true_owner, "labels", target.labels, len(true_boxes))
+    box = checked_array(owner, "boxes", prediction.boxes).reshape(-1, 4)[:1]
+    true_boxes = checked_array(true_owner, "boxes", target.boxes).reshape(-1, 4)
+    labels = checked_array(true_owner, "labels", target.labels, len(true_boxes))
     crowd = flags(true_owner, "crowd", target.crowd, len(true_boxes))
     if target.main is None:
         return np.nan, np.nan

@@ -2,7 +2,7 @@
 
 Follows pycocotools' COCOeval.evaluateImg. The similarity is box IoU, mask IoU or keypoint OKS; all area ranges and IoU
 thresholds are matched side by side, and all classes of an image in one go, since no detection sees another class.
-Pascal VOC differs in one thing, which object a detection is held against: `nearest_object`.
+Pascal VOC differs in which object a detection is held against: `nearest_object`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,8 +31,14 @@ MAX_DETECTIONS = 100  # of one class on one image
 class Pairing:
     """One image with D detections and G true objects.
 
-    similarity [D, G], in the unit interval; against a crowd it is over the detection's own area. crowd [G]: matches any
-    number of detections, none of which counts. ignored [G]: neither required nor wrong. areas: square pixels.
+    similarity: [D, G], in the unit interval; against a crowd it is over the detection's own area.
+    scores: [D].
+    labels: [D].
+    areas: [D], square pixels.
+    true_labels: [G].
+    true_areas: [G], square pixels.
+    crowd: [G], matches any number of detections, none of which counts.
+    ignored: [G], neither required nor wrong.
     """
 
     similarity: Floats
@@ -50,9 +56,18 @@ class Matching:
     """What became of each detection and which objects count, under A area ranges and T thresholds.
 
     The D detections stand by label, then by score, best first; equal scores in the order of the images.
-    image, label [D]; rank [D]: place among the detections of that class on that image, from 0. hit [A, T, D]: found an
-    object that counts. miss [A, T, D]: found nothing and counts against the model; one that is neither is left out.
-    true_image, true_label [G]; required [A, G]: the objects that count.
+
+    images: how many.
+    areas: the ranges' names.
+    thresholds: [T].
+    image: [D], by index.
+    label: [D].
+    rank: [D], place among the detections of that class on that image, from 0.
+    hit: [A, T, D], found an object that counts.
+    miss: [A, T, D], found nothing and counts against the model; one that is neither is left out.
+    true_image: [G], by index.
+    true_label: [G].
+    required: [A, G], the objects that count.
     """
 
     images: int

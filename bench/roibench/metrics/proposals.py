@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from roibench.metric import Result
-from roibench.metrics.bootstrap import Weights, bootstrap, per_image, ratio
+from roibench.metrics.bootstrap import Weights, bootstrap, fraction, per_image
 from roibench.metrics.detection import pair_boxes
 from roibench.metrics.fields import by_image
 from roibench.metrics.matching import AREAS, IOU_THRESHOLDS, Floats, match
@@ -35,7 +35,7 @@ def proposal_recall(predictions: Sequence[Prediction], targets: Sequence[Target]
         np.add.at(row, (level[early], matching.image[detection[early]]), 1)
 
     def recall(weights: Weights) -> Floats:
-        return ratio(covered @ weights.T, np.broadcast_to(weights @ objects, (*covered.shape[:2], len(weights))))
+        return fraction(covered @ weights.T, np.broadcast_to(weights @ objects, (*covered.shape[:2], len(weights))))
 
     def statistic(weights: Weights) -> dict[str, Floats]:
         recalls = recall(weights)

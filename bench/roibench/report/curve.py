@@ -20,21 +20,21 @@ def training_curve(epochs: Sequence[Mapping[str, float]], title: str) -> Figure:
 
     figure = Figure(figsize=(8, 4.5), dpi=150, layout="constrained")
     axes = figure.add_subplot()
-    numbers = [line["epoch"] for line in epochs]
+    at = [line["epoch"] for line in epochs]
     names = [name for name in epochs[-1] if name not in _NOT_LOSSES]
     marker = "o" if len(epochs) == 1 else None
     if len(names) > 1:
         total = [sum(line[name] for name in names) for line in epochs]
-        axes.plot(numbers, total, color="black", linewidth=2, marker=marker, label="sum")
+        axes.plot(at, total, color="black", linewidth=2, marker=marker, label="sum")
     for name in names:
-        axes.plot(numbers, [line[name] for line in epochs], linewidth=1.2, marker=marker, label=name)
+        axes.plot(at, [line[name] for line in epochs], linewidth=1.2, marker=marker, label=name)
     axes.set_yscale("log")
     axes.set_xlabel("epoch")
     axes.set_ylabel("mean training loss (log scale)")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(visible=True, color="0.92", linewidth=0.8)
     rates = axes.twinx()
-    rates.fill_between(numbers, [line["learning_rate"] for line in epochs], color="0.93", step="mid")
+    rates.fill_between(at, [line["learning_rate"] for line in epochs], color="0.93", step="mid")
     rates.set_ylim(0)
     rates.set_ylabel("learning rate (grey)", color="0.45")
     rates.tick_params(colors="0.45")

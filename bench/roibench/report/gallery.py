@@ -1,4 +1,4 @@
-"""What the models of a run said of the same images: a row per image, the truth first, then a column per model."""
+"""What the models of a run predicted of the same images: a row per image, ground truth first, then a model a column."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -33,8 +33,8 @@ def write_gallery(run: Path, images: Sequence[int], out: Path, registry: Registr
     data = recorded_data(first, registry)
     samples, classes = [data[index] for index in images], data.info.classes
     frames = [Frame.of(one.input, data.info) for one in samples]
-    truth = [draw(one.input.image, task.ground_truth(one.target), classes, fields) for one in samples]
-    columns = {"truth": truth}
+    true = [draw(one.input.image, task.ground_truth(one.target), classes, fields) for one in samples]
+    columns = {"ground truth": true}
     for record in records:
         found = recorded_predictions(record, run, images, frames, registry)
         columns[record.cell.model] = [

@@ -1,4 +1,4 @@
-"""The images that cost a cell most, as a list and drawn: truth beside prediction."""
+"""The images that cost a cell most, as a list and drawn: ground truth beside prediction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,12 @@ _NOTE = (512, 96)  # pixels of what is written beside an image
 
 @dataclass(frozen=True)
 class Cost:
-    """An image, by its index and Input.id, and by how much it makes the value that ranks worse."""
+    """What an image costs.
+
+    index: in the dataset.
+    id: Input.id.
+    cost: by how much the image makes the value that ranks worse.
+    """
 
     index: int
     id: str
@@ -34,7 +39,14 @@ class Cost:
 
 @dataclass(frozen=True)
 class Inspection:
-    """The images that cost a cell most under its first task, the worst first. name, unit: of the value that ranks."""
+    """The images that cost a cell most under its first task.
+
+    record: the cell's.
+    task: its first one.
+    name: of the value that ranks.
+    unit: likewise.
+    worst: the images, the worst first.
+    """
 
     record: Ok
     task: Task
@@ -48,7 +60,9 @@ class Inspection:
 
 
 def inspect_run(run: Path, count: int, registry: Registry, cell: str | None = None) -> Inspection:
-    """Scores a run's cell again, image by image. cell: its id or its model's name; None: the first one that ran.
+    """Scores a run's cell again, image by image.
+
+    cell: its id or its model's name; None: the first one that ran.
 
     Raises ValueError where there is no such cell, where its metric doesn't tell what images cost, and where predictions
     or dataset have changed.
@@ -57,12 +71,13 @@ def inspect_run(run: Path, count: int, registry: Registry, cell: str | None = No
         raise ValueError(f"--worst {count}: want 1 or more")
     record = _cell(run, cell)
     task = registry.tasks[next(iter(record.scores))]
-    truth = Truth.of(recorded_data(record, registry), record.images)
-    scores = recorded_scores(record, run, task, truth, registry)
+    ground_truth = Truth.of(recorded_data(record, registry), record.images)
+    scores = recorded_scores(record, run, task, ground_truth, registry)
     if (costs := scores.per_image.get(cost_of(scores.primary))) is None:
         raise ValueError(f"{record.cell_id}: its metric doesn't tell what each image costs of {scores.primary!r}")
     order = (-costs).nan_to_num(float("inf")).argsort(stable=True).tolist()
-    worst = [Cost(index, truth.frames[index].id, float(costs[index])) for index in order[:count] if costs[index] > 0]
+    ids = [frame.id for frame in ground_truth.frames]
+    worst = [Cost(index, ids[index], float(costs[index])) for index in order[:count] if costs[index] > 0]
     name, unit = short_name(scores.primary), scores.declared[scores.primary].unit
     return Inspection(record, task, name, unit, tuple(worst))
 
@@ -76,11 +91,11 @@ def write_inspection(found: Inspection, run: Path, out: Path, registry: Registry
     samples, classes = [data[index] for index in indices], data.info.classes
     frames = [Frame.of(one.input, data.info) for one in samples]
     predictions = recorded_predictions(found.record, run, indices, frames, registry)
-    truth = [found.task.ground_truth(one.target) for one in samples]
+    true = [found.task.ground_truth(one.target) for one in samples]
     fields = list(registry.fields.values())
     columns = {
         "costs": [_note(one.id, found.line(one)) for one in found.worst],
-        "truth": _drawn(samples, truth, classes, fields),
+        "ground truth": _drawn(samples, true, classes, fields),
         found.record.cell.model: _drawn(samples, predictions, classes, fields),
     }
     picture = BytesIO()

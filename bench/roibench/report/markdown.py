@@ -19,7 +19,9 @@ _PASSES = "Passes: FLOPs over those of a prediction of the model behind the @."
 
 def render(records: Sequence[Record], notes: Mapping[str, Sequence[str]] = MappingProxyType({})) -> str:
     """A section per dataset and task, where the time went, whose predictions or times are in doubt, what failed, and
-    what it was measured with. notes: what else is to be said of the run, by title.
+    what it was measured with.
+
+    notes: further remarks on the run, by title.
     """
     found = tables(records)
     sections = [_comparison(table) for table in found]

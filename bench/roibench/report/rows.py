@@ -18,7 +18,15 @@ DOUBTFUL = "(!)"  # beside a model whose predictions are doubtful
 
 
 class Setting(NamedTuple):
-    """What must be equal for a comparison to mean something."""
+    """What must be equal for a comparison to mean something.
+
+    images: how many were scored.
+    device: as in the cell.
+    precision: likewise.
+    batch_size: likewise.
+    threads: likewise.
+    machine: the processor, and the GPU where one was used.
+    """
 
     images: int
     device: str
@@ -39,9 +47,16 @@ class Setting(NamedTuple):
 class Row:
     """One cell under one task.
 
+    cell_id: which cell.
+    model: its name.
+    family: the model's.
+    setting: what must be equal for a comparison.
+    primary: METRIC/VALUE of what ranks.
     score: the value that ranks, None where it is undefined.
     scores: all values, by METRIC/VALUE.
-    p50, p90, p99: milliseconds per image.
+    p50: milliseconds per image, median.
+    p90: likewise, 90th percentile.
+    p99: likewise, 99th percentile.
     throughput: images/s.
     memory: MiB at the peak.
     gflops: per image.
@@ -72,7 +87,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of one dataset and task: most images first, then by score, best first."""
+    """The rows of one dataset and task.
+
+    dataset: as typed, without the folders above.
+    dataset_hash: its samples', hex.
+    task: its name.
+    primary: METRIC/VALUE of what ranks.
+    rows: most images first, then by score, best first.
+    """
 
     dataset: str
     dataset_hash: str
@@ -130,7 +152,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Cell:
-    """What a cell that ran did with its time, whatever it was scored under."""
+    """What a cell that ran did with its time, whatever it was scored under.
+
+    model: its name.
+    dataset: as typed, without the folders above.
+    setting: what it was measured with.
+    p50: milliseconds per image.
+    stages: where the time went.
+    """
 
     model: str
     dataset: str
@@ -141,7 +170,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Remark:
-    """What is to be said of one cell beside its numbers, in one line."""
+    """A remark on one cell.
+
+    cell_id: which.
+    model: its model.
+    dataset: as typed, without the folders above.
+    text: one line.
+    """
 
     cell_id: str
     model: str
@@ -240,7 +275,7 @@ def _dataset(record: Record) -> str:
 
 
 def _one_line(error: str) -> str:
-    """The line that says what went wrong: of a traceback, the last one."""
+    """The line that tells what went wrong: of a traceback, the last one."""
     lines = error.strip().splitlines()
     return lines[-1 if lines[0].startswith("Traceback") else 0].strip()
 

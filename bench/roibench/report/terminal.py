@@ -19,7 +19,8 @@ PARETO_FRONT = "●"
 
 def render(records: Sequence[Record], notes: Mapping[str, Sequence[str]] = MappingProxyType({})) -> RenderableType:
     """A table per dataset and task, where the time went, whose predictions or times are in doubt, and what failed.
-    notes: what else is to be said of the run, by title.
+
+    notes: further remarks on the run, by title.
     """
     found = tables(records)
     parts = [part for table in found for part in _comparison(table)]
@@ -54,7 +55,7 @@ def _grid(title: str) -> RichTable:
 
 def _comparison(table: Table) -> list[RenderableType]:
     """A row per cell; settings have a number where there are several, explained below the rows."""
-    numbers = {setting: str(i) for i, setting in enumerate(table.settings, 1)} if len(table.settings) > 1 else {}
+    labels = {setting: str(i) for i, setting in enumerate(table.settings, 1)} if len(table.settings) > 1 else {}
     second = dict(list(table.shown.items())[:1])
     grid = _grid(table.title)
     grid.add_column("", no_wrap=True)
@@ -65,13 +66,13 @@ def _comparison(table: Table) -> list[RenderableType]:
     for column in (*scores, *_MEASURED):
         grid.add_column(column, justify="right", no_wrap=True)
     for row, after in zip(table.rows, (*table.rows[1:], None), strict=True):
-        mark = (PARETO_FRONT if row.on_pareto_front else " ") + numbers.get(row.setting, "")
+        mark = (PARETO_FRONT if row.on_pareto_front else " ") + labels.get(row.setting, "")
         beside = [plain(row.scores.get(key), value.unit) for key, value in second.items()]
         # Accuracies of different numbers of images are no ranking: a line parts them.
         parted = after is not None and after.setting.images != row.setting.images
         name = f"{row.model} {DOUBTFUL}" if row.warnings else row.model
         grid.add_row(mark, name, with_margin(row.score, table.unit), *beside, *_measured(row), end_section=parted)
-    settings = [f"{number}: {table.own(setting)}" for setting, number in numbers.items()]
+    settings = [f"{label}: {table.own(setting)}" for setting, label in labels.items()]
     return [grid, Text("\n".join([table.shared, *settings]) + "\n")]
 
 
@@ -135,7 +136,7 @@ def ranked(score: Score) -> str:
 
 
 def _longest(names: Iterable[str]) -> int:
-    """As wide a column must be that cuts none of them."""
+    """As wide a column must be that folds none of them."""
     return max(map(len, names), default=0)
 
 

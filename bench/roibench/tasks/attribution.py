@@ -1,4 +1,4 @@
-"""Attribution: how much each pixel counted for a class that is asked for."""
+"""Attribution: how much each pixel counted for the class that the query names."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from roibench.field_checks import FLOATS, check_finite, check_tensor
 from roibench.model import Model
 from roibench.structures import Prediction, Target
 from roibench.task import Field, Frame, Layer, Place, Scored, Task
-from roibench.tasks.objects import TRUE_BOXES, TRUE_LABELS
+from roibench.tasks.objects import TRUE_BOXES, TRUE_LABELS, counted
 
 
 def main_class(target: Target) -> int | None:
@@ -26,9 +26,7 @@ def main_class(target: Target) -> int | None:
     if target.main is not None:
         return int(target.labels[target.main])
     areas = (target.boxes[:, 2:] - target.boxes[:, :2]).prod(1) if target.areas is None else target.areas
-    for passed_over in (target.crowd, target.ignored):
-        if passed_over is not None:
-            areas = areas.masked_fill(passed_over, -1.0)
+    areas = areas.masked_fill(~counted(target, len(areas)), -1.0)
     return int(target.labels[areas.argmax()]) if areas.max() >= 0 else None
 
 
@@ -108,7 +106,7 @@ class Attribution(Task):
         return main_class(target)
 
     def ground_truth(self, target: Target) -> Prediction:
-        """The boxes of the class that is asked for."""
+        """The boxes of the class that the query names."""
         label = main_class(target)
         if target.boxes is None:
             return Prediction()

@@ -58,7 +58,7 @@ def check_image_label(value: object, frame: Frame) -> str | None:
 class ClassifierContract(NetworkContract):
     """What the classification task relies on, of a network that learns the class of an image."""
 
-    def truths(self) -> list[Target]:
+    def targets(self) -> list[Target]:
         objects = DetectorContract.objects((10, 10, 60, 60, 0), (70, 40, 100, 110, 2))
         return [
             dataclasses.replace(
@@ -67,8 +67,8 @@ class ClassifierContract(NetworkContract):
             for label, bands in ((0, (0, 1, 3)), (2, (3, 2, 0)))
         ]
 
-    def empty_truths(self) -> list[Target]:
-        """What isn't a class by image is a help, not a need."""
+    def empty_targets(self) -> list[Target]:
+        """Without boxes and maps, which help but aren't needed."""
         return [Target(image_label=1), Target(image_label=2)]
 
     def test_class_scores_are_probabilities(self, eager: TrainableModel) -> None:
@@ -82,7 +82,7 @@ class ClassifierContract(NetworkContract):
         alone = [eager.predict([one])[0].class_scores for one in inputs]
         together = [one.class_scores for one in eager.predict(inputs)]
         assert torch.allclose(torch.stack(alone), torch.stack(together), atol=1e-5)
-        # Or it would say the same of everything. Relative, because one that is sure differs in what is next to 0.
+        # Or it would predict the same of every image. Relative: a confident one differs in scores that are next to 0.
         assert not torch.allclose(together[0], together[1], rtol=1e-2, atol=0)
 
     def test_an_enlarged_image_gets_like_scores(self, eager: TrainableModel) -> None:

@@ -33,14 +33,14 @@ class DetectorContract(NetworkContract):
             boxes=table[:, :4], labels=table[:, 4].to(torch.int64), ignored=torch.full((len(table),), ignored)
         )
 
-    def truths(self) -> list[Target]:
+    def targets(self) -> list[Target]:
         return [
             self.objects((10, 10, 60, 60, 0), (70, 40, 100, 110, 2)),
             # Of all sizes: each level of a pyramid has something to learn.
             self.objects((20, 30, 80, 90, 1), (84, 90, 106, 112, 0), (4, 6, 14, 15, 0)),
         ]
 
-    def empty_truths(self) -> list[Target]:
+    def empty_targets(self) -> list[Target]:
         return [self.objects(), self.objects((10, 10, 60, 60, 0), ignored=True)]
 
     def test_detections_are_sorted_and_at_most_as_many_as_the_task_allows(self, eager: TrainableModel) -> None:

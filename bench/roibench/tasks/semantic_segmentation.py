@@ -59,10 +59,10 @@ class SegmentationContract(NetworkContract):
         rows = torch.arange(128) * len(values) // 128
         return Target(semantic_map=torch.tensor(values, dtype=torch.uint8)[rows][:, None].repeat(1, 128))
 
-    def truths(self) -> list[Target]:
+    def targets(self) -> list[Target]:
         return [self.bands(0, 1, 3), self.bands(VOID, 2, 0, 1)]
 
-    def empty_truths(self) -> list[Target]:
+    def empty_targets(self) -> list[Target]:
         return [self.bands(VOID), self.bands(VOID)]
 
     def test_maps_have_the_sizes_of_the_images_as_given(self, eager: TrainableModel) -> None:

@@ -37,10 +37,16 @@ def open_scenes(path: None, split: str) -> "Scenes":
 
 @dataclass(frozen=True)
 class Scenes:
-    """One split: a Dataset. Cheap to make and to pickle; scenes are rendered when asked for.
+    """One split: a Dataset. Cheap to make and to pickle; scenes are rendered on access.
 
-    size: height and width of the images in pixels; objects grow with it. Rendered scenes are kept on disk: all of val
-    (34 MB) and the first epoch of train (270 MB), 66 KiB each; a train scene beyond it is rendered whenever asked for.
+    Rendered scenes are kept on disk: all of val (34 MB) and the first epoch of train (270 MB), 66 KiB each; a train
+    scene beyond it is rendered on every access.
+
+    split: train or val.
+    size: height and width of the images in pixels; objects grow with it.
+    info: as of every Dataset.
+    hash: likewise.
+    unbounded: likewise.
     """
 
     split: str

@@ -18,7 +18,13 @@ from roibench.datasets.scenes.raster import Window
 
 
 class Photograph(NamedTuple):
-    """A file in skimage/data, its SHA-256, and the pixels that each split may show."""
+    """A photograph that scikit-image ships.
+
+    name: of the file in skimage/data.
+    sha256: of the file, hex.
+    train: the pixels that this split may show.
+    val: likewise.
+    """
 
     name: str
     sha256: str
@@ -102,7 +108,7 @@ def _region(split: str, index: int) -> np.ndarray:
     if found != photograph.sha256:
         raise RuntimeError(
             f"scikit-image's {photograph.name} has SHA-256 {found}, Scenes needs {photograph.sha256}: "
-            "install the scikit-image that RoIBench asks for"
+            "install the scikit-image that RoIBench requires"
         )
     window = photograph.val if split == "val" else photograph.train
     pixels = np.asarray(Image.open(BytesIO(data)).convert("RGB"))

@@ -15,8 +15,9 @@ from roibench.datasets.scenes.shapes import CLASSES
 
 SIZES = ("small", "medium", "large")
 TEXTURE_WORDS = dict(zip(TEXTURES, ("", "striped", "dotted", "checked"), strict=True))
-# left of: the box ends where the other's begins, or before. behind: the other hides a part of it. next to: none of the
-# others, as a disc in the hole of a ring.
+# left of: the box ends where the other's begins, or before.
+# behind: the other occludes a part of it.
+# next to: none of the others, as a disc in the hole of a ring.
 RELATIONS = ("left of", "right of", "above", "below", "in front of", "behind", "next to")
 VOCABULARY = tuple(
     dict.fromkeys(" ".join(("a", "an", *SIZES, *TEXTURE_WORDS.values(), *PALETTE, *CLASSES, *RELATIONS)).split())
@@ -26,45 +27,57 @@ _COLOURS = tuple(PALETTE)
 Box = tuple[int, int, int, int]
 
 
-class _Thing(NamedTuple):
-    """hidden_by: by index. box: of what can be seen."""
+class _Object(NamedTuple):
+    """What a caption needs to know of an object.
+
+    name: of its class.
+    texture: one of TEXTURES.
+    colour: one of PALETTE.
+    occluded_by: which of the scene's objects cover a part of it, by index.
+    box: of what can be seen.
+    """
 
     name: str
     texture: str
     colour: str
-    hidden_by: list[bool]
+    occluded_by: list[bool]
     box: Box
 
 
 def describe(objects: np.ndarray, boxes: np.ndarray, size: int) -> tuple[str, ...]:
     """Captions of N objects: compose.OBJECT [N], their boxes int [N, 4], the image's side; all in pixels."""
-    columns = (objects[name].tolist() for name in ("label", "texture", "colour", "hidden_by"))
-    things = [
-        _Thing(CLASSES[label], TEXTURES[texture], _COLOURS[colour], hidden_by, box)
-        for label, texture, colour, hidden_by, box in zip(*columns, boxes.tolist(), strict=True)
+    columns = (objects[name].tolist() for name in ("label", "texture", "colour", "occluded_by"))
+    described = [
+        _Object(CLASSES[label], TEXTURES[texture], _COLOURS[colour], occluded_by, box)
+        for label, texture, colour, occluded_by, box in zip(*columns, boxes.tolist(), strict=True)
     ]
-    return tuple(_caption(index, things, size) for index in range(len(things)))
+    return tuple(_caption(index, described, size) for index in range(len(described)))
 
 
-def _caption(index: int, things: list[_Thing], size: int) -> str:
-    thing = things[index]
-    x1, y1, x2, y2 = thing.box
+def _caption(index: int, objects: list[_Object], size: int) -> str:
+    one = objects[index]
+    x1, y1, x2, y2 = one.box
     side = max(x2 - x1, y2 - y1)
     extent = SIZES[int(8 * side >= size) + int(4 * side >= size)]
-    words = ["a", extent, TEXTURE_WORDS[thing.texture], thing.colour, thing.name]
-    if others := [other for other in range(len(things)) if other != index]:
-        nearest = min(others, key=lambda other: _distances(thing.box, things[other].box))
-        colour = things[nearest].colour
-        words += [_relation(index, nearest, things), "an" if colour == "orange" else "a", colour, things[nearest].name]
+    words = ["a", extent, TEXTURE_WORDS[one.texture], one.colour, one.name]
+    if others := [other for other in range(len(objects)) if other != index]:
+        nearest = min(others, key=lambda other: _distances(one.box, objects[other].box))
+        colour = objects[nearest].colour
+        words += [
+            _relation(index, nearest, objects),
+            "an" if colour == "orange" else "a",
+            colour,
+            objects[nearest].name,
+        ]
     return " ".join(filter(None, words))
 
 
-def _relation(index: int, other: int, things: list[_Thing]) -> str:
-    if things[other].hidden_by[index]:
+def _relation(index: int, other: int, objects: list[_Object]) -> str:
+    if objects[other].occluded_by[index]:
         return "in front of"
-    if things[index].hidden_by[other]:
+    if objects[index].occluded_by[other]:
         return "behind"
-    gaps = _gaps(things[index].box, things[other].box)
+    gaps = _gaps(objects[index].box, objects[other].box)
     return RELATIONS[gaps.index(max(gaps))] if max(gaps) >= 0 else "next to"
 
 

@@ -24,14 +24,17 @@ _TRIES = 8  # per object; a scene where they don't suffice has fewer objects
 _MAX_NOISE = 24
 
 
-# What is known of an object. texture, colour: into TEXTURES and PALETTE. hidden_by: which objects cover a pixel that
-# it would show. joints, of a person: x, y in units and visibility, 0 throughout where it is outside of the image.
+# What is known of an object.
+# label: into CLASSES.
+# texture, colour: into TEXTURES and PALETTE.
+# occluded_by: which objects cover a pixel that it would show.
+# joints: of a person, x, y in units and visibility, 0 throughout where it is outside of the image.
 OBJECT = np.dtype(
     [
         ("label", "u1"),
         ("texture", "u1"),
         ("colour", "u1"),
-        ("hidden_by", "?", MAX_OBJECTS),
+        ("occluded_by", "?", MAX_OBJECTS),
         ("joints", "<i4", (len(JOINTS), 3)),
     ]
 )
@@ -41,8 +44,9 @@ OBJECT = np.dtype(
 class Scene:
     """A rendered scene of N objects, front to back.
 
-    image: uint8 [3, H, W]. instances: uint8 [H, W], 0 background, else 1 + the object whose pixel it is. objects:
-    OBJECT [N].
+    image: uint8 [3, H, W].
+    instances: uint8 [H, W], 0 background, else 1 + the object whose pixel it is.
+    objects: OBJECT [N].
     """
 
     image: np.ndarray
@@ -52,9 +56,15 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class _Object:
-    """label, where it is, what it looks like; window and covered as rasterize's; joints of a person, in units.
+    """An object before it is drawn.
 
+    label: into CLASSES.
+    frame: where it is.
+    coat: what it looks like.
+    window: as rasterize's.
+    covered: as rasterize's.
     own: bool [h, w], the window's pixels of which it covers half or more.
+    joints: of a person, in units.
     """
 
     label: int
@@ -73,27 +83,27 @@ def render(split: str, index: int, size: int) -> Scene:
     picture = background(split, size, draws["background"])
     table, colours = np.zeros(len(objects), OBJECT), tuple(PALETTE)
     for index in reversed(range(len(objects))):
-        thing, entry = objects[index], table[index]
-        entry["label"], entry["texture"] = thing.label, TEXTURES.index(thing.coat.texture)
-        entry["colour"] = colours.index(lay(picture, thing.window, thing.covered, thing.frame, thing.coat))
-        entry["hidden_by"][_in_front(thing, instances, index)] = True
-        if thing.joints:
-            entry["joints"] = _see_joints(thing.joints, instances, index)
+        one, entry = objects[index], table[index]
+        entry["label"], entry["texture"] = one.label, TEXTURES.index(one.coat.texture)
+        entry["colour"] = colours.index(lay(picture, one.window, one.covered, one.frame, one.coat))
+        entry["occluded_by"][_in_front(one, instances, index)] = True
+        if one.joints:
+            entry["joints"] = _see_joints(one.joints, instances, index)
     picture = add_noise(picture, draws["layout"].below(_MAX_NOISE + 1), draws["noise"])
     return Scene(picture, instances, table)
 
 
 def _layout(draws: Draws, size: int) -> tuple[list[_Object], np.ndarray]:
     """Objects, front to back, and the instance map uint8 [size, size]."""
-    wanted = draws.between(1, MAX_OBJECTS)
-    crowd = draws.between(3, wanted) if wanted >= 3 and draws.below(8) < 3 else 0
+    planned = draws.between(1, MAX_OBJECTS)
+    crowd = draws.between(3, planned) if planned >= 3 and draws.below(8) < 3 else 0
     sizes = geometric(SIZES[0] * PIXEL * size // 128, SIZES[1] * PIXEL * size // 128)
     crowd_label, crowd_size = draws.below(len(CLASSES)), sizes[draws.between(64, 224)]
     objects: list[_Object] = []
     instances = np.zeros((size, size), np.uint8)
     tries = 0
-    while len(objects) < wanted and (tries < _TRIES * wanted or not objects):
-        if tries == _TRIES * wanted:
+    while len(objects) < planned and (tries < _TRIES * planned or not objects):
+        if tries == _TRIES * planned:
             crowd = 0  # in a tiny image its objects may be too small ever to be shown
         tries += 1
         x, y = draws.below(size * PIXEL), draws.below(size * PIXEL)
@@ -103,9 +113,9 @@ def _layout(draws: Draws, size: int) -> tuple[list[_Object], np.ndarray]:
                 x, y = _beside(objects[draws.below(len(objects))].frame, draws)
         else:
             label, side = draws.below(len(CLASSES)), sizes[draws.below(len(sizes))]
-        thing = _make(label, x, y, side // 2, draws)
-        if _show(thing, instances, len(objects) + 1):
-            objects.append(thing)
+        one = _make(label, x, y, side // 2, draws)
+        if _show(one, instances, len(objects) + 1):
+            objects.append(one)
     return objects, instances
 
 
@@ -130,32 +140,32 @@ def _make(label: int, x: int, y: int, half: int, draws: Draws) -> _Object:
     return _Object(label, frame, choose_coat(draws, half), window, covered, own, tuple(map(frame.point, joints)))
 
 
-def _show(thing: _Object, instances: np.ndarray, number: int) -> bool:
+def _show(one: _Object, instances: np.ndarray, number: int) -> bool:
     """Enters an object into the map, behind those already there; returns False if too little of it can be seen.
 
     A pixel is an object's if it is among its own and of no object in front.
     """
-    window = thing.window.clip(*instances.shape)
+    window = one.window.clip(*instances.shape)
     here = instances[window.top : window.bottom, window.left : window.right]
-    seen = thing.own[window.within(thing.window)] & (here == 0)
+    seen = one.own[window.within(one.window)] & (here == 0)
     visible, (part, whole) = int(seen.sum()), MIN_VISIBLE_SHARE
-    if visible < MIN_VISIBLE_PIXELS or visible * whole < int(thing.own.sum()) * part:
+    if visible < MIN_VISIBLE_PIXELS or visible * whole < int(one.own.sum()) * part:
         return False
     here[seen] = number
     return True
 
 
-def _in_front(thing: _Object, instances: np.ndarray, index: int) -> np.ndarray:
-    """Which objects hide a part of the index-th: a pixel of its own is theirs in the map."""
-    window = thing.window.clip(*instances.shape)
+def _in_front(one: _Object, instances: np.ndarray, index: int) -> np.ndarray:
+    """Which objects occlude a part of the index-th: a pixel of its own is theirs in the map."""
+    window = one.window.clip(*instances.shape)
     here = instances[window.top : window.bottom, window.left : window.right]
-    return np.setdiff1d(here[thing.own[window.within(thing.window)]], index + 1) - 1
+    return np.setdiff1d(here[one.own[window.within(one.window)]], index + 1) - 1
 
 
 def _see_joints(joints: tuple[Point, ...], instances: np.ndarray, index: int) -> list[tuple[int, int, int]]:
     """x, y in units and visibility: 1 where the joint's pixel is that of an object in front of the index-th, else 2.
 
-    A joint on the outline, whose pixel is mostly what lies behind the person, is thus visible: nothing hides it.
+    A joint on the outline, whose pixel is mostly what lies behind the person, is thus visible: nothing occludes it.
     """
     height, width = instances.shape
     return [

@@ -34,9 +34,10 @@ _DOT = 84  # radius of a dot, in 1/256 of the distance between dots
 class Coat:
     """How an object looks.
 
-    colours: the palette by name, in the order of preference: the first that stands out from what lies under the object
-    becomes its colour. second: how far behind it the search for the texture's other colour starts. pitch: the texture's
-    period in units.
+    texture: one of TEXTURES.
+    colours: the palette by name; the first that stands out from what lies under the object becomes its colour.
+    second: how far behind that one the search for the texture's other colour starts.
+    pitch: the texture's period in units.
     """
 
     texture: str

@@ -19,24 +19,38 @@ Point = tuple[int, int]
 
 
 class Disc(NamedTuple):
+    """A filled circle; centre and radius in units."""
+
     centre: Point
     radius: int
 
 
 class Polygon(NamedTuple):
+    """A filled polygon; corners in units, in order."""
+
     corners: tuple[Point, ...]
 
 
 class Part(NamedTuple):
-    """A piece of an outline: added to the parts before it, or cut out of them."""
+    """A part of an outline.
+
+    piece: its shape.
+    subtract: taken away from the parts before it; else added to them.
+    """
 
     piece: Disc | Polygon
-    cut: bool = False
+    subtract: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Where an outline lies: its origin (x, y) in units, the units that 1024 of its lengths make, its turn in 1/256."""
+    """Where an outline lies.
+
+    x: of its origin, in units.
+    y: of its origin, in units.
+    half: the units that 1024 of its lengths make.
+    turn: in 1/256 of a full turn.
+    """
 
     x: int
     y: int
@@ -56,15 +70,15 @@ class Frame:
     def place(self, parts: Iterable[Part]) -> tuple[Part, ...]:
         """The same outline in units of the image."""
         return tuple(
-            Part(Disc(self.point(piece.centre), self.length(piece.radius)), cut)
+            Part(Disc(self.point(piece.centre), self.length(piece.radius)), subtract)
             if isinstance(piece, Disc)
-            else Part(Polygon(tuple(self.point(corner) for corner in piece.corners)), cut)
-            for piece, cut in parts
+            else Part(Polygon(tuple(self.point(corner) for corner in piece.corners)), subtract)
+            for piece, subtract in parts
         )
 
 
 class Window(NamedTuple):
-    """A rectangle of whole pixels; it may reach beyond the image."""
+    """A rectangle of whole pixels, right and bottom not in it; it may reach beyond the image."""
 
     left: int
     top: int
@@ -92,7 +106,7 @@ class Window(NamedTuple):
 
 def rasterize(parts: tuple[Part, ...]) -> tuple[Window, np.ndarray]:
     """The smallest window that holds a placed outline, and which of its samples the outline covers: bool [4h, 4w]."""
-    bounds = [_bounds(part.piece) for part in parts if not part.cut]
+    bounds = [_bounds(part.piece) for part in parts if not part.subtract]
     window = Window(
         min(b[0] for b in bounds) // PIXEL,
         min(b[1] for b in bounds) // PIXEL,
@@ -101,12 +115,12 @@ def rasterize(parts: tuple[Part, ...]) -> tuple[Window, np.ndarray]:
     )
     x, y = window.samples()
     covered = np.zeros((len(y), len(x)), bool)
-    for piece, cut in parts:
+    for piece, subtract in parts:
         left, top, right, bottom = _bounds(piece)
         columns = slice(*np.searchsorted(x, (left, right + 1)))
         rows = slice(*np.searchsorted(y, (top, bottom + 1)))
         inside = (_in_disc if isinstance(piece, Disc) else _in_polygon)(piece, x[columns], y[rows])
-        if cut:
+        if subtract:
             covered[rows, columns] &= ~inside
         else:
             covered[rows, columns] |= inside

@@ -30,12 +30,12 @@ OUTLINES: dict[str, tuple[Part, ...]] = {
         (0, -974), (278, -280), (1024, -230), (451, 249), (633, 974),
         (0, 577), (-633, 974), (-451, 249), (-1024, -230), (-278, -280),
     ),
-    "ring": (Part(Disc((0, 0), 1024)), Part(Disc((0, 0), 560), cut=True)),
+    "ring": (Part(Disc((0, 0), 1024)), Part(Disc((0, 0), 560), subtract=True)),
     "cross": _polygon(
         (-330, -1024), (330, -1024), (330, -330), (1024, -330), (1024, 330), (330, 330),
         (330, 1024), (-330, 1024), (-330, 330), (-1024, 330), (-1024, -330), (-330, -330),
     ),
-    "crescent": (Part(Disc((0, 0), 1024)), Part(Disc((480, 0), 860), cut=True)),
+    "crescent": (Part(Disc((0, 0), 1024)), Part(Disc((480, 0), 860), subtract=True)),
     "heart": (
         Part(Disc((-480, -440), 544)),
         Part(Disc((480, -440), 544)),
@@ -50,7 +50,11 @@ OUTLINES: dict[str, tuple[Part, ...]] = {
 
 
 class Body(NamedTuple):
-    """A person in a pose: the outline, and the 14 joints in the order of JOINTS."""
+    """A person in a pose.
+
+    outline: its parts.
+    joints: 14, in the order of JOINTS.
+    """
 
     outline: tuple[Part, ...]
     joints: tuple[Point, ...]
