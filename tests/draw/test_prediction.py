@@ -9,7 +9,7 @@ import torch
 from roibench.draw.canvas import colour
 from roibench.draw.prediction import draw as draw_fields
 from roibench.registry import installed
-from roibench.structures import Prediction
+from roibench.structures import VOID, Prediction
 
 draw = partial(draw_fields, fields=installed().fields.values())
 CLASSES = ("circle", "square")
@@ -134,6 +134,10 @@ def test_a_legend_of_many_classes_is_wrapped_and_a_long_name_is_shortened():
 def test_a_map_of_one_pixel_or_of_the_largest_class_is_drawn():
     draw(torch.zeros(3, 1, 1, dtype=torch.uint8), striped(1, height=1, width=1), CLASSES)
     draw(BLACK, striped(254), [str(i) for i in range(254)])
+
+
+def test_a_ground_truth_with_void_pixels_is_drawn():
+    assert draw(BLACK, striped(0, VOID), CLASSES).height > 640
 
 
 def test_boxes_lie_on_top_of_a_map():

@@ -34,7 +34,7 @@ def add_legend(canvas: Canvas, prediction: Prediction, classes: Sequence[str], s
     ascent, descent = font.getmetrics()
     patch = ascent + descent
     width, height = canvas.image.size
-    names = ("background", *classes)
+    names = {VOID: "void"} | dict(enumerate(("background", *classes)))
     space = width - patch - 3 * pad
     entries = [
         (value, fitting(names[value], f" {_percent(share)}", font, space))
