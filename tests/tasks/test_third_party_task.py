@@ -24,6 +24,7 @@ from roibench.measure.record import Interval, Ok
 from roibench.measure.rescore import rescore
 from roibench.measure.run import Run
 from roibench.measure.score import score
+from roibench.nn.augment import AUGMENTATIONS, GEOMETRIC, augment
 from roibench.options import Options
 from roibench.predict import PredictError, predict_files
 from roibench.registry import Registry, resolve
@@ -33,8 +34,10 @@ from roibench.report.gallery import write_gallery
 from roibench.report.inspect import inspect_run, write_inspection
 from roibench.report.plot import speed_accuracy
 from roibench.report.rows import tables
+from roibench.specs import Recipe
 from roibench.structures import Prediction, Target
 from roibench.task import Frame
+from roibench.train import train_model
 
 with pytest.MonkeyPatch.context() as patch:  # its contract has subclasses below, before a fixture could install it
     patch.syspath_prepend(Path(__file__).parents[1] / "third_party")
@@ -231,6 +234,13 @@ def test_an_impossible_prediction_is_refused_by_model_image_and_field(
         list(drawn)
 
 
+def test_a_prediction_without_depth_is_refused_too(registry, photograph, tmp_path, monkeypatch):
+    monkeypatch.setattr(Plane, "predict", lambda self, inputs: [Prediction()])
+    drawn = predict_files("ramp", [photograph], tmp_path / "out", "ramps", None, 0.3, "cpu", registry)
+    with pytest.raises(PredictError, match=f"image {photograph}: no depth, which the model's task needs"):
+        list(drawn)
+
+
 @pytest.mark.parametrize(
     ("depth", "words"),
     [
@@ -281,3 +291,19 @@ def test_a_dataset_without_a_known_pixel_is_refused_before_anything_runs(registr
     monkeypatch.setattr(Ramps, "__getitem__", lambda self, index: known(self, index)._replace(target=blank))
     with pytest.raises(ValueError, match="dataset 'ramps': split 'val' has nothing that counts in depth"):
         open_dataset("ramps", registry)
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_a_mirrored_image_has_no_depth_any_more(name):
+    sample = Ramps(None, "train")[0]
+    for seed in range(8):
+        changed = augment(sample, (name,), torch.Generator().manual_seed(seed), ())
+        stayed = changed is sample or name not in GEOMETRIC
+        assert changed.target.extra == (sample.target.extra if stayed else {})
+
+
+def test_a_recipe_that_would_mirror_the_image_alone_is_refused(registry, monkeypatch, tmp_path):
+    learns = replace(registry.models["ramp"], required_targets=("depth",), recipe=Recipe(1, 4, 0.1, augment=GEOMETRIC))
+    monkeypatch.setitem(registry.models, "ramp", learns)
+    with pytest.raises(ValueError, match="learns from depth, which 'horizontal_flip' can't move with the image"):
+        train_model("ramp", "ramps", tmp_path)
