@@ -56,7 +56,7 @@ def registry(third_party_throughout) -> Registry:
 @pytest.fixture(scope="module")
 def run(registry, tmp_path_factory) -> Run:
     """A run of both models, finished."""
-    plan = make_plan(Options(models=("ramp", "wall"), datasets=("ramps",), rounds=1, threads=(1,)), registry)
+    plan = make_plan(Options(models=("ramp", "upright"), datasets=("ramps",), rounds=1, threads=(1,)), registry)
     run = Run(plan, tmp_path_factory.mktemp("runs"))
     for cell in plan.cells:
         record = run.record(cell)
@@ -67,8 +67,8 @@ def run(registry, tmp_path_factory) -> Run:
 
 @pytest.fixture
 def records(run) -> dict[str, Ok]:
-    """By model, as if the ramp had taken 2 ms and the wall 3."""
-    times = {"ramp": 2.0, "wall": 3.0}
+    """By model, as if the ramp had taken 2 ms and the upright 3."""
+    times = {"ramp": 2.0, "upright": 3.0}
     slowed = {}
     for record in run.records:
         p50 = times[record.cell.model]
@@ -83,8 +83,8 @@ class TestRamp(DepthContract):
 
 
 @pytest.mark.usefixtures("registry")
-class TestWall(DepthContract):
-    model = "wall"
+class TestUpright(DepthContract):
+    model = "upright"
 
 
 def test_it_is_registered_through_the_hook_of_the_built_in_ones(registry):
@@ -96,22 +96,22 @@ def test_it_is_registered_through_the_hook_of_the_built_in_ones(registry):
 
 
 def test_the_lower_error_ranks_first_and_a_faster_model_is_on_the_pareto_front_beside_it(records):
-    [table] = tables([records["wall"], records["ramp"]])
+    [table] = tables([records["upright"], records["ramp"]])
     assert (table.title, table.primary, table.unit) == ("depth on ramps", "depth_error/abs_rel", "")
-    assert [(row.model, row.on_pareto_front) for row in table.rows] == [("ramp", True), ("wall", False)]
+    assert [(row.model, row.on_pareto_front) for row in table.rows] == [("ramp", True), ("upright", False)]
     first, last = (row.scores["depth_error/abs_rel"] for row in table.rows)
     assert first.low < first.value < first.high < 0.1 < last.low
-    fast = records["wall"].model_copy(update={"latency": records["ramp"].latency})
-    slow = records["ramp"].model_copy(update={"latency": records["wall"].latency})
+    fast = records["upright"].model_copy(update={"latency": records["ramp"].latency})
+    slow = records["ramp"].model_copy(update={"latency": records["upright"].latency})
     [table] = tables([fast, slow])
-    assert [(row.model, row.on_pareto_front) for row in table.rows] == [("ramp", True), ("wall", True)]
+    assert [(row.model, row.on_pareto_front) for row in table.rows] == [("ramp", True), ("upright", True)]
 
 
 def test_every_report_names_its_values_with_their_units(records):
-    found = [records["wall"], records["ramp"]]
+    found = [records["upright"], records["ramp"]]
     text = markdown.render(found)
     assert "| abs_rel [95 % CI] | rmse m | delta1 % |" in text and "Better the lower: abs_rel, rmse." in text
-    ramp, wall = (records[model].scores["depth"].values for model in ("ramp", "wall"))
+    ramp, upright = (records[model].scores["depth"].values for model in ("ramp", "upright"))
     assert f"| ramp | planes | {ramp['depth_error/abs_rel'].value:.4f} [" in text
     assert f"] | {ramp['depth_error/rmse'].value:.3f} | {100 * ramp['depth_error/delta1'].value:.1f} |" in text
     assert "all 12 depth maps are the same everywhere" in text
@@ -119,7 +119,7 @@ def test_every_report_names_its_values_with_their_units(records):
     first, last = csv.DictReader(io.StringIO(csv_report.render(found)))
     assert (first["task"], first["model"], first["primary"]) == ("depth", "ramp", "abs_rel")
     assert float(first["abs_rel"]) == ramp["depth_error/abs_rel"].value
-    assert float(last["rmse_low"]) == wall["depth_error/rmse"].low
+    assert float(last["rmse_low"]) == upright["depth_error/rmse"].low
 
     console = Console(width=100, file=io.StringIO())
     console.print(terminal.render(found))
@@ -167,10 +167,10 @@ def test_the_images_that_cost_most_are_those_that_raise_the_error(run, registry,
 def test_a_gallery_shows_the_truth_beside_the_predictions(run, registry, tmp_path):
     sheet = np.asarray(Image.open(write_gallery(run.folder, [0], tmp_path / "gallery.png", registry))).astype(int)
     top = sheet.shape[0] - round(256 * 40 / 48) - 6
-    truth, ramp, wall = (sheet[top:, 6 + 262 * column :][:200, :256] for column in range(3))
-    grey = np.ptp(truth[:, :20], axis=2).max(), np.ptp(wall[:, :20], axis=2).min()
+    truth, ramp, upright = (sheet[top:, 6 + 262 * column :][:200, :256] for column in range(3))
+    grey = np.ptp(truth[:, :20], axis=2).max(), np.ptp(upright[:, :20], axis=2).min()
     assert grey[0] == 0 and grey[1] > 20, "what isn't known stays as it is"
-    assert np.abs(truth - ramp)[:, 30:].mean() < np.abs(truth - wall)[:, 30:].mean() / 2
+    assert np.abs(truth - ramp)[:, 30:].mean() < np.abs(truth - upright)[:, 30:].mean() / 2
 
 
 def test_near_is_warm_and_far_is_cold(registry):
@@ -185,7 +185,7 @@ def test_differences_are_taken_where_lower_is_better(run, registry):
     [found] = compare_runs([run.folder], registry)
     assert (found.task, found.primary, found.unit) == ("depth", "depth_error/abs_rel", "")
     best, other = found.entries
-    assert (best.record.cell.model, best.behind, other.record.cell.model) == ("ramp", None, "wall")
+    assert (best.record.cell.model, best.behind, other.record.cell.model) == ("ramp", None, "upright")
     assert 0 < other.behind.low < other.behind.value == pytest.approx(other.value.value - best.value.value)
     result = CliRunner().invoke(cli.app, ["compare", str(run.folder)], catch_exceptions=False)
     assert "depth on ramps, 12 images" in result.output and "abs_rel [95 % CI]" in result.output

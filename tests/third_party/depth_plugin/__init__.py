@@ -30,7 +30,7 @@ def register_datasets(register):
 
 @hookimpl
 def register_models(register):
-    for name, nearest, farthest in (("ramp", 2.0, 8.0), ("wall", 4.0, 4.0)):
+    for name, nearest, farthest in (("ramp", 2.0, 8.0), ("upright", 4.0, 4.0)):
         register(
             ModelSpec(
                 name,

@@ -1,4 +1,4 @@
-"""A model to which everything is one plane: good where it knows the tilt, a wall where there is none."""
+"""A model to which everything is one plane: good where it knows the tilt, a constant where it takes it for upright."""
 
 from collections.abc import Mapping, Sequence
 
