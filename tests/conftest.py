@@ -3,6 +3,8 @@
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,12 +29,26 @@ if threading.current_thread() is threading.main_thread():
 THIRD_PARTY = Path(__file__).parent / "third_party"
 
 
-@pytest.fixture
-def third_party(monkeypatch: pytest.MonkeyPatch) -> Registry:
+@contextmanager
+def installed_third_party() -> Iterator[Registry]:
     """The registry as it is once somebody has installed tests/third_party, here and in spawned processes."""
-    before = os.environ.get("PYTHONPATH")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(THIRD_PARTY), before])))
-    monkeypatch.syspath_prepend(THIRD_PARTY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(THIRD_PARTY), os.environ.get("PYTHONPATH")])))
+        patch.syspath_prepend(THIRD_PARTY)
+        installed.cache_clear()
+        yield installed()
     installed.cache_clear()
-    yield installed()
-    installed.cache_clear()
+
+
+@pytest.fixture
+def third_party() -> Iterator[Registry]:
+    """For one test."""
+    with installed_third_party() as registry:
+        yield registry
+
+
+@pytest.fixture(scope="module")
+def third_party_throughout() -> Iterator[Registry]:
+    """For all tests of a module that ask for it: they share what is measured."""
+    with installed_third_party() as registry:
+        yield registry

@@ -32,19 +32,20 @@ def check_tensor(name: str, value: object, dtypes: Sequence[torch.dtype], shape:
 
 
 def check_finite(name: str, value: Tensor) -> str | None:
-    return _first(name, value, ~torch.isfinite(value), "a finite number")
+    return check_values(name, value, torch.isfinite(value), "a finite number")
 
 
 def check_range(name: str, value: Tensor, last: int) -> str | None:
     """Integers from 0 to last."""
-    return _first(name, value, (value < 0) | (value > last), f"0 to {last}" if last >= 0 else "none: there is no class")
+    wanted = f"0 to {last}" if last >= 0 else "none: there is no class"
+    return check_values(name, value, (value >= 0) & (value <= last), wanted)
 
 
-def _first(name: str, value: Tensor, wrong: Tensor, wanted: str) -> str | None:
-    """The first wrong value, where it stands and how many more there are."""
-    if not wrong.any():
+def check_values(name: str, value: Tensor, right: Tensor, wanted: str) -> str | None:
+    """The first value that isn't right, where it stands and how many more there are. right: bool, one per value."""
+    if right.all():
         return None
-    place = wrong.nonzero()[0].tolist()
-    more = int(wrong.sum()) - 1
+    place = (~right).nonzero()[0].tolist()
+    more = int((~right).sum()) - 1
     others = f" (and {more} more)" if more else ""
     return f"{name}{place} is {value[tuple(place)].item()}; want {wanted}{others}"

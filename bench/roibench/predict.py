@@ -86,7 +86,8 @@ def _predicted(name: str, model: Model, one: Input, info: DatasetInfo, registry:
     try:
         predictions = model.predict([one])
         check_count(predictions, 1)
-        check_predictions(predictions, [Frame.of(one, info)], registry.fields)
+        needed = registry.needed_fields(registry.model(name).tasks)
+        check_predictions(predictions, [Frame.of(one, info)], registry.fields, needed)
     except PredictionError as error:
         raise PredictError(f"model {name!r}: {error}") from error
     except Exception as error:

@@ -30,10 +30,10 @@ from roibench.dataset import Dataset
 from roibench.datasets.reference import DatasetRef, open_dataset
 from roibench.files import file_hash, hold, write_atomically
 from roibench.model import TrainableModel
-from roibench.nn.augment import augment
+from roibench.nn.augment import GEOMETRIC, augment
 from roibench.registry import Registry
 from roibench.specs import Recipe
-from roibench.structures import Sample
+from roibench.structures import Sample, Target
 from roibench.weights import WeightsHeader, load_shared, save_weights, shipped_weights
 
 CHECKPOINT = "checkpoint.pt"
@@ -248,6 +248,10 @@ def train_model(
     if missing := set(spec.required_targets) - data.info.fields:
         needed, lacking = ", ".join(spec.required_targets), ", ".join(sorted(missing))
         raise ValueError(f"model {name!r} learns from {needed}; {dataset!r} lacks {lacking}")
+    common = {one.name for one in dataclasses.fields(Target)}
+    own = [one for one in (*spec.required_targets, *spec.optional_targets) if one not in common]
+    if own and (moving := [one for one in recipe.augment if one in GEOMETRIC]):
+        raise ValueError(f"model {name!r} learns from {', '.join(own)}, which {moving[0]!r} can't move with the image")
     reference = DatasetRef.parse(dataset)
     if reference.split == registry.datasets[reference.name].eval_split:
         train = dataclasses.replace(reference, split="train")

@@ -89,8 +89,8 @@ def test_a_run_scores_upright_photographs_clips_boxes_and_leaves_out_what_is_tor
 
 
 NOTHING = {
-    "no annotation": ([[]] * 4, {}, None, "split 'val' has no object or label that counts"),
-    "crowds": ([WHITE] * 4, {"iscrowd": 1}, None, "split 'val' has no object or label that counts"),
+    "no annotation": ([[]] * 4, {}, None, "split 'val' has nothing that counts in boxes, labels"),
+    "crowds": ([WHITE] * 4, {"iscrowd": 1}, None, "split 'val' has nothing that counts in boxes, labels"),
     "all left out": (
         [[9, 9, -1, 5]] * 4,
         {},

@@ -79,7 +79,8 @@ def open_dataset(text: str, registry: Registry, split: str | None = None, on_bad
         raise ValueError(f"dataset {text!r}: split {data.info.split!r} has no images{_left_out(data)}")
     known = [field for name, field in registry.target_fields.items() if name in data.info.fields]
     if known and not any(any_counts(data, field.has) for field in known):
-        what = "has no object or label that counts (crowds, ignored objects and void pixels don't)"
+        names = ", ".join(sorted(field.name for field in known))
+        what = f"has nothing that counts in {names} (crowds, ignored objects, void and unknown pixels don't)"
         raise ValueError(f"dataset {text!r}: split {data.info.split!r} {what}{_left_out(data)}")
     return data
 

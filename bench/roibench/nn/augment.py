@@ -1,13 +1,15 @@
 """Augmentations: a Sample in, a Sample out, all randomness from the generator that is passed in.
 
-They work on decoded uint8 images and on every target that has a place in the image. A mirrored person's left hand is a
-right one: joints that are named left and right change places. So do words for places in captions, which keeps Scenes'
-captions true; free text about left and right becomes as true as exchanged words make it.
+They work on decoded uint8 images and on every common target that has a place in the image. A mirrored person's left
+hand is a right one: joints that are named left and right change places. So do words for places in captions, which keeps
+Scenes' captions true; free text about left and right becomes as true as exchanged words make it. What a task of its own
+knows (Target.extra) is left out of a mirrored image: how it would move isn't known.
 """
 
 import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -41,6 +43,7 @@ def transpose(sample: Sample, generator: Generator, joints: Sequence[str]) -> Sa
         "semantic_map": None if target.semantic_map is None else target.semantic_map.transpose(-1, -2),
         "keypoints": None if target.keypoints is None else _counterparts(target.keypoints[..., [1, 0, 2]], joints),
         "captions": _reworded(target.captions, _DIAGONAL),
+        "extra": {},
     }
     return _changed(sample, image.transpose(-1, -2), changes)
 
@@ -53,6 +56,7 @@ def colour_jitter(sample: Sample, generator: Generator, joints: Sequence[str]) -
     return _changed(sample, image, {})
 
 
+GEOMETRIC = ("horizontal_flip", "vertical_flip", "transpose")  # of a sample: its targets move with its pixels
 AUGMENTATIONS: dict[str, Callable[[Sample, Generator, Sequence[str]], Sample]] = {
     function.__name__: function for function in (horizontal_flip, vertical_flip, transpose, colour_jitter)
 }
@@ -96,6 +100,7 @@ def _mirrored(sample: Sample, dim: int, joints: Sequence[str], words: Mapping[st
         "semantic_map": None if target.semantic_map is None else target.semantic_map.flip(dim - 1),
         "keypoints": None if target.keypoints is None else points(target.keypoints),
         "captions": _reworded(target.captions, words),
+        "extra": {},
     }
     return _changed(sample, image.flip(dim), changes)
 
@@ -118,7 +123,7 @@ def _reworded(captions: tuple[str, ...] | None, words: Mapping[str, str]) -> tup
     return tuple(re.sub(pattern, lambda match: words[match[0]], caption) for caption in captions)
 
 
-def _changed(sample: Sample, image: Tensor, changes: dict[str, Tensor | tuple[str, ...] | None]) -> Sample:
+def _changed(sample: Sample, image: Tensor, changes: Mapping[str, Any]) -> Sample:
     known = {name: value for name, value in changes.items() if value is not None}
     return Sample(
         dataclasses.replace(sample.input, image=image.contiguous()), dataclasses.replace(sample.target, **known)
