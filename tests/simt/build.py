@@ -104,7 +104,7 @@ def library(lane: Lane, sources: Iterable[Path] | None = None) -> Path:
 
 
 def _compile(source: Path, flags: Sequence[str], headers: Sequence[Path]) -> Path:
-    """headers: the folders of those that the source may include."""
+    """headers: the folders in and below which those are that the source may include."""
     command = ["g++", "-x", "c++", "-Wall", "-Wextra", "-Wno-unknown-pragmas", *flags]
     include = [f"-I{folder}" for folder in (EMULATOR, PTX, KERNELS)]
     return _made(
@@ -148,7 +148,7 @@ def ptx(source: Path, architecture: str) -> Path:
 
 @cache
 def _headers(*folders: Path) -> str:
-    return _digest(path.read_text() for folder in folders for path in sorted(folder.glob("*.h")))
+    return _digest(path.read_text() for folder in folders for path in sorted(folder.rglob("*.h")))
 
 
 @cache
