@@ -1,10 +1,14 @@
 import dataclasses
+import importlib
 import re
+import sys
+from importlib.metadata import EntryPoint
+from types import ModuleType
 
 import pytest
 
 from roibench import hookspecs
-from roibench.registry import Registry, UnknownNameError, installed
+from roibench.registry import Registry, UnknownNameError, installed, load
 from roibench.specs import DatasetSpec, MetricSpec, ModelSpec, Paper, Recipe, Value
 from roibench.task import Task
 from roibench.tasks.detection import Detection
@@ -132,7 +136,7 @@ def test_what_nobody_registered_is_refused_once_all_plugins_are_loaded(kind, spe
     registry.refuse_orphans()
     [failure] = registry.failures
     assert re.search(rf"^plugin 'mine', {kind.__name__} '{spec.name}': {words}", failure.line)
-    assert not registry.models and not registry.datasets and not registry.metrics
+    assert spec.name not in {**registry.models, **registry.datasets, **registry.metrics}
 
 
 def test_wrappers_go_around_models_by_name_and_wildcard():
@@ -167,3 +171,31 @@ def test_a_field_is_declared_once():
     registry.add("tasks", Task, Detection())
     with pytest.raises(ValueError, match="Task 'other': prediction_fields: 'boxes' is a field of another task already"):
         registry.add("mine", Task, Other())
+
+
+@pytest.mark.parametrize("name", ["ids", "boxes_shapes", "My field"])
+def test_a_field_has_a_name_that_a_file_can_hold(name):
+    class Other(Detection):
+        prediction_fields = (dataclasses.replace(BOXES, name=name),)
+
+    with pytest.raises(ValueError, match=f"prediction_fields: want other names of fields than '{name}'"):
+        Registry().add("mine", Task, Other())
+
+
+def test_a_task_brings_its_metrics_and_what_is_built_in_comes_first(monkeypatch):
+    names = []
+    entries = [
+        EntryPoint(name, f"{module}.{name}", "roibench")
+        for name, module in (("aaa", "mine"), ("tasks", "roibench"), ("zzz", "mine"), ("datasets", "roibench"))
+    ]
+    monkeypatch.setattr(EntryPoint, "load", lambda entry: names.append(entry.name) or importlib.import_module("math"))
+    monkeypatch.setitem(sys.modules, "mine.aaa", ModuleType("aaa"))
+    monkeypatch.setitem(sys.modules, "mine.zzz", ModuleType("zzz"))
+    load(entries)
+    assert names == ["datasets", "tasks", "aaa", "zzz"]
+    registry = Registry()
+    registry.add("tasks", Task, Detection())
+    assert list(registry.metrics) == ["coco_ap", "voc_ap"] and registry.origin["MetricSpec", "coco_ap"] == "tasks"
+    late = MetricSpec("count", "detection", "a:b", (Value("error", ranks=True),))
+    with pytest.raises(ValueError, match="'count/error' would rank detection, which 'coco_ap/AP' does"):
+        registry.add("aaa", MetricSpec, late)

@@ -43,7 +43,7 @@ def options(context: typer.Context, debug: Annotated[bool, typer.Option("--debug
 
 @app.command("list")
 def list_() -> None:
-    """List the registered models, datasets and metrics, and the plugins that failed."""
+    """List the registered models, datasets, tasks and metrics, and the plugins that failed."""
     from rich.text import Text
 
     from roibench.console import console, named
@@ -51,8 +51,22 @@ def list_() -> None:
 
     registry = installed()
     models = [
-        (spec.name, spec.family, ", ".join(spec.tasks), ", ".join(spec.weights) or "-", f"{spec.paper.year}")
+        (
+            f"{spec.name}@MODEL" if spec.wraps else spec.name,
+            spec.family,
+            ", ".join(spec.tasks),
+            ", ".join(spec.weights) or "-",
+            f"{spec.paper.year}",
+        )
         for spec in registry.models.values()
+    ]
+    tasks = [
+        (
+            task.name,
+            ", ".join(field.name for field in task.target_fields),
+            ", ".join(field.name for field in task.prediction_fields),
+        )
+        for task in registry.tasks.values()
     ]
     datasets = [(spec.name, spec.description, ", ".join(spec.fields)) for spec in registry.datasets.values()]
     metrics = [
@@ -62,6 +76,7 @@ def list_() -> None:
     for table in (
         named(("model", "family", "tasks", "weights for", "paper"), models, title="Models"),
         named(("dataset", "description", "targets"), datasets, title="Datasets"),
+        named(("task", "ground truth", "prediction"), tasks, title="Tasks"),
         named(("metric", "task", "values"), metrics, title="Metrics"),
     ):
         printer.print(table, crop=False)

@@ -47,9 +47,9 @@ def predict_files(
     device: str,
     registry: Registry,
 ) -> Iterator[tuple[Path, Path, str]]:
-    """Yields (image, drawing, what was found) per file; writes out/STEM.png, for a semantic map also out/maps/STEM.png
-    (8-bit: 0 background, class index + 1), and at the end out/predictions.jsonl: also at an early end, with what was
-    done by then.
+    """Yields (image, drawing, what was found) per file; writes out/STEM.png, what fields have files of their own (a
+    semantic map: out/maps/STEM.png), and at the end out/predictions.jsonl: also at an early end, with what was done by
+    then.
 
     Classes come from the weights' header; the dataset is opened for a model that has none. Raises ValueError where a
     drawing would replace an image or another drawing.
@@ -57,7 +57,7 @@ def predict_files(
     spec = registry.model(name)
     fields = list(registry.fields.values())
     drawings = [out / f"{file.stem}.png" for file in images]
-    _check_drawings(images, drawings)
+    _check_drawings(images, drawings, [field.file[0] for field in fields if field.file])
     placed = usable_device(device)
     path = find_weights(spec, dataset, weights, registry)
     classes = open_dataset(dataset, registry).info.classes if path is None else read_header(path).classes
@@ -70,8 +70,10 @@ def predict_files(
             image = read_image(file)
             prediction = _predicted(name, model, Input(str(file), image), info, registry)
             _write_png(drawing, draw(image, prediction, classes, fields, score_threshold))
-            if prediction.semantic_map is not None:
-                _write_png(_map_file(drawing), Image.fromarray(prediction.semantic_map.numpy()))
+            for field in fields:
+                if field.file and prediction.get(field.name) is not None:
+                    folder, picture = field.file
+                    _write_png(drawing.parent / folder / drawing.name, picture(prediction))
             found, words = describe(prediction, fields, classes, score_threshold)
             lines.append(json.dumps({"image": str(file), **found}) + "\n")
             yield file, drawing, words
@@ -108,20 +110,16 @@ def describe(
     return found, ", ".join(filter(None, words))
 
 
-def _map_file(drawing: Path) -> Path:
-    return drawing.parent / "maps" / drawing.name
-
-
 def _write_png(path: Path, image: Image.Image) -> None:
     picture = BytesIO()
     image.save(picture, "png")
     write_atomically(path, picture.getvalue())
 
 
-def _check_drawings(images: Sequence[Path], drawings: Sequence[Path]) -> None:
+def _check_drawings(images: Sequence[Path], drawings: Sequence[Path], folders: Sequence[str]) -> None:
     existing = {file.resolve() for file in images}
     for file, drawing in zip(images, drawings, strict=True):
-        for written in (drawing, _map_file(drawing)):
+        for written in (drawing, *(drawing.parent / folder / drawing.name for folder in folders)):
             if written.resolve() in existing:
                 raise ValueError(f"image {file}: its drawing would replace {written}; name another folder by --out")
     drawing, count = Counter(drawings).most_common(1)[0]

@@ -9,7 +9,7 @@ import fnmatch
 import importlib
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, entry_points
@@ -151,34 +151,38 @@ class Registry:
             raise RegistrationError(f"plugin {plugin!r}, MetricSpec {spec.name!r}: {problem}")
         shelf[spec.name] = spec
         self.origin[kind.__name__, spec.name] = plugin
+        if isinstance(spec, Task):
+            for metric in spec.metrics:
+                self.add(plugin, MetricSpec, metric)
 
     def refuse_orphans(self) -> None:
         """Takes out what names something that no plugin has registered: asked once all of them are loaded."""
-        target_fields = {*(one.name for one in fields(Target) if one.name != "extra"), *self.target_fields}
-        learners = [name for name, spec in self.models.items() if not spec.wraps]
-
-        def missing(names: Iterable[str], kind: str, known: Iterable[str]) -> str | None:
-            known = list(known)
-            return next((unknown(kind, name, known) for name in names if name not in known), None)
-
-        checks: dict[type[Spec], Callable[[Any], dict[str, str | None]]] = {
-            ModelSpec: lambda spec: {
-                "tasks": missing(spec.tasks, "task", self.tasks),
-                "warm_start": missing([spec.warm_start] if spec.warm_start else [], "model", learners),
-                "required_targets": missing(spec.required_targets, "field of Target", target_fields),
-                "optional_targets": missing(spec.optional_targets, "field of Target", target_fields),
-            },
-            DatasetSpec: lambda spec: {"fields": missing(spec.fields, "field of Target", target_fields)},
-            MetricSpec: lambda spec: {"task": missing([spec.task], "task", self.tasks)},
-        }
-        for kind, check in checks.items():
+        for kind in (ModelSpec, DatasetSpec, MetricSpec):
             for spec in list(self._shelf(kind).values()):
-                problems = {attribute: problem for attribute, problem in check(spec).items() if problem}
-                for attribute, problem in list(problems.items())[:1]:
+                if problem := next(self._unknown_names(spec), None):
                     del self._shelf(kind)[spec.name]
                     plugin = self.origin[kind.__name__, spec.name]
-                    text = f"plugin {plugin!r}, {kind.__name__} {spec.name!r}: {attribute}: {problem}"
+                    text = f"plugin {plugin!r}, {kind.__name__} {spec.name!r}: {problem}"
                     self.failures.append(Failure(plugin, text))
+
+    def _unknown_names(self, spec: ModelSpec | DatasetSpec | MetricSpec) -> Iterator[str]:
+        """Attributes that name what nobody has registered, and what comes close."""
+        target_fields = {*(one.name for one in fields(Target) if one.name != "extra"), *self.target_fields}
+        match spec:
+            case ModelSpec():
+                learners = [name for name, other in self.models.items() if not other.wraps]
+                named = [
+                    ("tasks", spec.tasks, "task", self.tasks),
+                    ("warm_start", filter(None, [spec.warm_start]), "model", learners),
+                    ("required_targets", spec.required_targets, "field of Target", target_fields),
+                    ("optional_targets", spec.optional_targets, "field of Target", target_fields),
+                ]
+            case DatasetSpec():
+                named = [("fields", spec.fields, "field of Target", target_fields)]
+            case MetricSpec():
+                named = [("task", [spec.task], "task", self.tasks)]
+        for attribute, names, kind, known in named:
+            yield from (f"{attribute}: {unknown(kind, name, known)}" for name in names if name not in known)
 
     def _shelf(self, kind: type[Spec]) -> dict[str, Any]:
         return {ModelSpec: self.models, DatasetSpec: self.datasets, MetricSpec: self.metrics, Task: self.tasks}[kind]
@@ -188,12 +192,12 @@ class Registry:
             return f"name: want lower_case letters, digits and underscores, got {getattr(task, 'name', None)!r}"
         if not task.prediction_fields:
             return "prediction_fields: want at least one roibench.task.Field"
-        known = self.fields
-        for one in task.prediction_fields:
-            if known.get(one.name, one) != one:
-                return (
-                    f"prediction_fields: {one.name!r} is a field of another task already; want that one or a new name"
-                )
+        for attribute, known in (("prediction_fields", self.fields), ("target_fields", self.target_fields)):
+            for one in getattr(task, attribute):
+                if not re.fullmatch(r"[a-z][a-z0-9_]*", one.name) or one.name == "ids" or one.name.endswith("_shapes"):
+                    return f"{attribute}: want other names of fields than {one.name!r}"
+                if known.get(one.name, one) != one:
+                    return f"{attribute}: {one.name!r} is a field of another task already; want that one or a new name"
         return None
 
     def _values_problem(self, spec: MetricSpec) -> str | None:
@@ -231,7 +235,8 @@ def load(entries: Iterable[EntryPoint]) -> Registry:
     registry = Registry()
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
-    for entry in sorted(entries, key=lambda entry: entry.name):
+    # Ours first: what somebody else registers never takes a name, or the rank of a task, from what is built in.
+    for entry in sorted(entries, key=lambda entry: (not entry.value.startswith("roibench."), entry.name)):
         try:
             manager.register(entry.load(), entry.name)
             manager.check_pending()

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from roibench.dataset import DatasetInfo
+from roibench.specs import MetricSpec
 from roibench.structures import PER_OBJECT, Input, Prediction, Target
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from roibench.draw.canvas import Canvas
 
 
@@ -87,6 +90,7 @@ class Field:
     layers: how it is drawn.
     describe: (prediction, classes, score_threshold) -> what JSON can hold, by name.
     in_words: what `describe` gave -> a few words, or None.
+    file: a folder, and what `roibench predict` writes there for an image beside the drawing.
     """
 
     name: str
@@ -96,6 +100,7 @@ class Field:
     layers: tuple[Layer, ...] = ()
     describe: Callable[[Prediction, Sequence[str], float], Mapping[str, Any]] | None = None
     in_words: Callable[[Mapping[str, Any]], str | None] | None = None
+    file: "tuple[str, Callable[[Prediction], Image]] | None" = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,7 @@ class Task:
     query_help: what Input.query holds, in words; None where nothing is asked.
     score_threshold: detections below it are filtered out before scoring, for every model alike; None: none are.
     max_detections: how many of an image's detections are scored, best first; None: all.
+    metrics: what it is scored by; plugins may register more for it. One value of them ranks models.
     contract: the class whose tests a model of this task passes (roibench.contract).
     """
 
@@ -134,6 +140,7 @@ class Task:
     query_help: str | None = None
     score_threshold: float | None = None
     max_detections: int | None = None
+    metrics: tuple[MetricSpec, ...] = ()
     contract: type | None = None
 
     def query(self, target: Target) -> object:

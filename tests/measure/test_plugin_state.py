@@ -89,7 +89,7 @@ def test_a_plugin_is_known_by_its_distribution_its_version_and_its_files(folder)
     assert found.weights == {"../outside.onnx": file_hash(folder / "outside.onnx")}
     assert found in provenance(installed()).plugins
     names = {one.name for one in provenance(installed()).plugins}
-    assert {"two_stage", "datasets", "metrics", "misbehaving"} <= names and "broken_import" not in names
+    assert {"two_stage", "datasets", "tasks", "misbehaving"} <= names and "broken_import" not in names
     shipped = next(one for one in plugin_states(installed()) if one.name == "two_stage")
     assert list(shipped.weights) == ["weights/faster_rcnn-scenes.safetensors"]
 

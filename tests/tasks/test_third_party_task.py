@@ -57,7 +57,7 @@ def registry(third_party_throughout) -> Registry:
 def run(registry, tmp_path_factory) -> Run:
     """A run of both models, finished."""
     plan = make_plan(Options(models=("ramp", "upright"), datasets=("ramps",), rounds=1, threads=(1,)), registry)
-    run = Run(plan, tmp_path_factory.mktemp("runs"))
+    run = Run(plan, tmp_path_factory.mktemp("runs"), registry)
     for cell in plan.cells:
         record = run.record(cell)
         assert record.status == "ok", record.error
@@ -306,4 +306,4 @@ def test_a_recipe_that_would_mirror_the_image_alone_is_refused(registry, monkeyp
     learns = replace(registry.models["ramp"], required_targets=("depth",), recipe=Recipe(1, 4, 0.1, augment=GEOMETRIC))
     monkeypatch.setitem(registry.models, "ramp", learns)
     with pytest.raises(ValueError, match="learns from depth, which 'horizontal_flip' can't move with the image"):
-        train_model("ramp", "ramps", tmp_path)
+        train_model("ramp", "ramps", tmp_path, registry)

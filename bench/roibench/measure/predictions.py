@@ -58,7 +58,14 @@ def _same(one: Prediction, other: Prediction) -> bool:
     if not (isinstance(one, Prediction) and isinstance(other, Prediction)) or one.known.keys() != other.known.keys():
         return False
     pairs = [(value, other.get(name)) for name, value in one.known.items()]
-    return all(type(a) is type(b) and (torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b) for a, b in pairs)
+    return all(type(a) is type(b) and (_equal(a, b) if isinstance(a, torch.Tensor) else a == b) for a, b in pairs)
+
+
+def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether all values are the same, NaN where NaN is."""
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    return torch.equal(one, other) or bool(((one == other) | ((one != one) & (other != other))).all())
 
 
 def _split(flat: torch.Tensor, shapes: np.ndarray) -> list[torch.Tensor | None]:

@@ -10,6 +10,7 @@ from roibench.contract import ModelContract
 from roibench.draw.relevance import draw_relevance
 from roibench.field_checks import FLOATS, check_finite, check_tensor
 from roibench.model import Model
+from roibench.specs import MetricSpec, Value
 from roibench.structures import Prediction, Target
 from roibench.task import Field, Frame, Layer, Place, Scored, Task
 from roibench.tasks.objects import TRUE_BOXES, TRUE_LABELS, counted
@@ -100,6 +101,35 @@ class Attribution(Task):
     target_fields = (TRUE_BOXES, TRUE_LABELS)
     prediction_fields = (ATTRIBUTION,)
     query_help = "the class to explain, an index; None for the highest-scoring one"
+    metrics = (
+        MetricSpec(
+            "pointing_game",
+            name,
+            "roibench.metrics.attribution:pointing_game",
+            (Value("pointing", ranks=True), Value("energy", shown=True)),
+        ),
+        MetricSpec(
+            "insertion_deletion",
+            name,
+            "roibench.metrics.faithfulness:insertion_deletion",
+            (
+                Value("insertion", shown=True),
+                Value("deletion", higher_is_better=False, shown=True),
+                Value("faithfulness", plotted=True),
+            ),
+            needs_probe=True,
+        ),
+        MetricSpec(
+            "max_box_acc", name, "roibench.metrics.attribution:max_box_acc", (Value("MaxBoxAccV2", shown=True),)
+        ),
+        MetricSpec(
+            "parameter_randomization",
+            name,
+            "roibench.metrics.faithfulness:parameter_randomization",
+            (Value("randomization", higher_is_better=False, shown=True),),
+            needs_probe=True,
+        ),
+    )
     contract = AttributionContract
 
     def query(self, target: Target) -> int | None:

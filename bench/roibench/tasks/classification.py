@@ -12,6 +12,7 @@ from roibench.contract import NetworkContract
 from roibench.draw.bars import add_bars, best
 from roibench.field_checks import FLOATS, check_finite, check_tensor
 from roibench.model import TrainableModel
+from roibench.specs import MetricSpec, Value
 from roibench.structures import Input, Prediction, Target
 from roibench.task import Field, Frame, Layer, Place, Scored, TargetField, Task
 from roibench.tasks.detection import DetectorContract
@@ -96,4 +97,12 @@ class Classification(Task):
     name = "classification"
     target_fields = (TargetField("image_label", check_image_label),)
     prediction_fields = (CLASS_SCORES,)
+    metrics = (
+        MetricSpec(
+            "top_k_accuracy",
+            name,
+            "roibench.metrics.classification:top_k_accuracy",
+            (Value("top1", ranks=True), Value("top5", shown=True)),
+        ),
+    )
     contract = ClassifierContract

@@ -6,10 +6,12 @@ import torch
 
 from roibench.contract import NetworkContract
 from roibench.model import TrainableModel
+from roibench.specs import MetricSpec, Value
 from roibench.structures import Prediction, Target
 from roibench.task import Task
 from roibench.tasks.objects import (
     BOXES,
+    COCO_VALUES,
     LABELS,
     MAX_DETECTIONS,
     SCORE_THRESHOLD,
@@ -64,6 +66,10 @@ class Detection(Task):
     prediction_fields = (BOXES, SCORES, LABELS)
     score_threshold = SCORE_THRESHOLD
     max_detections = MAX_DETECTIONS
+    metrics = (
+        MetricSpec("coco_ap", name, "roibench.metrics.detection:coco_ap", COCO_VALUES),
+        MetricSpec("voc_ap", name, "roibench.metrics.detection:voc_ap", (Value("VOC07_AP50"), Value("VOC_AP50"))),
+    )
     contract = DetectorContract
 
     def ground_truth(self, target: Target) -> Prediction:

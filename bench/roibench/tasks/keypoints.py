@@ -6,6 +6,7 @@ import torch
 
 from roibench.draw.keypoints import draw_keypoints
 from roibench.field_checks import FLOATS, check_finite, check_tensor
+from roibench.specs import MetricSpec, Value
 from roibench.structures import Prediction, Target
 from roibench.task import Field, Frame, Layer, Scored, TargetField, Task
 from roibench.tasks.doubts import nothing_found
@@ -43,6 +44,19 @@ class Keypoints(Task):
     prediction_fields = (KEYPOINTS, SCORES)
     score_threshold = SCORE_THRESHOLD
     max_detections = MAX_DETECTIONS
+    metrics = (
+        MetricSpec(
+            "oks_ap",
+            name,
+            "roibench.metrics.keypoints:oks_ap",
+            (
+                Value("AP", ranks=True),
+                Value("AP50", shown=True),
+                Value("AP75", shown=True),
+                *map(Value, ("AR", "AR50", "AR75", "APmedium", "ARmedium", "APlarge", "ARlarge", "PCK")),
+            ),
+        ),
+    )
 
     def ground_truth(self, target: Target) -> Prediction:
         return true_objects(self.prediction_fields, target)

@@ -1,5 +1,6 @@
 """Localization: the class of the image, and the box of its main object."""
 
+from roibench.specs import MetricSpec, Value
 from roibench.structures import Prediction, Target
 from roibench.task import Frame, TargetField, Task
 from roibench.tasks.classification import CLASS_SCORES
@@ -14,6 +15,14 @@ class Localization(Task):
     name = "localization"
     target_fields = (TRUE_BOXES, TRUE_LABELS, TargetField("main", check_main))
     prediction_fields = (BOXES, CLASS_SCORES)
+    metrics = (
+        MetricSpec(
+            "localization_accuracy",
+            name,
+            "roibench.metrics.localization:localization_accuracy",
+            (Value("accuracy50", ranks=True), Value("known_class50", shown=True), Value("box_iou", shown=True)),
+        ),
+    )
 
     def ground_truth(self, target: Target) -> Prediction:
         if target.main is None:

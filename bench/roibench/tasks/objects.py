@@ -8,11 +8,19 @@ from torch import Tensor
 
 from roibench.draw.boxes import draw_boxes, draw_tags
 from roibench.field_checks import FLOATS, INTEGERS, check_finite, check_range, check_tensor
+from roibench.specs import Value
 from roibench.structures import Prediction, Target
 from roibench.task import Field, Frame, Layer, Scored, TargetField
 from roibench.tasks.doubts import classes_of, no_class_in_common, nothing_found, share
 
 SCORE_THRESHOLD = 0.05
+# Of COCO's average precision, whatever is matched; the first three are what papers tell.
+COCO_VALUES = (
+    Value("AP", ranks=True),
+    Value("AP50", shown=True),
+    Value("AP75", shown=True),
+    *map(Value, ("APsmall", "APmedium", "APlarge", "AR1", "AR10", "AR100", "ARsmall", "ARmedium", "ARlarge")),
+)
 MAX_DETECTIONS = 100
 
 BORDER = 1.0  # pixels by which a box may reach out of its image: rounding

@@ -4,11 +4,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from PIL import Image
 
 from roibench.contract import NetworkContract
 from roibench.draw.semantic_map import add_legend, draw_map, shares
 from roibench.field_checks import check_range, check_tensor
 from roibench.model import TrainableModel
+from roibench.specs import MetricSpec, Value
 from roibench.structures import VOID, Prediction, Target
 from roibench.task import Field, Frame, Layer, Place, Scored, TargetField, Task
 from roibench.tasks.doubts import classes_of, no_class_in_common
@@ -47,6 +49,8 @@ SEMANTIC_MAP = Field(
     layers=(Layer(draw_map, Place.AREA), Layer(add_legend, Place.STRIP)),
     describe=describe_semantic_map,
     in_words=lambda found: f"{len(found['pixels'])} classes",
+    # 8-bit: 0 background, class index + 1.
+    file=("maps", lambda prediction: Image.fromarray(prediction.semantic_map.numpy())),
 )
 
 
@@ -89,4 +93,12 @@ class SemanticSegmentation(Task):
         TargetField("semantic_map", check_true_map, lambda target: bool((target.semantic_map != VOID).any())),
     )
     prediction_fields = (SEMANTIC_MAP,)
+    metrics = (
+        MetricSpec(
+            "mean_iou",
+            name,
+            "roibench.metrics.semantic_segmentation:mean_iou",
+            (Value("mIoU", ranks=True), Value("pixel_accuracy", shown=True)),
+        ),
+    )
     contract = SegmentationContract
