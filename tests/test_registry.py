@@ -76,7 +76,7 @@ def test_a_wrong_attribute_is_refused_by_name(changes, words):
         (MetricSpec, SPEC, "MetricSpec"),
     ],
 )
-def test_wrong_data_sets_and_metrics_are_refused_by_name(kind, spec, words):
+def test_wrong_datasets_and_metrics_are_refused_by_name(kind, spec, words):
     with pytest.raises(ValueError, match=words):
         Registry().add("mine", kind, spec)
 

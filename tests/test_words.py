@@ -45,3 +45,17 @@ def test_a_retired_word_is_found_where_it_hides():
     words = pattern(["duel", "data set"])
     assert all(words.search(text) for text in ("A Duel.", "gpu_duel", "duel_on_gpu", "the data set's"))
     assert not any(words.search(text) for text in ("residuel", "duellist", "dataset", "data sets"))
+
+
+def test_the_core_knows_of_no_explanations(sources):
+    """They are a task, its metrics and plugins: what the harness knows are models around other models."""
+    known_to = ("tasks/attribution.py", "metrics/attribution.py", "metrics/faithfulness.py", "measure/migrate.py")
+    core = {
+        file: lines
+        for file, lines in sources.items()
+        if file.startswith("bench/roibench/") and not file.endswith(known_to) and "roibench/plugins/" not in file
+    }
+    assert len(core) > 90
+    assert [
+        file for file, lines in core.items() if any(re.search("expl(ain|anat)", line, re.I) for line in lines)
+    ] == []

@@ -1,4 +1,4 @@
-"""The command line: a thin layer that reads what a person typed, calls the library and prints what it says."""
+"""The command line: a thin layer that reads what a person typed, calls the library and prints what comes back."""
 
 import inspect
 import sys
@@ -299,7 +299,7 @@ def gallery(
     images: Annotated[str, typer.Option(help="which, counted from 0, separated by commas")] = "0,1,2,3",
     out: Annotated[Path | None, typer.Option(help="a .png (default: gallery.png in the run's folder)")] = None,
 ) -> None:
-    """Draw what the models of a run said of the same images, side by side."""
+    """Draw what the models of a run predicted for the same images, side by side."""
     from roibench.registry import installed
     from roibench.report.gallery import left_out, write_gallery
 

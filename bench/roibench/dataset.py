@@ -10,9 +10,13 @@ from roibench.structures import Sample
 class DatasetInfo:
     """What a model may know of a dataset before it sees an image.
 
-    name: what it was opened as, e.g. `scenes` or `voc:PATH`. split: which part. classes: names, in label order,
-    background not counted. joints: names, in order. vocabulary: words of the captions. image_size: (height, width) in
-    pixels where all images share one, else None. fields: the attributes of Target that it fills.
+    name: what it was opened as, e.g. `scenes` or `voc:PATH`.
+    split: which part.
+    classes: names, in label order, background not counted.
+    joints: names, in order.
+    vocabulary: words of the captions.
+    image_size: (height, width) in pixels where all images share one, else None.
+    fields: the attributes of Target that it fills.
     """
 
     name: str

@@ -52,8 +52,8 @@ class Model(Protocol):
 class HasArtefacts(Protocol):
     """A model that has more to show than its predictions.
 
-    artefacts: of a few inputs, things to look at by name: uint8 tensors [3, H, W] are pictures; other tensors, and what
-    JSON can hold, are kept as they are. Called once per cell, outside the timed span.
+    artefacts: of a few inputs, what there is to look at, by name: uint8 tensors [3, H, W] are pictures; other tensors,
+        and what JSON can hold, are kept as they are. Called once per cell, outside the timed span.
     """
 
     def artefacts(self, inputs: Sequence[Input]) -> Mapping[str, Any]: ...

@@ -42,8 +42,8 @@ class Options(BaseModel):
         ("*",),
         min_length=1,
         validation_alias="--model",
-        description="names, with wildcards; `*` alone: all that have weights for the dataset, but for explanations. A "
-        "model that is named must be able to run; what a wildcard matches and can't is listed, with the reason",
+        description="names, with wildcards; `*` alone: all that have weights for the dataset. `grad_cam@fcn` is a "
+        "model around another one. A model that is named must be able to run; what a wildcard matches and can't is listed, with the reason",
     )
     # A comma may be a path's own: roibench.datasets.reference.split_list, which knows the names, splits what was typed.
     datasets: tuple[str, ...] = Field(
@@ -77,7 +77,7 @@ class Options(BaseModel):
     on_bad_data: OnBadData = Field(
         "fail",
         validation_alias="--on-bad-data",
-        description="`fail`, listing every broken file and box; `skip`; or `clip`, which cuts boxes to their images "
+        description="`fail`, listing every broken file and box; `skip`; or `clip`, which clips boxes to their images "
         "and skips the rest",
     )
     timeout_s: float = Field(
@@ -120,7 +120,9 @@ def _mistake(error: Mapping[str, Any]) -> str:
 
 
 class Option(NamedTuple):
-    """A field of Options as a person sees it. type: in the words of a command line, such as INTEGER or TEXT,...;
+    """A field of Options as a person sees it.
+
+    type: in the words of a command line, such as INTEGER or TEXT,....
     default: as typed, None where nothing stands for it.
     """
 

@@ -33,8 +33,8 @@ def giou(one, other) -> float:
     inner = [min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])]
     overlap = max(0.0, inner[0]) * max(0.0, inner[1])
     union = one[2] * one[3] + other[2] * other[3] - overlap
-    hull = (max(a[2], b[2]) - min(a[0], b[0])) * (max(a[3], b[3]) - min(a[1], b[1]))
-    return overlap / union - (hull - union) / hull
+    enclosing = (max(a[2], b[2]) - min(a[0], b[0])) * (max(a[3], b[3]) - min(a[1], b[1]))
+    return overlap / union - (enclosing - union) / enclosing
 
 
 def l1(one, other) -> float:

@@ -50,7 +50,7 @@ class CellError(RuntimeError):
 class PlannedCell:
     """A cell, and what its names stand for: it travels to the process that measures it.
 
-    spec: what a record says of it.
+    spec: what a record keeps of it.
     model: its model.
     tasks: those of the model's that the dataset has ground truth for.
     weights: the file to load, None where there is none.

@@ -58,7 +58,7 @@ def read_results(
             found[index].append((score, label, _READERS[kind](entry.get(kind), frames[index])))
         except ValueError as error:
             raise ValueError(f"{file}: results[{place}]: {error}") from error
-    return [_prediction(kind, things, frame) for things, frame in zip(found, frames, strict=True)]
+    return [_prediction(kind, objects, frame) for objects, frame in zip(found, frames, strict=True)]
 
 
 def _images(
@@ -117,14 +117,14 @@ _READERS: Mapping[str, Callable[[object, Frame], object]] = {
 }
 
 
-def _prediction(kind: str, things: Sequence[tuple[float, int, object]], frame: Frame) -> Prediction:
+def _prediction(kind: str, objects: Sequence[tuple[float, int, object]], frame: Frame) -> Prediction:
     """Best first; equal scores in the file's order, as pycocotools takes them."""
-    things = sorted(things, key=lambda thing: -thing[0])
+    objects = sorted(objects, key=lambda one: -one[0])
     shape = {"bbox": (4,), "segmentation": frame.size, "keypoints": (frame.joints or 0, 3)}[kind]
-    values = np.array([value for _, _, value in things], np.float64).reshape(len(things), *shape)
+    values = np.array([value for _, _, value in objects], np.float64).reshape(len(objects), *shape)
     field = torch.from_numpy(values.astype(bool) if kind == "segmentation" else values)
     return Prediction(
-        scores=torch.tensor([score for score, _, _ in things], dtype=torch.float64),
-        labels=torch.tensor([label for _, label, _ in things], dtype=torch.int64),
+        scores=torch.tensor([score for score, _, _ in objects], dtype=torch.float64),
+        labels=torch.tensor([label for _, label, _ in objects], dtype=torch.int64),
         **{KINDS[kind]: field},
     )

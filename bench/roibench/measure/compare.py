@@ -7,7 +7,7 @@ from pathlib import Path
 from roibench.datasets.reference import DatasetRef
 from roibench.measure.record import Ok
 from roibench.measure.recorded import recorded_cells, recorded_data
-from roibench.measure.rescore import Truth, recorded_scores
+from roibench.measure.rescore import GroundTruth, recorded_scores
 from roibench.metric import Estimate
 from roibench.metrics.bootstrap import difference
 from roibench.registry import Registry
@@ -28,7 +28,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Cells scored on the same images of one dataset, under one task, best first. primary: METRIC/VALUE that ranks;
+    """Cells scored on the same images of one dataset, under one task, best first.
+
+    primary: METRIC/VALUE that ranks.
     unit: its own.
     """
 
@@ -57,10 +59,10 @@ def compare_runs(runs: Sequence[Path], registry: Registry) -> list[Comparison]:
 
 def _compare(task: Task, cells: Sequence[tuple[Ok, Path]], registry: Registry) -> Comparison:
     first, _ = cells[0]
-    truth = Truth.of(recorded_data(first, registry), first.images)
+    ground_truth = GroundTruth.of(recorded_data(first, registry), first.images)
     scored = []
     for record, run in cells:
-        scores = recorded_scores(record, run, task, truth, registry)
+        scores = recorded_scores(record, run, task, ground_truth, registry)
         scored.append((record, scores.values[scores.primary], scores.warnings))
     ranking = scores.declared[scores.primary]
     scored.sort(key=lambda one: one[1].value, reverse=ranking.higher_is_better)

@@ -23,7 +23,11 @@ class Case:
 
 @dataclass(frozen=True)
 class PairedBenchmark:
-    """What came of it. threads: None for a GPU. seconds: per entry (ours, baseline, lower_bound), a time per round."""
+    """What came of it.
+
+    threads: None for a GPU.
+    seconds: per entry (ours, baseline, lower_bound), a time per round.
+    """
 
     operator: str
     input: str

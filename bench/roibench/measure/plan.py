@@ -1,4 +1,4 @@
-"""From what a person asks for to the cells of a run. Whatever is wrong with it is said before anything runs."""
+"""From what a person asks for to the cells of a run. Whatever is wrong with it is reported before anything runs."""
 
 import hashlib
 import itertools

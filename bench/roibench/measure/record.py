@@ -20,12 +20,15 @@ class _Data(BaseModel):
 class CellSpec(_Data):
     """One cell: model x dataset x device x precision x batch size x threads, and how it is measured.
 
-    dataset: a source such as `scenes` or `voc:PATH@test`; dataset_hash pins its content. weights: path of a file, None
-    for those that the model ships for this dataset; weights_hash pins either, or what a model holds that finds its
-    weights by itself. plugins_hash pins the files of all plugins, see Plugin; None: whichever there are. images: how
-    many, from the first one on; None for all. rounds: timed passes over the images. budget_s: seconds that the timed
-    rounds may take; a slower model is run on a prefix of the images. timeout_s: seconds after which the cell is given
-    up.
+    dataset: a source such as `scenes` or `voc:PATH@test`.
+    dataset_hash: pins its content.
+    weights: path of a file, None for those that the model ships for this dataset.
+    weights_hash: pins either, or what a model holds that finds its weights by itself.
+    plugins_hash: pins the files of all plugins, see Plugin; None: whichever there are.
+    images: how many, from the first one on; None for all.
+    rounds: timed passes over the images.
+    budget_s: seconds that the timed rounds may take; a slower model is run on a prefix of the images.
+    timeout_s: seconds after which the cell is given up.
     """
 
     model: str
@@ -118,10 +121,11 @@ class Memory(_Data):
 class Interference(_Data):
     """What the machine did beside the timed rounds, from their beginning to their end; None: can't be known here.
 
-    steal: share of the processors' time that a hypervisor gave to other guests. other_cores: how many cores other
-    processes kept busy, on average. frequency_fall: the processor's clock at its lowest, against its highest, as a
-    share lost. drift: by how much the last third of the rounds is slower than the first. warnings: what of this is too
-    much for the times to be trusted, in words.
+    steal: share of the processors' time that a hypervisor gave to other guests.
+    other_cores: how many cores other processes kept busy, on average.
+    frequency_fall: the processor's clock at its lowest, against its highest, as a share lost.
+    drift: by how much the last third of the rounds is slower than the first.
+    warnings: what of this is too much for the times to be trusted, in words.
     """
 
     steal: float
@@ -132,9 +136,11 @@ class Interference(_Data):
 
 
 class Cost(_Data):
-    """parameters: how many were learned. flops: floating-point operations per image, a multiply-add being two, averaged
-    over counted_images. None: unknown, where a model shows no parameters or does nothing that can be counted. passes:
-    of a model around another one, its flops over those of a prediction of the one inside.
+    """What a prediction takes beside time. None: unknown, where a model shows nothing that can be counted.
+
+    parameters: how many were learned.
+    flops: floating-point operations per image, a multiply-add being two, averaged over counted_images.
+    passes: of a model around another one, its flops over those of a prediction of the one inside.
     """
 
     parameters: int | None
@@ -154,8 +160,8 @@ class Artefact(_Data):
 class Plugin(_Data):
     """A plugin as it was loaded. distribution, version: what it was installed from, None if that isn't known.
 
-    sha256: of all files of its packages, code and data. weights: SHA-256 of each file that its models name, as weights
-    or in their config, whatever the format.
+    sha256: of all files of its packages, code and data.
+    weights: SHA-256 of each file that its models name, as weights or in their config, whatever the format.
     """
 
     name: str
@@ -185,7 +191,7 @@ class Provenance(_Data):
 
 
 class _CellRecord(_Data):
-    """What every record says of its cell."""
+    """What every record holds of its cell."""
 
     schema_version: int = SCHEMA_VERSION
     cell: CellSpec
@@ -198,9 +204,11 @@ class _CellRecord(_Data):
 class Ok(_CellRecord):
     """What a cell that ran gave.
 
-    Files are relative to the run's folder. predictions: what was timed and scored. per_image: each image's own values
-    and what it costs (roibench.metric.Result). Records of before schema 2 have no interference, those of before 6 no
-    per_image.
+    Files are relative to the run's folder.
+
+    predictions: what was timed and scored.
+    per_image: each image's own values and what it costs (roibench.metric.Result). Records of before schema 2 have
+        no interference, those of before 6 no per_image.
     """
 
     status: Literal["ok"] = "ok"

@@ -21,7 +21,7 @@ _TASKS = {"bbox": "detection", "segmentation": "instance_segmentation", "keypoin
 
 
 @dataclass(frozen=True)
-class Truth:
+class GroundTruth:
     """The first images of a dataset: what predictions are held against."""
 
     frames: Sequence[Frame]
@@ -39,7 +39,11 @@ class Truth:
 
 @dataclass(frozen=True)
 class Rescored:
-    """Predictions under one task. what: the cell or the file that they are of; notes: what is to be said of them."""
+    """Predictions under one task.
+
+    what: the cell or the file that they are of.
+    notes: what to know of them.
+    """
 
     what: str
     dataset: str
@@ -61,11 +65,11 @@ class Rescored:
         }
 
 
-def recorded_scores(record: Ok, run: Path, task: Task, truth: Truth, registry: Registry) -> Scores:
+def recorded_scores(record: Ok, run: Path, task: Task, ground_truth: GroundTruth, registry: Registry) -> Scores:
     """A cell's kept predictions, scored. Metrics that ask the model again are left out."""
-    predictions = recorded_predictions(record, run, range(record.images), truth.frames, registry)
+    predictions = recorded_predictions(record, run, range(record.images), ground_truth.frames, registry)
     try:
-        return score(task, predictions, truth.targets, truth.frames, registry)
+        return score(task, predictions, ground_truth.targets, ground_truth.frames, registry)
     except ScoreError as error:
         raise ScoreError(f"{record.cell_id}: {error}") from error
 
@@ -88,7 +92,7 @@ def rescore(source: Path, registry: Registry, dataset: str | None = None, task: 
 
 
 def _rescore_run(run: Path, registry: Registry, dataset: str | None, task: str | None) -> list[Rescored]:
-    truths: dict[tuple[str, int], Truth] = {}
+    opened: dict[tuple[str, int], GroundTruth] = {}
     found = []
     for record in recorded_cells(run):
         source = dataset or record.cell.dataset
@@ -96,10 +100,10 @@ def _rescore_run(run: Path, registry: Registry, dataset: str | None, task: str |
             if task not in (None, name):
                 continue
             key = record.cell.dataset_hash, record.images
-            if key not in truths:
+            if key not in opened:
                 moved = record.model_copy(update={"cell": record.cell.model_copy(update={"dataset": source})})
-                truths[key] = Truth.of(recorded_data(moved, registry), record.images)
-            scores = recorded_scores(record, run, registry.tasks[name], truths[key], registry)
+                opened[key] = GroundTruth.of(recorded_data(moved, registry), record.images)
+            scores = recorded_scores(record, run, registry.tasks[name], opened[key], registry)
             label = DatasetRef.parse(source).label
             found.append(Rescored(record.cell_id, label, name, record.images, scores.recorded))
     if not found:
@@ -121,10 +125,10 @@ def _score_results(file: Path, registry: Registry, dataset: str, task: str | Non
         raise ValueError(
             f"dataset {dataset!r} has no {' and no '.join(sorted(missing))}, which {scored.name} is scored on"
         )
-    truth = Truth.of(data, len(data))
-    predictions = read_results(file, entries, kind, data, truth.frames)
-    check_predictions(predictions, truth.frames, registry.fields, registry.needed_fields([scored.name]))
-    scores = score(scored, predictions, truth.targets, truth.frames, registry)
+    ground_truth = GroundTruth.of(data, len(data))
+    predictions = read_results(file, entries, kind, data, ground_truth.frames)
+    check_predictions(predictions, ground_truth.frames, registry.fields, registry.needed_fields([scored.name]))
+    scores = score(scored, predictions, ground_truth.targets, ground_truth.frames, registry)
     left = len(entries) - sum(len(scored.filter(one).scores) for one in predictions)
     notes = (
         f"{left:,} of {len(entries):,} results were not scored, as of every model: those below "

@@ -25,8 +25,10 @@ class ScoreError(ValueError):
 class Scores:
     """One task's values by METRIC/VALUE, and what was declared of each; primary: the one that ranks.
 
-    per_image: [N] each. METRIC/VALUE: of each image alone; cost_of(METRIC/VALUE): how much worse the image makes it.
-    artefacts: what its metrics found to look at, as METRIC: NAME; warnings: what is doubtful.
+    per_image: [N] each. METRIC/VALUE: of each image alone; cost_of(METRIC/VALUE): how much worse the image makes
+        it.
+    artefacts: what its metrics found to look at, as METRIC: NAME.
+    warnings: what is doubtful.
     """
 
     task: Task

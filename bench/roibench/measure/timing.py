@@ -66,7 +66,7 @@ def summarise(rounds: Sequence[Timed], resamples: int = 1000) -> Latency:
 
     The 95 % interval of the median resamples rounds as well as images (the pigeonhole bootstrap, Owen 2007, arXiv
     0712.1111): calls on one image are not independent of each other, nor are those of one round, which share the state
-    that the machine was in. One round says nothing of how that state varies.
+    that the machine was in. One round tells nothing of how that state varies.
     """
     seconds = np.array([one.seconds for one in rounds])
     milliseconds = seconds / np.array(rounds[0].counts) * 1000

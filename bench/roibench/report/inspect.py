@@ -1,4 +1,4 @@
-"""The images that cost a cell most, as a list and drawn: ground truth beside prediction."""
+"""The images that cost a cell most, as a list and drawn: ground ground_truth beside prediction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from roibench.draw.prediction import draw
 from roibench.files import write_atomically
 from roibench.measure.record import Ok
 from roibench.measure.recorded import recorded_cells, recorded_data, recorded_predictions
-from roibench.measure.rescore import Truth, recorded_scores
+from roibench.measure.rescore import GroundTruth, recorded_scores
 from roibench.metric import cost_of
 from roibench.registry import Registry, unknown
 from roibench.report.gallery import side_by_side
@@ -71,7 +71,7 @@ def inspect_run(run: Path, count: int, registry: Registry, cell: str | None = No
         raise ValueError(f"--worst {count}: want 1 or more")
     record = _cell(run, cell)
     task = registry.tasks[next(iter(record.scores))]
-    ground_truth = Truth.of(recorded_data(record, registry), record.images)
+    ground_truth = GroundTruth.of(recorded_data(record, registry), record.images)
     scores = recorded_scores(record, run, task, ground_truth, registry)
     if (costs := scores.per_image.get(cost_of(scores.primary))) is None:
         raise ValueError(f"{record.cell_id}: its metric doesn't tell what each image costs of {scores.primary!r}")
@@ -95,7 +95,7 @@ def write_inspection(found: Inspection, run: Path, out: Path, registry: Registry
     fields = list(registry.fields.values())
     columns = {
         "costs": [_note(one.id, found.line(one)) for one in found.worst],
-        "ground truth": _drawn(samples, true, classes, fields),
+        "ground ground_truth": _drawn(samples, true, classes, fields),
         found.record.cell.model: _drawn(samples, predictions, classes, fields),
     }
     picture = BytesIO()

@@ -54,7 +54,7 @@ def _grid(title: str) -> RichTable:
 
 
 def _comparison(table: Table) -> list[RenderableType]:
-    """A row per cell; settings have a number where there are several, explained below the rows."""
+    """A row per cell; settings have a number where there are several, spelt out below the rows."""
     labels = {setting: str(i) for i, setting in enumerate(table.settings, 1)} if len(table.settings) > 1 else {}
     second = dict(list(table.shown.items())[:1])
     grid = _grid(table.title)
