@@ -319,9 +319,10 @@ def doctor() -> None:
 
     from roibench.console import console
     from roibench.doctor import examine
+    from roibench.registry import installed
 
     printer = console()
-    rows = examine()
+    rows = examine(installed())
     width = max(len(what) for what, _ in rows)
     for what, state in rows:
         printer.print(Text.assemble((what.ljust(width), "bold"), f"  {state}"), soft_wrap=True)

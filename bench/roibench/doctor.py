@@ -11,14 +11,13 @@ import roibench
 from roibench import ops
 from roibench.measure.provenance import cpu_name
 from roibench.nn.backbones import imagenet_mobilenet_v2
-from roibench.registry import installed
+from roibench.registry import Registry
 from roibench.weights import shipped_weights
 
 
-def examine() -> list[tuple[str, str]]:
+def examine(registry: Registry) -> list[tuple[str, str]]:
     """(what, state) rows, in reading order."""
     built = ops.build_info()
-    registry = installed()
     rows = [
         ("roibench", roibench.__version__),
         ("torch", f"{torch.__version__}, {torch.get_num_threads()} threads"),
