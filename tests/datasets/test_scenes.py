@@ -7,18 +7,20 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from importlib.resources import files
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from roibench.datasets.scenes import FIELDS, Scenes, _sample, backgrounds, compose, open_scenes
+from roibench.datasets.scenes import FIELDS, Scenes, _sample, backgrounds, compose, layout, open_scenes
 from roibench.datasets.scenes.backgrounds import PHOTOGRAPHS, background
 from roibench.datasets.scenes.compose import SPLITS, Draws
 from roibench.datasets.scenes.raster import Frame, count, rasterize
 from roibench.datasets.scenes.shapes import CLASSES, JOINTS, OUTLINES, PERSON, pose
 
-# If one of these changes, raise GENERATOR: published figures, caches and weights hang on the bytes.
+# If one of these changes, raise the split's `generator`: published figures, caches and weights hang on the bytes.
 PINNED = {
     ("val", 0): "84bb9a4ef748bd8082a613b987a8bc67ee9484a2cbfdfe34baa91328aafb6ef3",
     ("val", 17): "17464f3e31f4902203fa991cc09354f91bfb2f24f96349196a3dabce0b7b2a7f",
@@ -74,12 +76,17 @@ def test_hashes_are_pinned(split):
 
 
 def test_hashes_tell_splits_and_sizes_apart():
-    assert len({Scenes(split, size).hash for split in SPLITS for size in (64, 128)}) == 4
+    assert len({Scenes(split, size).hash for split in SPLITS for size in (64, 128)}) == 6
 
 
 def test_the_dataset_says_what_it_is(val):
-    train = open_scenes(None, "train")
-    assert (len(val), len(train), train.unbounded, open_scenes(None, "val").unbounded) == (500, 4_000, True, False)
+    splits = {split: open_scenes(None, split) for split in SPLITS}
+    assert {split: (len(scenes), scenes.unbounded) for split, scenes in splits.items()} == {
+        "train": (4_000, True),
+        "val": (500, False),
+        "test": (500, False),
+    }
+    train = splits["train"]
     assert train.info.classes == CLASSES
     assert (train.info.image_size, train.info.joints) == ((128, 128), JOINTS)
     assert (train.info.name, train.info.split, train.info.fields) == ("scenes", "train", FIELDS)
@@ -111,7 +118,7 @@ def test_targets_agree_with_their_masks(val):
         masks = target.masks.numpy()
         assert masks.sum(axis=0).max() <= 1, "visible parts are disjoint"
         assert np.array_equal(target.areas.numpy(), masks.sum(axis=(1, 2)))
-        assert target.areas.min() >= compose.MIN_VISIBLE_PIXELS
+        assert target.areas.min() >= layout.MIN_VISIBLE_PIXELS
         assert target.main == int(target.areas.argmax())
         assert target.image_label == target.labels[target.main]
         semantic = np.zeros((128, 128), np.uint8)
@@ -126,7 +133,7 @@ def rendered_without_noise(monkeypatch, split, index, size=128):
     """The scene without noise, its objects front to back, and their own coverage of every pixel, in sixteenths."""
     monkeypatch.setattr(compose, "add_noise", lambda picture, amplitude, draws: picture)
     scene = compose.render(split, index, size)
-    objects, _ = compose._layout(Draws(SPLITS.index(split), index, 0), size)
+    objects, _ = layout.SCENES.place(Draws(SPLITS.index(split), index, layout.SCENES.stream), size)
     coverage = []
     for one in objects:
         whole = np.zeros((size, size), np.uint8)
@@ -221,18 +228,18 @@ def test_a_dataset_is_cheap_to_send_to_a_worker(val):
 
 
 def test_indices_end_where_the_split_does():
-    scenes = open_scenes(None, "val")
-    for index in (-1, 500):
-        with pytest.raises(IndexError, match=f"scenes@val has no image {index}"):
-            scenes[index]
+    for split in ("val", "test"):
+        for index in (-1, 500):
+            with pytest.raises(IndexError, match=f"scenes@{split} has no image {index}"):
+                open_scenes(None, split)[index]
     with pytest.raises(IndexError):
         open_scenes(None, "train")[-1]
     assert open_scenes(None, "train")[4_000].input.id == "scenes-train-004000"
 
 
 def test_an_unknown_split_and_a_silly_size_are_refused():
-    with pytest.raises(ValueError, match="scenes has the splits train and val, not 'test'"):
-        open_scenes(None, "test")
+    with pytest.raises(ValueError, match="scenes has the splits train, val and test, not 'all'"):
+        open_scenes(None, "all")
     with pytest.raises(ValueError, match="want at least 32 pixels, got 8"):
         Scenes("val", 8)
 
@@ -252,20 +259,30 @@ def test_the_smallest_size_has_objects_too():
         assert len(scene.objects) > 0
 
 
-def test_val_backgrounds_come_from_pixels_that_train_never_shows():
-    for photograph in PHOTOGRAPHS:
-        a, b = photograph.train, photograph.val
-        apart = a.right <= b.left or b.right <= a.left or a.bottom <= b.top or b.bottom <= a.top
-        assert apart, photograph.name
-        for window, split in ((a, "train"), (b, "val")):
-            region = backgrounds._region(split, PHOTOGRAPHS.index(photograph))
-            assert region.shape == (3, window.bottom - window.top, window.right - window.left)
+@pytest.mark.parametrize("photograph", PHOTOGRAPHS, ids=lambda photograph: photograph.name)
+def test_no_two_splits_show_the_same_pixel_of_a_photograph(photograph):
+    with Image.open(files("skimage") / "data" / photograph.name) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    shown = np.zeros(pixels.shape[:2], int)
+    for split in SPLITS:
+        left, top, right, bottom = photograph.window(split)
+        shown[top:bottom, left:right] += 1
+        region = backgrounds._region(split, PHOTOGRAPHS.index(photograph))
+        assert np.array_equal(region.transpose(1, 2, 0), pixels[top:bottom, left:right])
+        assert min(region.shape[1:]) >= 100, "most of a crop isn't its own mirror image"
+    assert shown.max() == 1
+
+
+def test_no_two_splits_show_the_same_scene():
+    kept = [{digest(open_scenes(None, split)[index]) for index in range(20)} for split in SPLITS]
+    layouts = [{compose.render(split, index, 64).instances.tobytes() for index in range(20)} for split in SPLITS]
+    assert len(set.union(*kept)) == len(set.union(*layouts)) == 60
 
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_a_background_shows_its_split_s_region_alone(monkeypatch, split):
     splits = []
-    marked = {name: np.full((3, 150, 150), value, np.uint8) for name, value in (("train", 10), ("val", 200))}
+    marked = {name: np.full((3, 150, 150), value, np.uint8) for name, value in zip(SPLITS, (10, 100, 200), strict=True)}
     monkeypatch.setattr(backgrounds, "_region", lambda name, index: splits.append(name) or marked[name])
     for index in range(20):
         crop = backgrounds._crop(backgrounds._region(split, 0), 170, Draws(0, index, 1))

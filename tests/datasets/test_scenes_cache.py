@@ -23,9 +23,9 @@ def scenes(tmp_path, monkeypatch):
 def rendered(monkeypatch):
     calls = []
 
-    def counting(split, index, size):
+    def counting(split, index, size, layout):
         calls.append(index)
-        return render(split, index, size)
+        return render(split, index, size, layout)
 
     monkeypatch.setattr(package, "render", counting)
     return calls

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from roibench.datasets.scenes import compose, open_scenes
+from roibench.datasets.scenes import compose, layout, open_scenes
 from roibench.datasets.scenes.captions import RELATIONS, describe
 from roibench.datasets.scenes.compose import OBJECT, SPLITS
 from roibench.datasets.scenes.integers import Draws
@@ -73,7 +73,7 @@ def test_what_is_in_front_and_what_is_painted_is_what_the_caption_tells(monkeypa
     monkeypatch.setattr(compose, "add_noise", lambda picture, amplitude, draws: picture)
     for index in range(40):
         scene = compose.render("val", index, 128)
-        objects, _ = compose._layout(Draws(SPLITS.index("val"), index, 0), 128)
+        objects, _ = layout.SCENES.place(Draws(SPLITS.index("val"), index, layout.SCENES.stream), 128)
         own = np.zeros((len(objects), 128, 128), np.uint8)
         for plane, one in zip(own, objects, strict=True):
             window = one.window.clip(128, 128)

@@ -3,6 +3,8 @@
 from roibench.hookspecs import hookimpl
 from roibench.specs import DatasetSpec
 
+_EMBEDDED = ("boxes", "labels", "areas", "masks", "keypoints", "captions", "main", "image_label", "semantic_map")
+
 
 @hookimpl
 def register_datasets(register):
@@ -10,18 +12,16 @@ def register_datasets(register):
         DatasetSpec(
             "scenes",
             open="roibench.datasets.scenes:open_scenes",
-            fields=(
-                "boxes",
-                "labels",
-                "areas",
-                "masks",
-                "keypoints",
-                "captions",
-                "main",
-                "image_label",
-                "semantic_map",
-            ),
+            fields=_EMBEDDED,
             description="embedded 128x128 scenes: 12 classes of shapes and figures on photographs, 500 val images",
+        )
+    )
+    register(
+        DatasetSpec(
+            "icons",
+            open="roibench.datasets.scenes:open_icons",
+            fields=_EMBEDDED,
+            description="embedded 128x128 icons: one such object in front, small distractors in half of 500 val images",
         )
     )
     register(

@@ -1,14 +1,15 @@
-"""Scenes: the embedded dataset. Shapes and figures on photographs, rendered on the spot, the same everywhere.
+"""Scenes and Icons: the embedded datasets. Shapes and figures on photographs, drawn on the spot, the same everywhere.
 
-`scenes[split][i]` depends on (split, i) and the image size alone: the same bytes on every platform, numpy version and
-SIMD level. So nothing here computes a pixel, a place or a choice in floating point.
+An image depends on the dataset, the split, its index and its size alone: the same bytes on every platform, numpy
+version and SIMD level. So nothing here computes a pixel, a place or a choice in floating point.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -19,35 +20,48 @@ from roibench.datasets.scenes import cache
 from roibench.datasets.scenes.backgrounds import PHOTOGRAPHS
 from roibench.datasets.scenes.captions import VOCABULARY, describe
 from roibench.datasets.scenes.compose import SPLITS, Scene, render
+from roibench.datasets.scenes.layout import ICONS, SCENES, Layout
 from roibench.datasets.scenes.raster import PIXEL
 from roibench.datasets.scenes.shapes import CLASSES, JOINTS
 from roibench.structures import Input, Sample, Target
 
-GENERATOR = 2  # to be raised whenever a scene changes: hashes, caches and published figures hang on it
-LENGTHS = {"train": 4_000, "val": 500}
+LENGTHS = {"train": 4_000, "val": 500, "test": 500}
 FIELDS = frozenset(
     {"boxes", "labels", "areas", "masks", "keypoints", "captions", "main", "image_label", "semantic_map"}
 )
 
 
 def open_scenes(path: None, split: str) -> "Scenes":
-    """Opens a split, `train` or `val`; there is no path to give."""
+    """Opens a split, `train`, `val` or `test`; there is no path to give."""
     return Scenes(split)
 
 
+def open_icons(path: None, split: str) -> "Icons":
+    """Opens a split, `train`, `val` or `test`; there is no path to give."""
+    return Icons(split)
+
+
 @dataclass(frozen=True)
-class Scenes:
-    """One split: a Dataset. Cheap to make and to pickle; scenes are rendered on access.
+class Embedded:
+    """One split of an embedded dataset. Cheap to make and to pickle; images are rendered on access.
 
-    Rendered scenes are kept on disk: all of val (34 MB) and the first epoch of train (270 MB), 66 KiB each; a train
-    scene beyond it is rendered on every access.
+    Rendered images are kept on disk: all of val and test (34 MB each) and the first epoch of train (270 MB), 66 KiB
+    each; a train image beyond it is rendered on every access.
 
-    split: train or val.
+    name: of the dataset.
+    layout: of its images.
+    generator: by split, what made it; to be changed whenever an image of the split does: hashes, caches and published
+        figures hang on it.
+    split: train, val or test.
     size: height and width of the images in pixels; objects grow with it.
     info: as of every Dataset.
     hash: likewise.
     unbounded: likewise.
     """
+
+    name: ClassVar[str]
+    layout: ClassVar[Layout]
+    generator: ClassVar[Mapping[str, int | str]]  # numbers are Scenes' own
 
     split: str
     size: int = 128
@@ -57,11 +71,12 @@ class Scenes:
 
     def __post_init__(self):
         if self.split not in SPLITS:
-            raise ValueError(f"scenes has the splits {' and '.join(SPLITS)}, not {self.split!r}")
+            *others, last = SPLITS
+            raise ValueError(f"{self.name} has the splits {', '.join(others)} and {last}, not {self.split!r}")
         if self.size < 32:
-            raise ValueError(f"scenes: size: want at least 32 pixels, got {self.size}")
-        info = DatasetInfo("scenes", self.split, CLASSES, JOINTS, VOCABULARY, (self.size, self.size), FIELDS)
-        origin = json.dumps([GENERATOR, self.split, self.size, PHOTOGRAPHS])
+            raise ValueError(f"{self.name}: size: want at least 32 pixels, got {self.size}")
+        info = DatasetInfo(self.name, self.split, CLASSES, JOINTS, VOCABULARY, (self.size, self.size), FIELDS)
+        origin = json.dumps([self.generator[self.split], self.split, self.size, PHOTOGRAPHS])
         object.__setattr__(self, "info", info)
         object.__setattr__(self, "hash", hashlib.sha256(origin.encode()).hexdigest())
         object.__setattr__(self, "unbounded", self.split == "train")
@@ -74,21 +89,37 @@ class Scenes:
 
     def __getitem__(self, index: int) -> Sample:
         if index < 0 or (index >= len(self) and not self.unbounded):
-            raise IndexError(f"scenes@{self.split} has no image {index}")
-        return _sample(f"scenes-{self.split}-{index:06d}", self._scene(int(index)))
+            raise IndexError(f"{self.name}@{self.split} has no image {index}")
+        return _sample(f"{self.name}-{self.split}-{index:06d}", self._scene(int(index)))
 
     def _scene(self, index: int) -> Scene:
         if index >= len(self):
-            return render(self.split, index, self.size)
+            return render(self.split, index, self.size, self.layout)
         file = self._folder() / f"{index:06d}.scene"
         scene = cache.load(file, self.size)
         if scene is None:
-            scene = render(self.split, index, self.size)
+            scene = render(self.split, index, self.size, self.layout)
             cache.save(file, scene)
         return scene
 
     def _folder(self) -> Path:
-        return cache_root() / "scenes" / self.hash[:16]
+        return cache_root() / self.name / self.hash[:16]
+
+
+class Scenes(Embedded):
+    """1 to 10 objects of any size, occluded, cut off, in crowds."""
+
+    name = "scenes"
+    layout = SCENES
+    generator: ClassVar = {"train": 3, "val": 2, "test": 3}
+
+
+class Icons(Embedded):
+    """One object, whole and in front; in half of the images there are distractors of at most a quarter of its area."""
+
+    name = "icons"
+    layout = ICONS
+    generator: ClassVar = dict.fromkeys(SPLITS, "icons 1")
 
 
 def _sample(name: str, scene: Scene) -> Sample:

@@ -1,7 +1,7 @@
 """Backgrounds: crops of photographs that scikit-image ships, under random light, blur and noise.
 
-All of them are in the public domain or CC0, and PNG, whose decoding is exact. Train and val crop from regions that
-share no pixel. The regions hold no person and no drawn shape, for nothing on a background is labelled.
+All of them are in the public domain or CC0, and PNG, whose decoding is exact. Splits crop from regions that share no
+pixel. The regions hold no person and no drawn shape, for nothing on a background is labelled.
 """
 
 import hashlib
@@ -16,63 +16,73 @@ from PIL import Image
 from roibench.datasets.scenes.integers import Draws
 from roibench.datasets.scenes.raster import Window
 
+_TEST_ROWS = 132  # a crop for an image of 128, with what blurring takes
+
 
 class Photograph(NamedTuple):
     """A photograph that scikit-image ships.
 
     name: of the file in skimage/data.
     sha256: of the file, hex.
-    train: the pixels that this split may show.
+    train_and_test: the pixels that these two splits may show.
     val: likewise.
     """
 
     name: str
     sha256: str
-    train: Window
+    train_and_test: Window
     val: Window
+
+    def window(self, split: str) -> Window:
+        """The pixels that a split may show. Test has the lowest rows of what it shares with train, at most half."""
+        if split == "val":
+            return self.val
+        shared = self.train_and_test
+        border = shared.bottom - min(_TEST_ROWS, (shared.bottom - shared.top) // 2)
+        return shared._replace(top=border) if split == "test" else shared._replace(bottom=border)
 
 
 PHOTOGRAPHS = (
     Photograph(  # Eileen Collins's suit, and a space shuttle's model; NASA, public domain
         "astronaut.png",
         "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
-        train=Window(0, 210, 350, 512),
+        train_and_test=Window(0, 210, 350, 512),
         val=Window(350, 0, 512, 512),
     ),
     Photograph(  # CC0Textures, CC0
         "brick.png",
         "7966caf324f6ba843118d98f7a07746d22f6a343430add0233eca5f6eaaa8fcf",
-        train=Window(0, 0, 350, 512),
+        train_and_test=Window(0, 0, 350, 512),
         val=Window(350, 0, 512, 512),
     ),
     Photograph(  # a lawn; then the skyline behind it; Lav Varshney, CC0
         "camera.png",
         "b0793d2adda0fa6ae899c03989482bff9a42d3d5690fc7e3648f2795d730c23a",
-        train=Window(290, 280, 512, 512),
+        train_and_test=Window(290, 280, 512, 512),
         val=Window(300, 60, 512, 280),
     ),
     Photograph(  # Chelsea the cat; Stefan van der Walt, CC0
         "chelsea.png",
         "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb",
-        train=Window(0, 0, 290, 300),
+        train_and_test=Window(0, 0, 290, 300),
         val=Window(290, 0, 451, 300),
     ),
     Photograph(  # a cup on a table; Rachel Michetti, CC0
         "coffee.png",
         "cc02f8ca188b167c775a7101b5d767d1e71792cf762c33d6fa15a4599b5a8de7",
-        train=Window(0, 0, 430, 400),
+        train_and_test=Window(0, 0, 430, 400),
         val=Window(430, 0, 600, 400),
     ),
     Photograph(  # linolafett, CC0
         "grass.png",
         "b6b6022426b38936c43a4ac09635cd78af074e90f42ffa8227ac8b7452d39f89",
-        train=Window(0, 0, 350, 512),
+        train_and_test=Window(0, 0, 350, 512),
         val=Window(350, 0, 512, 512),
     ),
     Photograph(  # CC0Textures, CC0
         "gravel.png",
         "c48615b451bf1e606fbd72c0aa9f8cc0f068ab7111ef7d93bb9b0f2586440c12",
-        train=Window(0, 0, 350, 512),
+        train_and_test=Window(0, 0, 350, 512),
         val=Window(350, 0, 512, 512),
     ),
 )
@@ -110,7 +120,7 @@ def _region(split: str, index: int) -> np.ndarray:
             f"scikit-image's {photograph.name} has SHA-256 {found}, Scenes needs {photograph.sha256}: "
             "install the scikit-image that RoIBench requires"
         )
-    window = photograph.val if split == "val" else photograph.train
+    window = photograph.window(split)
     pixels = np.asarray(Image.open(BytesIO(data)).convert("RGB"))
     return np.ascontiguousarray(pixels[window.top : window.bottom, window.left : window.right].transpose(2, 0, 1))
 
