@@ -1,4 +1,4 @@
-"""Scenes: the bytes, the promises of its targets, and what the dataset is made of."""
+"""The embedded datasets: their bytes; of Scenes, the promises of its targets, and what it is made of."""
 
 import hashlib
 import os
@@ -14,30 +14,56 @@ import pytest
 import torch
 from PIL import Image
 
-from roibench.datasets.scenes import FIELDS, Scenes, _sample, backgrounds, compose, layout, open_scenes
+from roibench.datasets.scenes import (
+    FIELDS,
+    Icons,
+    Scenes,
+    _sample,
+    backgrounds,
+    compose,
+    layout,
+    open_icons,
+    open_scenes,
+)
 from roibench.datasets.scenes.backgrounds import PHOTOGRAPHS, background
 from roibench.datasets.scenes.compose import SPLITS, Draws
 from roibench.datasets.scenes.raster import Frame, count, rasterize
 from roibench.datasets.scenes.shapes import CLASSES, JOINTS, OUTLINES, PERSON, pose
 
-# If one of these changes, raise the split's `generator`: published figures, caches and weights hang on the bytes.
+# If one of these changes, change the split's `generator`: published figures, caches and weights hang on the bytes.
 PINNED = {
-    ("val", 0): "84bb9a4ef748bd8082a613b987a8bc67ee9484a2cbfdfe34baa91328aafb6ef3",
-    ("val", 17): "17464f3e31f4902203fa991cc09354f91bfb2f24f96349196a3dabce0b7b2a7f",
-    ("val", 499): "019906212a6622b7c1252232fcf3f91cd1225c9cea272a724b4923eaf11afd94",
-    ("train", 0): "d0d47ed39e4ae0900c4a919e4875fbb4d6703075168e863d3f454669da9f0d03",
-    ("train", 3_999): "285daa36443f0b9616b5fc76f6052da8197d30b229c20429b05be20ba6e36b90",
-    ("train", 10**15): "745109fa323e0e0b0272a272e8cb8d4f4bd17da37107d38dad6a99df07a8a259",
+    ("scenes", "val", 0): "84bb9a4ef748bd8082a613b987a8bc67ee9484a2cbfdfe34baa91328aafb6ef3",
+    ("scenes", "val", 17): "17464f3e31f4902203fa991cc09354f91bfb2f24f96349196a3dabce0b7b2a7f",
+    ("scenes", "val", 499): "019906212a6622b7c1252232fcf3f91cd1225c9cea272a724b4923eaf11afd94",
+    ("scenes", "train", 0): "4e152cb9687a713cf7f6aed81e08b244f634a56fd852906d81f8f148bed5a794",
+    ("scenes", "train", 3_999): "28d60a86cc19c1b17fb712ac73e3f89af8194a4c9a31ceb39822466d03a24f3a",
+    ("scenes", "train", 10**15): "055da56ca5ce87b54ab4c491b8c35ed3dc9325ab7390b13aa1be358231bb73d3",
+    ("icons", "train", 0): "023da5331f16ef8a9d191e7a6988041cb7f4fd32353e89eb2374655c2eced975",
+    ("icons", "train", 10**15): "cf095fc0126fe3bc9da82a55af5ebe0705eb12e0ab1a0d2a182eedaf9ab4e363",
 }
 PINNED_JOINTS_AND_CAPTIONS = {
-    "val": "2b326c8069b20c199047e4d87a6ce8f0ce044d2fb27ea91f1f322debd1307424",
-    "train": "d98c205174917bd78ed47dffbbaa096bf619d897fca8f71ae272761960ee1834",
+    ("scenes", "val"): "2b326c8069b20c199047e4d87a6ce8f0ce044d2fb27ea91f1f322debd1307424",
+    ("scenes", "test"): "b2671b024d31cf38bb122ed7c2cc7d6518372d25e05f10205fbb85cabfa3a6df",
+    ("scenes", "train"): "c6644911aaad9dabd86617bb4cec6e60d27ed885f3171a406c30a0b7101d4141",
+    ("icons", "val"): "a187e5e10da5586b707e0a3d8db4c595ce3f71d0ee6a243eb3951a216d6f4d82",
+    ("icons", "test"): "a10fa972a4b1c9b605e4555d6ae18ec27966b7fc53fd74cfd4d36ad48a3c899c",
+    ("icons", "train"): "7468143e54bc28d0bfd57e5859ac35276509cae6d4b3935f0d2c9ff2768977e0",
 }
-PINNED_VAL = "5f3a387abcab53ac40ac4d4c281f36715c1eaf2a2e6a3c77f3638109e9712434"
+PINNED_WHOLE = {
+    ("scenes", "val"): "5f3a387abcab53ac40ac4d4c281f36715c1eaf2a2e6a3c77f3638109e9712434",
+    ("scenes", "test"): "063498661f24802a64aa6cd5af9e364e51db63d77ba8b75c0a9ee4984fa0bf47",
+    ("icons", "val"): "19efebfdf3734a4ca120c823a4c758d82298860dcc68e38a7f18161e158f27a7",
+    ("icons", "test"): "878beb9222b2b3d81899541301b5f4cf58de9a27d0312563a6ca350cc2136ea4",
+}
 PINNED_HASHES = {
-    "val": "be29bed0c4f32ea3fa4c2339912206d057be89a84e8c81d00fc3e6595adfddf5",
-    "train": "8df9e64e4de97f22a937efea7421b5dbfb20c6fc371bdf195d3f7c86c4da75a4",
+    ("scenes", "val"): "be29bed0c4f32ea3fa4c2339912206d057be89a84e8c81d00fc3e6595adfddf5",
+    ("scenes", "test"): "c8a25a7b41c4422d28f1765e5602db81502798838cf95bdefba8c9b02032b579",
+    ("scenes", "train"): "6b8b1aaea3d46db50ab9e9fd2334c37a39ae49e125947446161082a896136757",
+    ("icons", "val"): "549c50c1d4622f23311c74980fb843e6292855a7a256dd19fd3189efbbad084a",
+    ("icons", "test"): "e284546e9d1cf7234f6cc2d4e50b16e0d132a0ad1b8440fe7195d3d389d02a3d",
+    ("icons", "train"): "189bc271a2cbb0a898d8a66068443d6cd7614bae0e3d588e9853bdfbe211979c",
 }
+OPEN = {"scenes": open_scenes, "icons": open_icons}
 
 
 def digest(sample) -> str:
@@ -49,34 +75,35 @@ def digest(sample) -> str:
     return sha.hexdigest()
 
 
-@pytest.mark.parametrize(("split", "index"), PINNED)
-def test_bytes_are_pinned(split, index):
-    assert digest(open_scenes(None, split)[index]) == PINNED[split, index]
+@pytest.mark.parametrize(("name", "split", "index"), PINNED)
+def test_bytes_are_pinned(name, split, index):
+    assert digest(OPEN[name](None, split)[index]) == PINNED[name, split, index]
 
 
-def test_the_bytes_of_all_of_val_are_pinned(val):
+@pytest.mark.parametrize(("name", "split"), PINNED_WHOLE)
+def test_the_bytes_of_whole_splits_are_pinned(name, split):
     sha = hashlib.sha256()
-    for sample in val:
+    for sample in OPEN[name](None, split):
         sha.update(digest(sample).encode())
-    assert sha.hexdigest() == PINNED_VAL
+    assert sha.hexdigest() == PINNED_WHOLE[name, split]
 
 
-@pytest.mark.parametrize("split", SPLITS)
-def test_joints_and_captions_are_pinned(split):
-    scenes, sha = open_scenes(None, split), hashlib.sha256()
+@pytest.mark.parametrize(("name", "split"), PINNED_JOINTS_AND_CAPTIONS)
+def test_joints_and_captions_are_pinned(name, split):
+    samples, sha = OPEN[name](None, split), hashlib.sha256()
     for index in range(100):
-        target = scenes[index].target
+        target = samples[index].target
         sha.update(target.keypoints.numpy().astype("<f4").tobytes() + repr(target.captions).encode())
-    assert sha.hexdigest() == PINNED_JOINTS_AND_CAPTIONS[split]
+    assert sha.hexdigest() == PINNED_JOINTS_AND_CAPTIONS[name, split]
 
 
-@pytest.mark.parametrize("split", SPLITS)
-def test_hashes_are_pinned(split):
-    assert open_scenes(None, split).hash == PINNED_HASHES[split]
+@pytest.mark.parametrize(("name", "split"), PINNED_HASHES)
+def test_hashes_are_pinned(name, split):
+    assert OPEN[name](None, split).hash == PINNED_HASHES[name, split]
 
 
-def test_hashes_tell_splits_and_sizes_apart():
-    assert len({Scenes(split, size).hash for split in SPLITS for size in (64, 128)}) == 6
+def test_hashes_tell_datasets_splits_and_sizes_apart():
+    assert len({kind(split, size).hash for kind in (Scenes, Icons) for split in SPLITS for size in (64, 128)}) == 12
 
 
 def test_the_dataset_says_what_it_is(val):
@@ -273,10 +300,11 @@ def test_no_two_splits_show_the_same_pixel_of_a_photograph(photograph):
     assert shown.max() == 1
 
 
-def test_no_two_splits_show_the_same_scene():
-    kept = [{digest(open_scenes(None, split)[index]) for index in range(20)} for split in SPLITS]
-    layouts = [{compose.render(split, index, 64).instances.tobytes() for index in range(20)} for split in SPLITS]
-    assert len(set.union(*kept)) == len(set.union(*layouts)) == 60
+@pytest.mark.parametrize("kind", [layout.SCENES, layout.ICONS], ids=["scenes", "icons"])
+def test_no_two_splits_hold_the_same_image(kind):
+    scenes = [compose.render(split, index, 64, kind) for split in SPLITS for index in range(30)]
+    assert len({scene.image.tobytes() for scene in scenes}) == 90
+    assert len({scene.instances.tobytes() for scene in scenes}) == 90
 
 
 @pytest.mark.parametrize("split", SPLITS)
