@@ -13,7 +13,7 @@ def register_datasets(register):
             "scenes",
             open="roibench.datasets.scenes:open_scenes",
             fields=_EMBEDDED,
-            description="embedded 128x128 scenes: 12 classes of shapes and figures on photographs, 500 val images",
+            description="embedded 128x128 scenes: 12 classes of shapes and figures on photographs; train, val, test",
         )
     )
     register(
@@ -21,7 +21,7 @@ def register_datasets(register):
             "icons",
             open="roibench.datasets.scenes:open_icons",
             fields=_EMBEDDED,
-            description="embedded 128x128 icons: one such object in front, small distractors in half of 500 val images",
+            description="embedded 128x128 icons: one such object, distractors in half of them; train, val, test",
         )
     )
     register(
