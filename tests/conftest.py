@@ -4,7 +4,6 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,26 +28,23 @@ if threading.current_thread() is threading.main_thread():
 THIRD_PARTY = Path(__file__).parent / "third_party"
 
 
-@contextmanager
-def installed_third_party() -> Iterator[Registry]:
+def _installed(patch: pytest.MonkeyPatch) -> Iterator[Registry]:
     """The registry as it is once somebody has installed tests/third_party, here and in spawned processes."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(THIRD_PARTY), os.environ.get("PYTHONPATH")])))
-        patch.syspath_prepend(THIRD_PARTY)
-        installed.cache_clear()
-        yield installed()
+    patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(THIRD_PARTY), os.environ.get("PYTHONPATH")])))
+    patch.syspath_prepend(THIRD_PARTY)
+    installed.cache_clear()
+    yield installed()
+    patch.undo()
     installed.cache_clear()
 
 
 @pytest.fixture
-def third_party() -> Iterator[Registry]:
-    """For one test."""
-    with installed_third_party() as registry:
-        yield registry
+def third_party(monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+    """For one test, whose own patches are undone with it."""
+    yield from _installed(monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def third_party_throughout() -> Iterator[Registry]:
     """For all tests of a module that ask for it: they share what is measured."""
-    with installed_third_party() as registry:
-        yield registry
+    yield from _installed(pytest.MonkeyPatch())

@@ -164,7 +164,7 @@ def test_what_is_shared_is_loaded_and_the_rest_stays(tmp_path):
         load_shared(path, nn.Linear(2, 2))
 
 
-def test_a_warm_start_begins_with_what_the_other_model_ships(tmp_path, monkeypatch):
+def test_a_warm_start_begins_with_what_the_other_model_ships(tmp_path):
     for split in ("train", "val"):
         for label in ("dark", "bright"):
             folder = tmp_path / "data" / split / label
@@ -182,11 +182,10 @@ def test_a_warm_start_begins_with_what_the_other_model_ships(tmp_path, monkeypat
         modules={"here": SimpleNamespace(__file__=str(tmp_path / "__init__.py"))},
         origin={("ModelSpec", "first"): "here"},
     )
-    monkeypatch.setattr("roibench.train.installed", lambda: registry)
-    shipped = train_model("first", source, tmp_path / "first", installed(), seed=1)
-    cold = train_model("second", source, tmp_path / "cold", installed())
+    shipped = train_model("first", source, tmp_path / "first", registry, seed=1)
+    cold = train_model("second", source, tmp_path / "cold", registry)
     registry.models["first"] = dataclasses.replace(first, weights={"folders": str(shipped.relative_to(tmp_path))})
-    warm = train_model("second", source, tmp_path / "warm", installed())
+    warm = train_model("second", source, tmp_path / "warm", registry)
     assert read_header(cold).warm_start is None and read_header(warm).warm_start == file_hash(shipped)
     name = "backbone.stem.0.weight"
     assert torch.equal(load_file(warm)[name], load_file(shipped)[name])

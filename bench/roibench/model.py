@@ -100,9 +100,8 @@ class Wrapper(nn.Module):
         super().__init__()
         # Not isinstance: from Python 3.12 on it doesn't see attributes that nn.Module looks up, such as submodules.
         if lacking := [name for name in _members(self.asks) if not hasattr(inner, name)]:
-            raise TypeError(
-                f"{type(self).__name__} goes around a {self.asks.__name__}; {type(inner).__name__} lacks {lacking}"
-            )
+            want = f"{type(self).__name__} goes around a model that is {self.asks.__name__}"
+            raise TypeError(f"{want}; {type(inner).__name__} lacks {lacking}")
         self.inner = inner
 
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:

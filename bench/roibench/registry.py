@@ -111,9 +111,9 @@ class Registry:
             names = fnmatch.filter((name for name, spec in self.models.items() if spec.wraps == bool(at)), outer)
             if not names:
                 raise UnknownNameError(self._no_model(outer, bool(at)))
-            insides = self.select_models([inner]) if at else []
-            found = [self.model(f"{name}{AT}{one.name}") for name in names for one in insides]
-            chosen |= {spec.name: spec for spec in found or map(self.model, names)}
+            insides = [f"{AT}{one.name}" for one in self.select_models([inner])] if at else [""]
+            found = (self.model(name + inside) for name in names for inside in insides)
+            chosen |= {spec.name: spec for spec in found}
         order = list(self.models)
         return sorted(chosen.values(), key=lambda spec: [order.index(part) for part in spec.name.split(AT)])
 

@@ -213,7 +213,7 @@ def test_only_the_first_images_are_looked_at_and_no_more_than_needed():
     ("targets", "words"),
     [
         ((), "dataset 'shapes': split 'val' has no images"),
-        ((Target(boxes=BOX[:0]),), "dataset 'shapes': split 'val' has nothing that counts in boxes, labels"),
+        ((Target(boxes=BOX[:0]),), "dataset 'shapes': split 'val' has nothing that counts in boxes"),
     ],
 )
 def test_a_split_in_which_nothing_counts_is_refused(registry, monkeypatch, targets, words):

@@ -5,12 +5,13 @@ from pydantic import ValidationError
 
 from roibench.measure.isolate import failed
 from roibench.measure.record import RECORD, CellSpec, Failed, read_record
+from roibench.registry import installed
 
 SPEC = CellSpec(model="m", dataset="squares", dataset_hash="0" * 64, threads=1)
 
 
 def test_a_failed_cell_has_its_error_and_nothing_that_was_measured():
-    record = failed(SPEC, "it broke")
+    record = failed(SPEC, "it broke", installed())
     assert (
         set(Failed.model_fields)
         == set(record.model_dump())
@@ -20,12 +21,12 @@ def test_a_failed_cell_has_its_error_and_nothing_that_was_measured():
     with pytest.raises(ValidationError, match="scores"):
         read_record(record.model_dump() | {"scores": {}})
     with pytest.raises(ValidationError, match="error"):
-        failed(SPEC, "")
+        failed(SPEC, "", installed())
 
 
 def test_a_cell_that_ran_has_all_of_it():
     with pytest.raises(ValidationError) as lacking:
-        read_record(failed(SPEC, "it broke").model_dump(exclude={"error"}) | {"status": "ok"})
+        read_record(failed(SPEC, "it broke", installed()).model_dump(exclude={"error"}) | {"status": "ok"})
     missing = {str(error["loc"][-1]) for error in lacking.value.errors() if error["type"] == "missing"}
     assert missing >= {"images", "rounds", "scores", "latency", "memory", "cost", "predictions", "family", "stages"}
     assert "error" not in missing

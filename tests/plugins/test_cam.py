@@ -203,7 +203,7 @@ def test_what_is_no_class_is_named(query):
 
 @pytest.mark.parametrize(("kind", "name"), [(CAM, "retinanet"), (GradCAM, "detr"), (CAM, "vit")])
 def test_what_can_not_be_explained_is_refused(kind, name):
-    with pytest.raises(TypeError, match="goes around a"):
+    with pytest.raises(TypeError, match="goes around a model that is"):
         kind(untrained(name))
 
 

@@ -1,4 +1,4 @@
-"""The images that cost a cell most, as a list and drawn: ground ground_truth beside prediction."""
+"""The images that cost a cell most, as a list and drawn: ground truth beside prediction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -95,7 +95,7 @@ def write_inspection(found: Inspection, run: Path, out: Path, registry: Registry
     fields = list(registry.fields.values())
     columns = {
         "costs": [_note(one.id, found.line(one)) for one in found.worst],
-        "ground ground_truth": _drawn(samples, true, classes, fields),
+        "ground truth": _drawn(samples, true, classes, fields),
         found.record.cell.model: _drawn(samples, predictions, classes, fields),
     }
     picture = BytesIO()
