@@ -13,7 +13,7 @@ def register_datasets(register):
             "scenes",
             open="roibench.datasets.scenes:open_scenes",
             fields=_EMBEDDED,
-            description="embedded 128x128 scenes: 12 classes of shapes and figures on photographs; train, val, test",
+            description="embedded 128x128 scenes: 12 classes of shapes and figures on photographs, 500 val images",
         )
     )
     register(

@@ -32,7 +32,7 @@ FIELDS = frozenset(
 
 
 def open_scenes(path: None, split: str) -> "Scenes":
-    """Opens a split, `train`, `val` or `test`; there is no path to give."""
+    """Opens a split, `train` or `val`; there is no path to give."""
     return Scenes(split)
 
 
@@ -50,8 +50,8 @@ class Embedded:
 
     name: of the dataset.
     layout: of its images.
-    generator: by split, what made it; to be changed whenever an image of the split does: hashes, caches and published
-        figures hang on it.
+    generator: by split, of which there are these, what made it; to be changed whenever an image of the split does: hashes,
+        caches and published figures hang on it.
     split: train, val or test.
     size: height and width of the images in pixels; objects grow with it.
     info: as of every Dataset.
@@ -70,8 +70,8 @@ class Embedded:
     unbounded: bool = field(init=False, repr=False)
 
     def __post_init__(self):
-        if self.split not in SPLITS:
-            *others, last = SPLITS
+        if self.split not in self.generator:
+            *others, last = self.generator
             raise ValueError(f"{self.name} has the splits {', '.join(others)} and {last}, not {self.split!r}")
         if self.size < 32:
             raise ValueError(f"{self.name}: size: want at least 32 pixels, got {self.size}")
@@ -111,7 +111,7 @@ class Scenes(Embedded):
 
     name = "scenes"
     layout = SCENES
-    generator: ClassVar = {"train": 3, "val": 2, "test": 3}
+    generator: ClassVar = {"train": 2, "val": 2}
 
 
 class Icons(Embedded):
