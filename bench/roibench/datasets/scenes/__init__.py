@@ -50,8 +50,8 @@ class Embedded:
 
     name: of the dataset.
     layout: of its images.
-    generator: by split, of which there are these, what made it; to be changed whenever an image of the split does: hashes,
-        caches and published figures hang on it.
+    generator: by split, of which there are these, what made it; to be changed whenever an image of the split does:
+        hashes, caches and published figures hang on it.
     split: train, val or test.
     size: height and width of the images in pixels; objects grow with it.
     info: as of every Dataset.
