@@ -82,7 +82,7 @@ def classification(generator: np.random.Generator, accuracy: float) -> Measure:
 
 
 def pointing(generator: np.random.Generator, accuracy: float) -> Measure:
-    images = _many(_explained, generator, accuracy)
+    images = _many(_pointed, generator, accuracy)
     return lambda indices: pointing_game(*_pick(images, indices)).values["pointing"]
 
 
@@ -148,7 +148,7 @@ def _classified(generator: np.random.Generator, accuracy: float) -> Image:
     return Prediction(class_scores=scores), Target(image_label=label)
 
 
-def _explained(generator: np.random.Generator, accuracy: float) -> Image:
+def _pointed(generator: np.random.Generator, accuracy: float) -> Image:
     """An object in a corner, and a map that has its maximum there or in the opposite one."""
     relevance = torch.zeros(8, 8)
     corner = 1 if generator.random() < accuracy else 6
@@ -159,27 +159,23 @@ def _explained(generator: np.random.Generator, accuracy: float) -> Image:
     return Prediction(extra={"attribution": relevance}), target
 
 
+_HEADING = f"""# Coverage of the 95 % intervals over images
+
+Simulated: {REPETITIONS} samples of n images each from a population of {POPULATION} generated images of {CLASSES} classes,
+whose value is the true one. coverage: how many of the intervals hold it (95 % is seen as 92.5 to 97.5). width: of an
+interval, the mean. bias: the mean of the samples' values minus the true one; values are reported as they are, only
+intervals are corrected, and of AP's bias a resample shows but a part. Written by `python -m roibench.metrics.coverage`.
+
+| value | true | n | coverage | width | bias |
+| :-- | --: | --: | --: | --: | --: |
+"""
+
+
 def table(rows: Sequence[tuple[str, float, Coverage]]) -> str:
     """Markdown, from each simulation's name, true value and coverage."""
-    lines = [
-        f"| {name} | {true:.4f} | {one.images} | {one.held:.1%} | {one.width:.4f} | {one.bias:+.4f} |"
+    return _HEADING + "".join(
+        f"| {name} | {true:.4f} | {one.images} | {one.held:.1%} | {one.width:.4f} | {one.bias:+.4f} |\n"
         for name, true, one in rows
-    ]
-    return "\n".join(
-        (
-            "# Coverage of the 95 % intervals over images",
-            "",
-            f"Simulated: {REPETITIONS} samples of n images each from a population of {POPULATION} generated images of",
-            f"{CLASSES} classes, whose value is the true one. coverage: how many of the intervals hold it (95 % is seen as",
-            "92.5 to 97.5). width: of an interval, the mean. bias: the mean of the samples' values minus the true one; values",
-            "are reported as they are, only intervals are corrected, and of AP's bias a resample shows but a part. Written by",
-            "`python -m roibench.metrics.coverage`.",
-            "",
-            "| value | true | n | coverage | width | bias |",
-            "| :-- | --: | --: | --: | --: | --: |",
-            *lines,
-            "",
-        )
     )
 
 
