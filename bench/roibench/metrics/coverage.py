@@ -161,7 +161,7 @@ def _pointed(generator: np.random.Generator, accuracy: float) -> Image:
 
 _HEADING = f"""# Coverage of the 95 % intervals over images
 
-Simulated: {REPETITIONS} samples of n images each from a population of {POPULATION} generated images of {CLASSES} classes,
+Simulated: {REPETITIONS} samples of n images from a population of {POPULATION} generated images of {CLASSES} classes,
 whose value is the true one. coverage: how many of the intervals hold it (95 % is seen as 92.5 to 97.5). width: of an
 interval, the mean. bias: the mean of the samples' values minus the true one; values are reported as they are, only
 intervals are corrected, and of AP's bias a resample shows but a part. Written by `python -m roibench.metrics.coverage`.
