@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from roibench.metrics.bootstrap import bootstrap, difference, interval, mean_statistic, per_image, resample
 
@@ -22,15 +23,85 @@ def test_resampling_no_image_is_refused():
         resample(0)
 
 
-def test_the_interval_of_a_mean_covers_the_true_value_95_times_in_100():
+def covered(draw, true: float, images: int = 100, repetitions: int = 300) -> float:
+    """The fraction of the intervals of a mean of draw(images) that hold the true one."""
+    held = []
+    for _ in range(repetitions):
+        estimate = bootstrap(mean_statistic({"x": draw(images)}), images, resamples=400)["x"]
+        held.append(estimate.low <= true <= estimate.high)
+    return float(np.mean(held))
+
+
+def test_the_interval_of_a_mean_holds_the_true_one_95_times_in_100():
     generator = np.random.default_rng(3)
-    covered = []
-    for seed in range(200):
-        sample = generator.exponential(2.0, size=80)
-        estimate = bootstrap(mean_statistic({"mean": sample}), len(sample), resamples=300, seed=seed)["mean"]
-        assert estimate.value == pytest.approx(sample.mean())
-        covered.append(estimate.low <= 2.0 <= estimate.high)
-    assert 0.90 <= np.mean(covered) <= 0.98
+    assert 0.92 <= covered(lambda images: generator.exponential(2.0, images), 2.0) <= 0.975
+
+
+@pytest.mark.parametrize(("true", "least"), [(0.7, 0.92), (0.995, 0.9)])
+def test_so_does_that_of_a_proportion(true, least):
+    """Exactly: each number of hits counts as often as it is drawn."""
+    hits = np.arange(101)
+    estimates = [bootstrap(mean_statistic({"x": np.arange(100) < k}), 100, resamples=100)["x"] for k in hits]
+    held = [one.low <= true <= one.high for one in estimates]
+    assert least <= stats.binom.pmf(hits, 100, true) @ held <= 0.975
+
+
+def test_the_interval_of_a_mean_is_scipys_bca():
+    sample = np.random.default_rng(0).exponential(2.0, 40)
+    ours = bootstrap(mean_statistic({"x": sample}), 40, resamples=20_000)["x"]
+    low, high = stats.bootstrap((sample,), np.mean, n_resamples=20_000, method="BCa", rng=1).confidence_interval
+    percentiles = np.quantile(ours.resampled, (0.025, 0.975))
+    assert (ours.low, ours.high) == pytest.approx((low, high), abs=0.02)
+    assert (percentiles > (0, 0)).all() and abs(percentiles[1] - high) > 0.05, "and no percentile interval"
+
+
+def test_blocks_of_images_accelerate_like_images():
+    sample = np.random.default_rng(0).exponential(2.0, 2000)
+    statistic = mean_statistic({"x": sample})
+    blocks = bootstrap(statistic, 2000)["x"]
+    images = bootstrap(statistic, 2000, of_images=per_image(statistic, 2000))["x"]
+    assert (blocks.low, blocks.high) == pytest.approx((images.low, images.high), abs=0.1 * (images.high - images.low))
+
+
+def test_a_bias_that_resamples_show_is_taken_out_not_doubled():
+    """The largest of ten groups' means: the better by chance, the fewer images."""
+    generator = np.random.default_rng(0)
+
+    def estimate():
+        values = np.where(np.arange(200)[:, None] % 10 == np.arange(10), generator.normal(0, 1, (200, 1)), np.nan)
+        mean = mean_statistic({str(k): column for k, column in enumerate(values.T)})
+        return bootstrap(lambda weights: {"x": np.mean([np.abs(v) for v in mean(weights).values()], axis=0)}, 200)["x"]
+
+    one = estimate()
+    assert np.mean(one.resampled) > one.value, "the bootstrap adds the bias again"
+    assert (one.low + one.high) / 2 < one.value
+
+
+@pytest.mark.parametrize(("right", "low", "high"), [(50, 0.92865, 1), (49, 0.89505, 0.99646), (0, 0, 0.07135)])
+def test_a_proportion_has_wilsons_interval(right, low, high):
+    of_all = bootstrap(mean_statistic({"x": np.arange(50) < right}), 50)["x"]
+    assert (of_all.low, of_all.high) == pytest.approx((low, high), abs=1e-4)
+    wilson = stats.binomtest(right, 50).proportion_ci(method="wilson")
+    assert (of_all.low, of_all.high) == pytest.approx((wilson.low, wilson.high))
+
+
+def test_a_mean_over_classes_is_as_uncertain_as_fewer_images():
+    right, rare = np.arange(100) % 10 > 0, np.arange(100) < 20
+    mean = mean_statistic({"rare": np.where(rare, right, np.nan), "rest": np.where(rare, np.nan, right)})
+    by_class = bootstrap(lambda weights: {"x": np.mean(list(mean(weights).values()), axis=0)}, 100)["x"]
+    plain = bootstrap(mean_statistic({"x": right}), 100)["x"]
+    assert by_class.value == pytest.approx(plain.value)
+    assert by_class.low < plain.low and by_class.high > plain.high
+
+
+def test_resamples_on_one_side_are_mirrored():
+    """BCa is undefined there: z0 is infinite."""
+    one = interval(0.5, np.linspace(0.6, 0.8, 101))
+    assert (one.low, one.high) == pytest.approx((1 - 0.795, 1 - 0.605))
+
+
+def test_what_no_image_changes_has_no_width():
+    assert (interval(0.5, [0.5] * 9).low, interval(0.5, [0.5] * 9, costs=[0.0] * 5).high) == (0.5, 0.5)
 
 
 def test_images_without_a_value_do_not_count_in_its_mean():
@@ -40,7 +111,8 @@ def test_images_without_a_value_do_not_count_in_its_mean():
 
 
 def test_resamples_that_leave_a_value_undefined_are_no_part_of_its_interval():
-    assert interval(0.5, [np.nan, 0.25, 0.25, np.nan]).low == 0.25
+    few = interval(0.5, [np.nan, 0.25, 0.75, np.nan])
+    assert (few.low, few.high) == pytest.approx((0.2625, 0.7375))
 
 
 def test_a_paired_difference_forgets_what_is_hard_for_both():

@@ -66,9 +66,10 @@ def pointing_game(predictions: Sequence[Prediction], targets: Sequence[Target], 
         return {"pointing": fraction(np.nansum(rates, axis=1), (~np.isnan(rates)).sum(1)), **means}
 
     per_class = class_hits(np.ones((1, len(images)), np.int32))[0]
+    of_images = per_image(statistic, len(images))
     return Result(
-        bootstrap(statistic, len(images)),
-        per_image=per_image(statistic, len(images)),
+        bootstrap(statistic, len(images), of_images=of_images),
+        per_image=of_images,
         artefacts={"pointing per class": dict(zip(classes.tolist(), per_class.tolist(), strict=True))},
     )
 

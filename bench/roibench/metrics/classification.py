@@ -30,9 +30,11 @@ def top_k_accuracy(predictions: Sequence[Prediction], targets: Sequence[Target],
         raise ValueError(f"class_scores of {' and '.join(map(str, sorted(sizes)))} classes: want as many on all images")
     hits = {"top1": ranks < 1} | ({"top5": ranks < 5} if sizes and min(sizes) > 5 else {})
     per_class = {k: float(hits["top1"][np.equal(labels, k)].mean()) for k in sorted(set(labels))}
+    statistic = mean_statistic(hits)
+    of_images = per_image(statistic, len(images))
     return Result(
-        bootstrap(mean_statistic(hits), len(images)),
-        per_image=per_image(mean_statistic(hits), len(images)),
+        bootstrap(statistic, len(images), of_images=of_images),
+        per_image=of_images,
         artefacts={"top1 per class": per_class},
     )
 

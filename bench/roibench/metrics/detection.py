@@ -61,11 +61,11 @@ def voc_ap(predictions: Sequence[Prediction], targets: Sequence[Target], probe: 
 
 def coco_result(matching: Matching) -> Result:
     """COCO's 12 numbers of whatever was matched, with intervals, and the AP of each class."""
-    values = bootstrap(lambda weights: coco_summary(matching, weights), matching.images)
+    of_images = per_image(lambda weights: mean_precision(matching, weights), matching.images)
+    values = bootstrap(lambda weights: coco_summary(matching, weights), matching.images, of_images=of_images)
     scores = accumulate(matching, np.ones((1, matching.images)), "all", LIMITS)
     per_class = {int(k): float(ap) for k, ap in zip(scores.labels, scores.precision.mean((1, 2)), strict=True)}
-    costs = per_image(lambda weights: mean_precision(matching, weights), matching.images)
-    return Result(values, costs, artefacts={"AP per class": per_class})
+    return Result(values, of_images, artefacts={"AP per class": per_class})
 
 
 def match_boxes(predictions: Sequence[Prediction], targets: Sequence[Target]) -> Matching:

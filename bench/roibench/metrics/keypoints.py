@@ -76,9 +76,10 @@ def oks_ap(predictions: Sequence[Prediction], targets: Sequence[Target], probe: 
     def pck(weights: Weights) -> dict[str, Floats]:
         return {"PCK": fraction(weights @ right.sum(1), weights @ shown.sum(1))}
 
+    of_images = per_image(lambda weights: mean_precision(matching, weights) | pck(weights), len(images))
     return Result(
-        bootstrap(lambda weights: _summary(matching, weights) | pck(weights), len(images)),
-        per_image=per_image(lambda weights: mean_precision(matching, weights) | pck(weights), len(images)),
+        bootstrap(lambda weights: _summary(matching, weights) | pck(weights), len(images), of_images=of_images),
+        per_image=of_images,
         artefacts={"PCK per joint": fraction(right.sum(0), shown.sum(0)).tolist()},
     )
 

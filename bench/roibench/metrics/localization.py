@@ -28,7 +28,8 @@ def localization_accuracy(predictions: Sequence[Prediction], targets: Sequence[T
     class_right, iou = np.array(rows, np.float64).reshape(-1, 2).T
     box_right = np.where(np.isnan(iou), np.nan, iou >= THRESHOLD)
     statistic = mean_statistic({"accuracy50": box_right * class_right, "known_class50": box_right, "box_iou": iou})
-    return Result(bootstrap(statistic, len(rows)), per_image=per_image(statistic, len(rows)))
+    of_images = per_image(statistic, len(rows))
+    return Result(bootstrap(statistic, len(rows), of_images=of_images), per_image=of_images)
 
 
 def _score(owner: Owner, prediction: Prediction, true_owner: Owner, target: Target) -> tuple[float, float]:

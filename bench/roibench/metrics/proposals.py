@@ -44,9 +44,10 @@ def proposal_recall(predictions: Sequence[Prediction], targets: Sequence[Target]
 
     curves = recall(np.ones((1, matching.images), np.int64))[..., 0]
     by_count = {name: dict(zip(COUNTS, curves[:, _level(iou)].tolist(), strict=True)) for name, iou in _LEVELS.items()}
+    of_images = per_image(statistic, matching.images)
     return Result(
-        bootstrap(statistic, matching.images),
-        per_image=per_image(statistic, matching.images),
+        bootstrap(statistic, matching.images, of_images=of_images),
+        per_image=of_images,
         artefacts={"recall by proposals": by_count if objects.any() else {}},
     )
 

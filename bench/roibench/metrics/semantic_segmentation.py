@@ -38,11 +38,11 @@ def mean_iou(predictions: Sequence[Prediction], targets: Sequence[Target], probe
             "pixel_accuracy": fraction(weights @ right.sum(1), weights @ true.sum(1)),
         }
 
-    values = bootstrap(statistic, len(counts))
+    of_images = per_image(statistic, len(counts))
     per_class = class_iou(np.ones((1, len(counts))))[0]
     return Result(
-        values,
-        per_image=per_image(statistic, len(counts)),
+        bootstrap(statistic, len(counts), of_images=of_images),
+        per_image=of_images,
         artefacts={"IoU per class": dict(zip(classes.tolist(), per_class.tolist(), strict=True))},
     )
 
