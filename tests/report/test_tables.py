@@ -50,7 +50,7 @@ def test_slow_models_and_several_settings_fit_too(record):
     text = printed([record("rcnn", 0.3, 21034.0, images=40), record("yolo", threads=1), record("yolo")])
     assert "…" not in text
     assert "21,034 ±421" in text
-    assert "40 images, 2 threads" in text
+    assert "40 images (few: intervals are rough), 2 threads" in text
 
 
 def test_a_failed_cell_is_listed_with_its_error_and_has_no_row(record, failed):

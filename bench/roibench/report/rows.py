@@ -14,6 +14,8 @@ from roibench.datasets.reference import DatasetRef
 from roibench.measure.record import Failed, Interval, Ok, Record, ScoreValue, Stage
 from roibench.report.numbers import short_name
 
+FEW = 100  # images: below, intervals are rough (results/coverage.md)
+FEW_NOTE = " (few: intervals are rough)"
 DOUBTFUL = "(!)"  # beside a model whose predictions are doubtful
 
 
@@ -38,7 +40,8 @@ class Setting(NamedTuple):
     @property
     def parts(self) -> tuple[str, ...]:
         """Each field in words, in the order of the fields."""
-        images = f"{self.images:,} image{'s' * (self.images != 1)}"
+        few = FEW_NOTE if self.images < FEW else ""
+        images = f"{self.images:,} image{'s' * (self.images != 1)}{few}"
         threads = f"{self.threads} thread{'s' * (self.threads != 1)}"
         return (images, self.device, self.precision, f"batch {self.batch_size}", threads, self.machine)
 
