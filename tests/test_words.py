@@ -22,7 +22,7 @@ def sources() -> dict[str, list[str]]:
     """The lines of everything that people read, by file."""
     kinds = ("*.py", "*.md", "*.toml", "*.cpp", "*.h", "*.cu", "Makefile")
     listed = subprocess.run(["git", "ls-files", "--", *kinds], cwd=ROOT, capture_output=True, text=True)
-    if listed.returncode:
+    if not listed.stdout:  # a copy of the sources has nothing to list
         pytest.skip(f"no git checkout: {listed.stderr.strip()}")
     files = {ROOT / name for name in listed.stdout.splitlines()} - {LIST, Path(__file__)}
     return {str(file.relative_to(ROOT)): file.read_text().splitlines() for file in sorted(files) if file.is_file()}
