@@ -357,3 +357,10 @@ def test_a_size_that_fits_only_the_stored_image_is_refused_with_the_reason(lying
     with pytest.raises(BadDataError) as caught:
         open_dataset(adapter(lying, (31, 40)) if adapter is not masks else coco(lying, (31, 40)), installed())
     assert str(caught.value).endswith("im00001.jpg has 40x30 pixels")
+
+
+def test_a_warning_of_pillow_names_the_file(tmp_path, monkeypatch):
+    Image.new("RGB", (4, 4)).save(tmp_path / "huge.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.warns(Image.DecompressionBombWarning, match=r"^image .*huge\.png: Image size"):
+        decode(tmp_path / "huge.png")

@@ -5,6 +5,7 @@ Grey becomes RGB, 16-bit grey is scaled to 8 bits, palettes give their colours, 
 (integers, floats) has no agreed white, and is refused.
 """
 
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -58,9 +59,11 @@ def shared_size(sizes: Iterable[tuple[int, int]]) -> tuple[int, int] | None:
 
 
 def decode(file: Path) -> torch.Tensor:
-    """uint8 [3, H, W], RGB, upright. Raises BadDataError, which names the file."""
-    with naming(file):
+    """uint8 [3, H, W], RGB, upright. Raises BadDataError, which names the file, and so do Pillow's warnings."""
+    with warnings.catch_warnings(record=True) as told, naming(file):
         pixels, _ = read_rgb(file.read_bytes())
+    for one in told:
+        warnings.warn(f"image {file}: {one.message}", one.category, stacklevel=2)
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
