@@ -7,18 +7,16 @@ import torch
 from roibench.contract import NetworkContract
 from roibench.model import TrainableModel
 from roibench.specs import MetricSpec, Value
-from roibench.structures import Prediction, Target
-from roibench.task import Task
+from roibench.structures import Target
 from roibench.tasks.objects import (
     BOXES,
     COCO_VALUES,
     LABELS,
     MAX_DETECTIONS,
-    SCORE_THRESHOLD,
     SCORES,
     TRUE_BOXES,
     TRUE_LABELS,
-    true_objects,
+    ObjectTask,
 )
 
 
@@ -60,17 +58,12 @@ class DetectorContract(NetworkContract):
         assert torch.allclose(alone.boxes[best], together.boxes[best], atol=1e-2)
 
 
-class Detection(Task):
+class Detection(ObjectTask):
     name = "detection"
     target_fields = (TRUE_BOXES, TRUE_LABELS)
     prediction_fields = (BOXES, SCORES, LABELS)
-    score_threshold = SCORE_THRESHOLD
-    max_detections = MAX_DETECTIONS
     metrics = (
         MetricSpec("coco_ap", name, "roibench.metrics.detection:coco_ap", COCO_VALUES),
         MetricSpec("voc_ap", name, "roibench.metrics.detection:voc_ap", (Value("VOC07_AP50"), Value("VOC_AP50"))),
     )
     contract = DetectorContract
-
-    def ground_truth(self, target: Target) -> Prediction:
-        return true_objects(self.prediction_fields, target)

@@ -7,18 +7,15 @@ import torch
 from roibench.draw.masks import draw_masks
 from roibench.field_checks import check_tensor
 from roibench.specs import MetricSpec
-from roibench.structures import Prediction, Target
-from roibench.task import Field, Frame, Layer, Place, Scored, TargetField, Task
+from roibench.task import Field, Frame, Layer, Place, Scored, TargetField
 from roibench.tasks.doubts import nothing_found, share
 from roibench.tasks.objects import (
     COCO_VALUES,
     LABELS,
-    MAX_DETECTIONS,
-    SCORE_THRESHOLD,
     SCORES,
     TRUE_LABELS,
+    ObjectTask,
     objects_of,
-    true_objects,
 )
 
 
@@ -39,13 +36,8 @@ MASKS = Field("masks", check_masks, per_object=True, doubts=doubt_masks, layers=
 TRUE_MASKS = TargetField("masks", check_masks, objects_of("masks"))
 
 
-class InstanceSegmentation(Task):
+class InstanceSegmentation(ObjectTask):
     name = "instance_segmentation"
     target_fields = (TRUE_MASKS, TRUE_LABELS)
     prediction_fields = (MASKS, SCORES, LABELS)
-    score_threshold = SCORE_THRESHOLD
-    max_detections = MAX_DETECTIONS
     metrics = (MetricSpec("coco_mask_ap", name, "roibench.metrics.instance_segmentation:coco_mask_ap", COCO_VALUES),)
-
-    def ground_truth(self, target: Target) -> Prediction:
-        return true_objects(self.prediction_fields, target)

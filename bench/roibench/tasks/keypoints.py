@@ -7,10 +7,10 @@ import torch
 from roibench.draw.keypoints import draw_keypoints
 from roibench.field_checks import FLOATS, check_finite, check_tensor
 from roibench.specs import MetricSpec, Value
-from roibench.structures import Prediction, Target
-from roibench.task import Field, Frame, Layer, Scored, TargetField, Task
+from roibench.structures import Target
+from roibench.task import Field, Frame, Layer, Scored, TargetField
 from roibench.tasks.doubts import nothing_found
-from roibench.tasks.objects import MAX_DETECTIONS, SCORE_THRESHOLD, SCORES, TRUE_BOXES, counted, true_objects
+from roibench.tasks.objects import SCORES, TRUE_BOXES, ObjectTask, counted
 
 
 def check_keypoints(value: object, frame: Frame) -> str | None:
@@ -38,12 +38,10 @@ KEYPOINTS = Field(
 )
 
 
-class Keypoints(Task):
+class Keypoints(ObjectTask):
     name = "keypoints"
     target_fields = (TargetField("keypoints", check_keypoints, has_joints), TRUE_BOXES)
     prediction_fields = (KEYPOINTS, SCORES)
-    score_threshold = SCORE_THRESHOLD
-    max_detections = MAX_DETECTIONS
     metrics = (
         MetricSpec(
             "oks_ap",
@@ -57,6 +55,3 @@ class Keypoints(Task):
             ),
         ),
     )
-
-    def ground_truth(self, target: Target) -> Prediction:
-        return true_objects(self.prediction_fields, target)

@@ -10,7 +10,7 @@ from roibench.draw.boxes import draw_boxes, draw_tags
 from roibench.field_checks import FLOATS, INTEGERS, check_finite, check_range, check_tensor
 from roibench.specs import Value
 from roibench.structures import Prediction, Target
-from roibench.task import Field, Frame, Layer, Scored, TargetField
+from roibench.task import Field, Frame, Layer, Scored, TargetField, Task
 from roibench.tasks.doubts import classes_of, no_class_in_common, nothing_found, share
 
 SCORE_THRESHOLD = 0.05
@@ -157,8 +157,14 @@ TRUE_BOXES = TargetField("boxes", check_boxes, objects_of("boxes"))
 TRUE_LABELS = TargetField("labels", check_labels, objects_of("labels"))
 
 
-def true_objects(fields: Sequence[Field], target: Target) -> Prediction:
-    """The fields of the ground truth that a prediction has, too, with scores of 1."""
-    known = {one.name: value for one in fields if (value := target.get(one.name)) is not None}
-    count = next((len(value) for value in known.values()), None)
-    return Prediction.of(known if count is None else known | {"scores": torch.ones(count)})
+class ObjectTask(Task):
+    """What tasks have in common that score an image's objects one by one: the same filter, and a perfect prediction."""
+
+    score_threshold: float | None = SCORE_THRESHOLD
+    max_detections: int | None = MAX_DETECTIONS
+
+    def ground_truth(self, target: Target) -> Prediction:
+        """The fields of the ground truth that a prediction has, too, with scores of 1."""
+        known = super().ground_truth(target).known
+        count = next((len(value) for value in known.values()), None)
+        return Prediction.of(known if count is None else known | {"scores": torch.ones(count)})

@@ -1,15 +1,14 @@
 """Object proposals: boxes that may hold an object, best first, without a class."""
 
 from roibench.specs import MetricSpec, Value
-from roibench.structures import Prediction, Target
-from roibench.task import Task
-from roibench.tasks.objects import BOXES, SCORES, TRUE_BOXES, true_objects
+from roibench.tasks.objects import BOXES, SCORES, TRUE_BOXES, ObjectTask
 
 
-class Proposals(Task):
+class Proposals(ObjectTask):
     name = "proposals"
     target_fields = (TRUE_BOXES,)
     prediction_fields = (BOXES, SCORES)
+    score_threshold = None
     max_detections = 1000
     metrics = (
         MetricSpec(
@@ -25,6 +24,3 @@ class Proposals(Task):
             ),
         ),
     )
-
-    def ground_truth(self, target: Target) -> Prediction:
-        return true_objects(self.prediction_fields, target)
