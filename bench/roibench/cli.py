@@ -164,7 +164,8 @@ def retrain(
         for name, weights in (("shipped", None), ("trained", path)):
             options = Options(models=[model], datasets=[dataset], devices=[device], weights=weights, rounds=1)
             run = Run(make_plan(options, registry), folder / name, registry)
-            failed = [record.error for record in map(run.record, run.plan.cells) if record.status == "failed"]
+            records = list(run.measure(run.plan.cells, typer.echo))
+            failed = [record.error for record in records if record.status == "failed"]
             run.finish()
             if failed:
                 raise RuntimeError(f"{model} with {name} weights: {failed[0]}")

@@ -66,7 +66,11 @@ class Options(BaseModel):
     images: Count | None = Field(
         None, validation_alias="--images", description="how many, from the first one on; all if not given"
     )
-    rounds: Count = Field(3, validation_alias="--rounds", description="timed passes over the images")
+    rounds: Count = Field(
+        1,
+        validation_alias="--rounds",
+        description="timed passes over the images, each in turns; more where few images fill no turns",
+    )
     threads: Listed[Count] = Field(
         (), validation_alias="--threads", description="CPU threads; one per core if not given"
     )

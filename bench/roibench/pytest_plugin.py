@@ -66,24 +66,40 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("cell", cells, ids=[cell.id for cell in cells])
 
 
-@pytest.fixture
-def record(cell: "PlannedCell", request: pytest.FixtureRequest) -> "Record":
-    """The cell's record. It must come before `benchmark` in a test's signature: it hands that fixture its clock."""
-    run = request.config.stash[RUN]
-    place = f"cell {run.plan.cells.index(cell) + 1} of {len(run.plan.cells)}, {cell.id}"
-    taken_over = cell.id in run.taken_over
-    if not taken_over:
-        _tell(request.config, f"{place}: started")
+@pytest.fixture(scope="session")
+def measured(request: pytest.FixtureRequest) -> None:
+    """All cells whose tests were collected are measured, in turns, before the first of them replays its own."""
+    run, config = request.config.stash[RUN], request.config
+    cells = {cell.id: cell for item in request.session.items if (cell := _cell(item)) is not None}
+    for cell_id in run.taken_over:
+        if cell_id in cells:
+            _tell(config, f"{_place(run, cell_id)}: taken over, {outcome(run.journal.records[cell_id])}")
     try:
-        record = run.record(cell)
+        for record in run.measure(list(cells.values()), lambda line: _tell(config, line)):
+            _tell(config, f"{_place(run, record.cell_id)}: {outcome(record)}")
     except UnwritableError as error:
         pytest.exit(f"{error}; what was finished is safe, and the same command goes on", returncode=1)
-    _tell(request.config, f"{place}: {'taken over, ' * taken_over}{outcome(record)}")
+
+
+@pytest.fixture
+def record(measured: None, cell: "PlannedCell", request: pytest.FixtureRequest) -> "Record":
+    """The cell's record. It must come before `benchmark` in a test's signature: it hands that fixture its clock."""
+    record = request.config.stash[RUN].journal.records[cell.id]
     if record.status == "failed":
         pytest.fail(f"{record.cell_id}: {record.error}", pytrace=False)
     durations = [milliseconds / 1000 for milliseconds in record.latency.samples]
     request.node.add_marker(pytest.mark.benchmark(group=cell.spec.dataset, timer=Replay(durations)))
     return record
+
+
+def _cell(item: pytest.Item) -> "PlannedCell | None":
+    """The cell that a test replays, if it does."""
+    return getattr(item, "callspec", None) and item.callspec.params.get("cell")
+
+
+def _place(run: "Run", cell_id: str) -> str:
+    number = next(i for i, cell in enumerate(run.plan.cells, 1) if cell.id == cell_id)
+    return f"cell {number} of {len(run.plan.cells)}, {cell_id}"
 
 
 def outcome(record: "Record") -> str:

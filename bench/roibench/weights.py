@@ -159,8 +159,3 @@ def state_hash(state: Mapping[str, Tensor]) -> str | None:
         digest.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest() if state else None
-
-
-def learned_parameters(state: Mapping[str, Tensor]) -> int | None:
-    """How many parameters a state holds, counters of batches seen left out; None if it shows none."""
-    return sum(value.numel() for value in state.values() if torch.is_floating_point(value)) or None

@@ -2,11 +2,13 @@
 
 import time
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 import torch
 
-from roibench.measure.cost import count_cost, memory_now, memory_peak
+from roibench.measure.cost import count_cost, peak_memory
+from roibench.measure.record import Turns
 from roibench.measure.timing import UNMARKED, Timed, summarise, time_predictions, time_stages
 from roibench.model import stage
 from roibench.structures import Input, Prediction
@@ -37,7 +39,7 @@ def test_the_clock_stands_while_images_are_decoded():
 
     timed = time_predictions(Sleeper(), slowly_decoded(), nullcontext)
     assert timed.counts == [2, 2, 2] and len(timed.predictions) == 6
-    assert all(0.006 <= seconds < 0.05 for seconds in timed.seconds)
+    assert all(0.006 <= seconds for seconds in timed.seconds) and min(timed.seconds) < 0.05
 
 
 def test_the_precision_holds_around_every_call():
@@ -82,22 +84,47 @@ def test_a_repeated_pass_is_held_against_the_first_and_keeps_no_predictions(agai
     assert second.repeats == repeats and first.repeats
 
 
-def test_percentiles_are_per_image_and_over_all_rounds():
-    rounds = [Timed([], [0.010, 0.020], [1, 2]), Timed([], [0.030, 0.040], [1, 2])]
-    latency = summarise(rounds)
+def turns_of(timed):
+    medians = tuple(one.median for one in timed)
+    return Turns(run="r", group=0, medians=medians, reference_cell=None, reference=(), noise_floor=None)
+
+
+def test_percentiles_are_per_image_and_over_all_turns():
+    timed = [Timed([], [0.010, 0.020], [0.02, 0.04], [1, 2]), Timed([], [0.030, 0.040], [0.06, 0.06], [1, 2])]
+    latency = summarise(timed, turns_of(timed))
     assert latency.samples == [10, 10, 30, 20]
     assert latency.p50.value == 15 and latency.mean == 17.5
-    assert latency.throughput == pytest.approx(6 / 0.1)
+    assert latency.throughput == pytest.approx(6 / 0.1) and latency.cpu == pytest.approx(180 / 6)
 
 
-def test_the_interval_of_the_median_spans_images_that_differ():
-    latency = summarise([Timed([], [0.010, 0.020, 0.030], [1, 1, 1])])
-    assert (latency.p50.low, latency.p50.value, latency.p50.high) == (10, 20, 30)
+def test_the_interval_of_the_median_spans_turns_between_which_the_machine_slowed_down():
+    steady = [Timed([], [0.01] * 5, [0.01] * 5, [1] * 5) for _ in range(20)]
+    slower = [Timed([], [0.01 * 1.02**turn] * 5, [0.01] * 5, [1] * 5) for turn in range(20)]
+    quiet, slowing = (summarise(timed, turns_of(timed)).p50 for timed in (steady, slower))
+    assert (quiet.low, quiet.high) == pytest.approx((10, 10))
+    assert slowing.low < 10.5 and slowing.high > 13
 
 
-def test_the_interval_of_the_median_spans_rounds_between_which_the_machine_slowed_down():
-    latency = summarise([Timed([], [seconds] * 50, [1] * 50) for seconds in (0.010, 0.020, 0.030)])
-    assert (latency.p50.low, latency.p50.value, latency.p50.high) == (10, 20, 30)
+def test_processor_time_is_of_all_threads_and_of_the_calls_alone():
+    def burn() -> None:
+        end = time.thread_time() + 0.02
+        while time.thread_time() < end:
+            pass
+
+    class Burns:
+        stages = ()
+
+        def predict(self, inputs):
+            burn()
+            return [Prediction() for _ in inputs]
+
+    def batches():
+        for batch in INPUTS:
+            burn()
+            yield batch
+
+    timed = time_predictions(Burns(), batches(), nullcontext)
+    assert all(0.019 < seconds < 0.035 for seconds in timed.cpu_seconds)
 
 
 def test_an_inner_stage_counts_for_itself_alone_and_nothing_is_lost():
@@ -134,8 +161,17 @@ def test_flops_are_the_hand_count():
     assert torch.backends.mha.get_fastpath_enabled()
 
 
-def test_peak_memory_sees_what_was_freed():
-    before = memory_now(CPU)
-    del_me = torch.ones(64 * 2**20 // 4)
-    del del_me
-    assert memory_peak(CPU) >= before + 60
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak can't be reset here")
+def test_peak_memory_is_the_blocks_own_and_sees_what_was_freed():
+    before = torch.ones(128 * 2**20 // 4)
+    del before
+    with peak_memory(CPU) as memory:
+        held = torch.ones(64 * 2**20 // 4)
+        del held
+    assert 60 < memory.found.taken < 100
+
+
+def test_parameters_are_the_trainable_ones():
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
+    model.predict = lambda inputs: [model(torch.zeros(1, 3, 2, 2)) for _ in inputs]
+    assert count_cost(model.eval(), INPUTS).parameters == 3 * 4 + 4 + 4 + 4

@@ -17,6 +17,7 @@ from roibench.measure.record import (
     Score,
     ScoreValue,
     Stage,
+    Turns,
 )
 
 NAMES = ("AP", "AP50", "AP75", "APsmall", "APmedium", "APlarge", "AR1", "AR10", "AR100")
@@ -67,6 +68,7 @@ def record(score):
         images: int = 500,
         scores: dict[str, Score] | None = None,
         provenance: Provenance = MACHINE,
+        turns: Turns | None = None,
         **cell,
     ) -> Ok:
         spec = CellSpec(**{"model": model, "dataset": "scenes", "dataset_hash": "5c" * 32, "threads": 2} | cell)
@@ -92,6 +94,7 @@ def record(score):
                 mean=p50 * 1.05,
                 throughput=950 / p50,
                 samples=[p50],
+                turns=turns,
             ),
             stages=[
                 Stage(name="preprocess", milliseconds=p50 * 0.05, share=0.05),
@@ -101,7 +104,7 @@ def record(score):
             ],
             memory=Memory(before=310.0, peak=310.0 + 4 * p50),
             cost=Cost(parameters=int(p50 * 1e6), flops=p50 * 1e8, counted_images=20),
-            interference=Interference(steal=0.0, other_cores=0.0, frequency_fall=None, drift=None, warnings=()),
+            interference=Interference(steal=0.0, other_cores=0.0, frequency_fall=None, warnings=()),
             predictions=f"predictions/{spec.id}.npz",
             predictions_sha256="0" * 64,
             per_image=f"per_image/{spec.id}.csv",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from roibench.draw.labels import covered, place_labels
 from roibench.measure.record import Score
 from roibench.report.plot import speed_accuracy
-from roibench.report.rows import tables
+from roibench.report.rows import Standing, tables
 
 
 def names_in(figure):
@@ -92,7 +92,7 @@ def test_a_table_by_another_score_is_ranked_and_drawn_by_it(record, score):
     (table,) = tables([scored("slow", 0.9, -0.2, 50), scored("fast", 0.5, 0.4, 5)])
     ranked = table.by("curves/faithfulness")
     assert [row.model for row in table.rows] == ["slow", "fast"]
-    assert [(row.model, row.on_pareto_front) for row in ranked.rows] == [("fast", True), ("slow", False)]
+    assert [(row.model, row.standing) for row in ranked.rows] == [("fast", Standing.FRONT), ("slow", Standing.BEATEN)]
     axes = speed_accuracy(ranked).axes[0]
     assert axes.get_ylabel().startswith("faithfulness (%)")
     assert axes.get_ylim()[0] < -30  # what is below zero is in the picture

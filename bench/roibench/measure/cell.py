@@ -1,14 +1,16 @@
-"""One cell, measured in four steps: prepare it, time predict, score what was timed, and only then observe what it costs
-beside time.
+"""One cell, step by step: prepare it, warm up, time predict in turns, score what was timed, and only then observe what
+what it costs beside time.
 """
 
+import gc
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -18,23 +20,25 @@ from roibench.datasets.reference import open_dataset
 from roibench.files import file_hash
 from roibench.measure.artefacts import save_artefacts
 from roibench.measure.checks import check_predictions
-from roibench.measure.cost import count_cost, memory_now, memory_peak
+from roibench.measure.cost import count_cost, memory_now, peak_memory
 from roibench.measure.inputs import Batches, Inputs
 from roibench.measure.interference import SystemMonitor
 from roibench.measure.per_image import save_per_image
 from roibench.measure.plugin_state import plugins_hash
 from roibench.measure.predictions import save_predictions
 from roibench.measure.provenance import provenance
-from roibench.measure.record import CellSpec, Cost, Interference, Memory, Ok, Score, Stage
+from roibench.measure.record import CellSpec, Cost, Memory, Ok, Score, Stage, Turns
 from roibench.measure.score import score
 from roibench.measure.timing import Timed, summarise, time_predictions, time_stages
 from roibench.model import HasArtefacts, Model, Probe
 from roibench.registry import Registry
 from roibench.specs import ModelSpec
-from roibench.structures import Prediction
 from roibench.task import Frame, Task
 
+TURNS = 25  # blocks of the images, each timed in a turn of its own
+LEAST_TURNS = 10
 WARMUP_CALLS = 8
+MEMORY_IMAGES = 16
 STAGE_IMAGES = 64
 COST_IMAGES = 8
 ARTEFACT_IMAGES = 8
@@ -83,19 +87,11 @@ class Prepared:
         return Batches(inputs, self.cell.spec.batch_size)
 
 
-@dataclass(frozen=True)
-class Rounds:
-    """What the timed rounds gave. frames: what the predictions, one per input, were checked against."""
+class Pace(NamedTuple):
+    """How fast a cell is. seconds: per image, at its best; turns: in how many it is timed."""
 
-    inputs: Inputs
-    frames: list[Frame]
-    timed: list[Timed]
-    memory: Memory
-    interference: Interference | None
-
-    @property
-    def predictions(self) -> list[Prediction]:
-        return self.timed[0].predictions
+    seconds: float
+    turns: int
 
 
 @dataclass(frozen=True)
@@ -117,46 +113,121 @@ class Observed:
     artefacts: dict[str, Any]
 
 
-def measure_cell(cell: PlannedCell, folder: Path, registry: Registry, on_progress: Progress) -> Ok:
-    """Measures a cell in this process; run_cell (measure.isolate) gives it a process of its own.
+class Measurement:
+    """A cell's measurement in this process, step by step; roibench.measure.turns asks for the steps.
 
     folder: of the run; predictions go to folder/predictions/CELL.npz, what each image's part in the scores is to
     folder/per_image/CELL.csv, artefacts to folder/artefacts/CELL.
     on_progress: called with what begins, for the error message of a cell that dies.
-    Raises whatever the model raises, PredictionError where it returns what can't be, and CellError where plan and world
-    disagree.
+    Every step raises whatever the model raises, PredictionError where it returns what can't be, and CellError where
+    plan and world disagree.
     """
-    started = datetime.now(UTC)
-    prepared = prepare(cell, registry, on_progress)
-    rounds = time_rounds(prepared, registry, on_progress)
-    outcome = score_rounds(prepared, rounds, folder, registry, on_progress)
-    observed = observe(prepared, on_progress)
-    spec = cell.spec
-    return Ok(
-        cell=spec,
-        cell_id=spec.id,
-        started=started,
-        finished=datetime.now(UTC),
-        family=cell.model.family,
-        images=len(rounds.inputs),
-        rounds=spec.rounds,
-        scores=outcome.scores,
-        latency=summarise(rounds.timed),
-        interference=rounds.interference,
-        stages=observed.stages,
-        memory=rounds.memory,
-        cost=observed.cost,
-        predictions=str(outcome.predictions.relative_to(folder)),
-        predictions_sha256=file_hash(outcome.predictions),
-        per_image=str(outcome.per_image.relative_to(folder)),
-        per_image_sha256=file_hash(outcome.per_image),
-        artefacts=save_artefacts(outcome.artefacts | observed.artefacts, folder / "artefacts" / spec.id, folder),
-        provenance=provenance(registry),
-    )
+
+    def __init__(self, cell: PlannedCell, folder: Path, registry: Registry, on_progress: Progress) -> None:
+        self.cell, self.folder, self.registry, self.on_progress = cell, folder, registry, on_progress
+
+    def prepare(self) -> float:
+        """Opens the dataset, builds the model and sees what memory it takes; MiB of this process afterwards."""
+        self.started = datetime.now(UTC)
+        self.prepared, self.memory = prepare(self.cell, self.registry, self.on_progress)
+        return memory_now(torch.device("cpu"))
+
+    def warm_up(self) -> Pace:
+        """Warms up, and decides from the last calls' speed on how many images the cell is timed, in which blocks."""
+        self.on_progress("warming up")
+        prepared, spec = self.prepared, self.cell.spec
+        seconds = _warm_seconds(prepared)
+        passes = spec.rounds
+        affordable = max(int(spec.budget_s / (seconds * passes)), spec.batch_size)
+        self.inputs = prepared.inputs.first(affordable)
+        batches = -(-len(self.inputs) // spec.batch_size)
+        blocks = min(TURNS, batches)
+        self.passes = max(passes, -(-LEAST_TURNS // blocks))
+        self.blocks = [range(batches * block // blocks, batches * (block + 1) // blocks) for block in range(blocks)]
+        self.timed: list[Timed] = []
+        self.frames: list[Frame] = []
+        self.monitor = SystemMonitor(spec.threads)
+        return Pace(seconds, blocks * self.passes)
+
+    def take_turn(self, turn: int) -> float:
+        """Times the turn's block of images; the median of its calls, in milliseconds per image.
+
+        Each begins with a call that isn't timed, on the block's first images: what the cells before it left in the
+        caches isn't this one's. Python's garbage collector has run, and stays on.
+        """
+        prepared, (repeat, block) = self.prepared, divmod(turn, len(self.blocks))
+        batches = Batches(self.inputs, self.cell.spec.batch_size, self.blocks[block])
+        self.on_progress("timing")
+        time_predictions(prepared.model, islice(batches, 1), prepared.precision)
+        gc.collect()
+        with self.monitor:
+            timed = time_predictions(prepared.model, batches, prepared.precision, self.timed[block] if repeat else None)
+        if not repeat:
+            self.on_progress("checking what predict returned")
+            frames = [Frame.of(one, prepared.data.info) for batch in batches for one in batch]
+            needed = {field.name for task in self.cell.tasks for field in task.prediction_fields}
+            check_predictions(timed.predictions, frames, self.registry.fields, needed)
+            self.frames += frames
+        self.timed.append(timed)
+        return timed.median
+
+    def finish(self, turns: Turns) -> Ok:
+        """Scores what was timed, and only then observes what it costs beside time. turns: what the record keeps of
+        them.
+        """
+        cell, spec = self.cell, self.cell.spec
+        outcome = self._score()
+        observed = observe(self.prepared, self.on_progress)
+        return Ok(
+            cell=spec,
+            cell_id=spec.id,
+            started=self.started,
+            finished=datetime.now(UTC),
+            family=cell.model.family,
+            images=len(self.inputs),
+            rounds=self.passes,
+            scores=outcome.scores,
+            latency=summarise(self.timed, turns),
+            interference=self.monitor.report(self.timed),
+            stages=observed.stages,
+            memory=self.memory,
+            cost=observed.cost,
+            predictions=str(outcome.predictions.relative_to(self.folder)),
+            predictions_sha256=file_hash(outcome.predictions),
+            per_image=str(outcome.per_image.relative_to(self.folder)),
+            per_image_sha256=file_hash(outcome.per_image),
+            artefacts=save_artefacts(
+                outcome.artefacts | observed.artefacts, self.folder / "artefacts" / spec.id, self.folder
+            ),
+            provenance=provenance(self.registry),
+        )
+
+    def _score(self) -> Outcome:
+        """Keeps what was timed, and scores it under each task."""
+        self.on_progress("scoring")
+        prepared, cell = self.prepared, self.cell
+        ids = [frame.id for frame in self.frames]
+        predictions = [one for timed in self.timed[: len(self.blocks)] for one in timed.predictions]
+        kept = self.folder / "predictions" / f"{cell.id}.npz"
+        save_predictions(kept, ids, predictions)
+        targets = [prepared.data[i].target for i in range(len(self.inputs))]
+        probe = Probe(prepared.model, self.inputs)
+        scores, per_image, artefacts = {}, {}, {}
+        for task in cell.tasks:
+            with prepared.precision():
+                found = score(task, predictions, targets, self.frames, self.registry, probe)
+            scores[task.name] = found.recorded
+            per_image |= found.per_image
+            artefacts |= {f"{task.name}: {name}": value for name, value in found.artefacts.items()}
+        of_images = self.folder / "per_image" / f"{cell.id}.csv"
+        save_per_image(of_images, ids, per_image)
+        return Outcome(scores, kept, of_images, artefacts)
 
 
-def prepare(cell: PlannedCell, registry: Registry, on_progress: Progress) -> Prepared:
-    """Opens the dataset and builds the model. Raises CellError where they aren't those that were planned."""
+def prepare(cell: PlannedCell, registry: Registry, on_progress: Progress) -> tuple[Prepared, Memory]:
+    """Opens the dataset and builds the model, and in a first pass over a few images sees what memory that takes. Raises
+    CellError where they aren't those that were planned.
+    """
     spec = cell.spec
     torch.set_num_threads(spec.threads)
     torch.manual_seed(spec.seed)
@@ -173,55 +244,13 @@ def prepare(cell: PlannedCell, registry: Registry, on_progress: Progress) -> Pre
     if cell.weights is not None and (found := file_hash(cell.weights)) != spec.weights_hash:
         want = (spec.weights_hash or "")[:12]
         raise CellError(f"weights {cell.weights} have changed: SHA-256 {found[:12]}, want {want}")
-    model = ready_model(cell.model, data.info, cell.weights, device)
     inputs = Inputs(data, min(len(data), spec.images or len(data)), cell.tasks)
-    return Prepared(cell, data, model, device, _precision(spec), inputs)
-
-
-def time_rounds(prepared: Prepared, registry: Registry, on_progress: Progress) -> Rounds:
-    """Warms up, then times every round over as many images as the budget allows. Raises PredictionError."""
-    cell, model = prepared.cell, prepared.model
-    on_progress("warming up")
-    inputs = prepared.inputs.first(_images_within_budget(prepared))
-    batches = Batches(inputs, cell.spec.batch_size)
-    on_progress("timing")
-    before = memory_now(prepared.device)
-    monitor = SystemMonitor(cell.spec.threads)
-    timed = [time_predictions(model, batches, prepared.precision)]
-    monitor.look()
-    on_progress("checking what predict returned")
-    frames = [Frame.of(one, prepared.data.info) for one in inputs]
-    needed = {field.name for task in cell.tasks for field in task.prediction_fields}
-    check_predictions(timed[0].predictions, frames, registry.fields, needed)
-    on_progress("timing")
-    for _ in range(1, cell.spec.rounds):
-        timed.append(time_predictions(model, batches, prepared.precision, timed[0]))
-        monitor.look()
-    memory = Memory(before=before, peak=memory_peak(prepared.device))
-    return Rounds(inputs, frames, timed, memory, monitor.report(timed))
-
-
-def score_rounds(
-    prepared: Prepared, rounds: Rounds, folder: Path, registry: Registry, on_progress: Progress
-) -> Outcome:
-    """Keeps what was timed, and scores it under each task."""
-    on_progress("scoring")
-    cell = prepared.cell
-    ids = [frame.id for frame in rounds.frames]
-    kept = folder / "predictions" / f"{cell.id}.npz"
-    save_predictions(kept, ids, rounds.predictions)
-    targets = [prepared.data[i].target for i in range(len(rounds.inputs))]
-    probe = Probe(prepared.model, rounds.inputs)
-    scores, per_image, artefacts = {}, {}, {}
-    for task in cell.tasks:
-        with prepared.precision():
-            found = score(task, rounds.predictions, targets, rounds.frames, registry, probe)
-        scores[task.name] = found.recorded
-        per_image |= found.per_image
-        artefacts |= {f"{task.name}: {name}": value for name, value in found.artefacts.items()}
-    of_images = folder / "per_image" / f"{cell.id}.csv"
-    save_per_image(of_images, ids, per_image)
-    return Outcome(scores, kept, of_images, artefacts)
+    with peak_memory(device) as memory:
+        model = ready_model(cell.model, data.info, cell.weights, device)
+        prepared = Prepared(cell, data, model, device, _precision(spec), inputs)
+        on_progress("warming up")
+        time_predictions(model, prepared.batches(MEMORY_IMAGES), prepared.precision)
+    return prepared, memory.found
 
 
 def observe(prepared: Prepared, on_progress: Progress) -> Observed:
@@ -245,13 +274,10 @@ def _precision(spec: CellSpec) -> Callable[[], AbstractContextManager]:
     return lambda: torch.autocast(torch.device(spec.device).type, getattr(torch, spec.precision))
 
 
-def _images_within_budget(prepared: Prepared) -> int:
-    """Warms up, and from the last warm calls' speed tells how many images all rounds can take within the budget."""
-    spec, model, precision = prepared.cell.spec, prepared.model, prepared.precision
-    begun = perf_counter()
-    warm = time_predictions(model, prepared.batches(WARMUP_CALLS * spec.batch_size), precision)
+def _warm_seconds(prepared: Prepared) -> float:
+    """Calls predict for a second; the fastest call's seconds per image."""
+    spec, begun = prepared.cell.spec, perf_counter()
+    warm = time_predictions(prepared.model, prepared.batches(WARMUP_CALLS * spec.batch_size), prepared.precision)
     while perf_counter() - begun < 1.0 and len(warm.seconds) < 10 * WARMUP_CALLS:
-        warm.seconds += time_predictions(model, prepared.batches(spec.batch_size), precision).seconds
-    per_image = min(warm.seconds) / spec.batch_size
-    affordable = int(spec.budget_s / (per_image * spec.rounds))
-    return max(affordable, spec.batch_size)
+        warm.seconds += time_predictions(prepared.model, prepared.batches(spec.batch_size), prepared.precision).seconds
+    return min(warm.seconds) / spec.batch_size

@@ -2,7 +2,9 @@
 
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -11,13 +13,13 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from roibench.measure.record import Cost
+from roibench.measure.record import Cost, Memory
 from roibench.model import Model, Wrapper
 from roibench.ops import flops  # noqa: F401 - registers our operators' formulas
 from roibench.structures import Input
-from roibench.weights import learned_parameters
 
 MIB = 2**20
+_LINUX_PEAK = Path("/proc/self/clear_refs")
 
 
 def memory_now(device: torch.device) -> float:
@@ -27,16 +29,33 @@ def memory_now(device: torch.device) -> float:
     return psutil.Process().memory_info().rss / MIB
 
 
-def memory_peak(device: torch.device) -> float:
-    """The largest memory_now of this process so far."""
+@dataclass
+class MemorySeen:
+    """found: filled in at the end of the block."""
+
+    found: Memory | None = None
+
+
+@contextmanager
+def peak_memory(device: torch.device) -> Iterator[MemorySeen]:
+    """Sees what memory the block takes: memory_now before it, and at its peak."""
+    seen, before = MemorySeen(), memory_now(device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif _LINUX_PEAK.exists():
+        _LINUX_PEAK.write_text("5")  # proc(5), clear_refs: the peak begins anew at what is resident now
+    yield seen
+    seen.found = Memory(before=before, peak=max(before, _peak(device)))
+
+
+def _peak(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / MIB
     status = Path("/proc/self/status")
     if status.exists():
-        # Not ru_maxrss: on Linux a spawned process inherits its parent's.
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) / 1024
-    unit = 1 if sys.platform == "darwin" else 1024
+    unit = 1 if sys.platform == "darwin" else 1024  # elsewhere it is the highest of this process so far
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MIB
 
 
@@ -51,11 +70,17 @@ def count_cost(model: Model, batches: Sequence[Sequence[Input]]) -> Cost:
     total = _flops(model, batches)
     once = _flops(model.inner, batches) if isinstance(model, Wrapper) else 0
     return Cost(
-        parameters=learned_parameters(model.state_dict()),
+        parameters=_trainable(model),
         flops=total / images or None,
         counted_images=images,
         passes=total / once if once else None,
     )
+
+
+def _trainable(model: Model) -> int | None:
+    """A wrapper's are those of the model inside; buffers, such as a frozen batch norm's, are none."""
+    parameters = model.parameters() if isinstance(model, nn.Module) else ()
+    return sum(parameter.numel() for parameter in parameters) or None
 
 
 def _flops(model: Model, batches: Sequence[Sequence[Input]]) -> int:

@@ -34,15 +34,13 @@ class Inputs(Sequence[Input]):
 
 @dataclass(frozen=True)
 class Batches:
-    """Inputs, `size` at a time."""
+    """Inputs, `size` at a time. block: which of these batches, all by default."""
 
     inputs: Inputs
     size: int
+    block: range | None = None
 
     def __iter__(self) -> Iterator[list[Input]]:
         images = len(self.inputs)
-        for first in range(0, images, self.size):
-            yield [self.inputs[i] for i in range(first, min(first + self.size, images))]
-
-    def __len__(self) -> int:
-        return -(-len(self.inputs) // self.size)
+        for number in range(-(-images // self.size)) if self.block is None else self.block:
+            yield [self.inputs[i] for i in range(number * self.size, min((number + 1) * self.size, images))]

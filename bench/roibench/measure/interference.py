@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-import numpy as np
 import psutil
 
 from roibench.measure.record import Interference
@@ -13,7 +12,6 @@ from roibench.measure.timing import Timed
 STEAL = 0.01  # of the processors' time
 OTHERS = 0.2  # cores: what a machine's own housekeeping may take
 FREQUENCY_DROP = 0.1
-DRIFT = 0.05
 
 
 @dataclass(frozen=True)
@@ -44,25 +42,30 @@ class _Look:
 
 
 class SystemMonitor:
-    """Looks at the machine when it is made, and after each timed round."""
+    """Looks at the machine before and after each block of `with monitor:`, one per turn."""
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
-        self._looks = [_Look.now()]
+        self._looks: list[tuple[_Look, _Look]] = []
 
-    def look(self) -> None:
-        self._looks.append(_Look.now())
+    def __enter__(self) -> None:
+        self._before = _Look.now()
 
-    def report(self, rounds: Sequence[Timed]) -> Interference:
-        """What happened between the first look and the last, while `rounds` were timed."""
-        first, last = self._looks[0], self._looks[-1]
+    def __exit__(self, *_: object) -> None:
+        self._looks.append((self._before, _Look.now()))
+
+    def report(self, turns: Sequence[Timed]) -> Interference:
+        """What happened in the blocks, in which `turns` were timed."""
         cores = psutil.cpu_count() or 1
-        seconds = max(last.at - first.at, 1e-9)
-        others = max(0.0, (last.busy - first.busy) - (last.own - first.own)) / seconds
-        stolen = (last.stolen - first.stolen) / (seconds * cores)
-        frequencies = [look.frequency for look in self._looks if look.frequency]
+
+        def spent(what: str) -> float:
+            return sum(getattr(after, what) - getattr(before, what) for before, after in self._looks)
+
+        seconds = max(spent("at"), 1e-9)
+        others = max(0.0, spent("busy") - spent("own")) / seconds
+        stolen = spent("stolen") / (seconds * cores)
+        frequencies = [look.frequency for pair in self._looks for look in pair if look.frequency]
         fall = 1 - min(frequencies) / max(frequencies) if frequencies else None
-        slower = drift(rounds)
         warnings = [
             *([f"the hypervisor took {stolen:.0%} of the processors' time"] if stolen > STEAL else []),
             *(
@@ -71,25 +74,6 @@ class SystemMonitor:
                 else []
             ),
             *([f"the processor's clock fell by {fall:.0%}"] if fall and fall > FREQUENCY_DROP else []),
-            *(
-                [f"the last rounds took {1 + slower:.2f} times as long as the first"]
-                if slower is not None and abs(slower) > DRIFT
-                else []
-            ),
-            *(["the rounds gave different predictions"] if not all(one.repeats for one in rounds) else []),
+            *(["repeated turns gave different predictions"] if not all(one.repeats for one in turns) else []),
         ]
-        return Interference(
-            steal=stolen, other_cores=others, frequency_fall=fall, drift=slower, warnings=tuple(warnings)
-        )
-
-
-def drift(rounds: Sequence[Timed]) -> float | None:
-    """By how much the last third of the rounds is slower than the first third (0.1: 10 %), None for a single round.
-
-    The median over calls of the ratio of each call's own means: rounds repeat the same images.
-    """
-    if len(rounds) < 2:
-        return None
-    third = max(1, len(rounds) // 3)
-    seconds = np.array([one.seconds for one in rounds])
-    return float(np.median(seconds[-third:].mean(0) / seconds[:third].mean(0)) - 1)
+        return Interference(steal=stolen, other_cores=others, frequency_fall=fall, warnings=tuple(warnings))

@@ -1,46 +1,88 @@
-"""A process for each cell: a hang, a crash or a leak costs that cell alone, and its peak memory is its own."""
+"""A process for each cell: a hang, a crash or a leak costs that cell alone, and what memory it takes is its own."""
 
 import multiprocessing
 import os
 import signal
 import threading
 import traceback
+from contextlib import suppress
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from roibench.files import UnwritableError
 from roibench.measure.provenance import provenance
-from roibench.measure.record import RECORD, CellSpec, Failed, Record
+from roibench.measure.record import CellSpec, Failed
 from roibench.registry import Registry, installed
 
 if TYPE_CHECKING:
     from roibench.measure.cell import PlannedCell
 
 
-def run_cell(cell: "PlannedCell", folder: Path, registry: Registry, debug: bool = False) -> Record:
-    """Measures a cell in a spawned process. Never raises for the cell's fault: a cell that raises, hangs past
-    its timeout or dies is a Failed record that says which, and during what.
+class CellProcessError(Exception):
+    """The cell raised, hung past its timeout or died; the message says which, and during what."""
 
-    folder: of the run, for the predictions; UnwritableError if they can't be written. debug: a cell that raises prints
-    its traceback on standard error. If this process dies, the cell's process ends, too.
+
+class CellProcess:
+    """A cell in a process of its own, which does one step of roibench.measure.cell.Measurement whenever it is asked.
+
+    The process begins at once and prepares the cell, so that several can do so side by side. If this process dies, the
+    cell's ends, too. debug: a cell that raises prints its traceback on standard error.
     """
-    started = datetime.now(UTC)
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_measure, args=(cell, folder, debug, theirs), daemon=True)
-    process.start()
-    theirs.close()
-    try:
-        outcome = _listen(ours, process, monotonic() + cell.spec.timeout_s, cell.spec.timeout_s)
-    finally:
-        if process.is_alive():
-            process.kill()
-        process.join()
-        ours.close()
-    return failed(cell.spec, outcome, registry, started) if isinstance(outcome, str) else outcome
+
+    def __init__(self, cell: "PlannedCell", folder: Path, debug: bool = False) -> None:
+        self._timeout_s = self._left_s = cell.spec.timeout_s
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(cell, folder, debug, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._tell("prepare")
+
+    def ask(self, step: str, *arguments: Any) -> Any:
+        """What the step gives; `prepare` was asked for already. Raises CellProcessError for the cell's fault, and
+        UnwritableError for the disk's.
+        """
+        if step != "prepare":
+            self._tell(step, *arguments)
+        begun = monotonic()
+        try:
+            return self._listen(begun + self._left_s)
+        finally:
+            self._left_s -= monotonic() - begun
+
+    def end(self) -> None:
+        """Ends the process, whatever it does; what it gave is safe."""
+        if self._process.is_alive():
+            self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+    def _tell(self, step: str, *arguments: Any) -> None:
+        with suppress(BrokenPipeError):  # it has died: listening tells of what
+            self._pipe.send((step, arguments))
+
+    def _listen(self, deadline: float) -> Any:
+        doing = "starting"
+        while True:
+            if not self._pipe.poll(max(0.0, deadline - monotonic())):
+                raise CellProcessError(f"gave no answer within {self._timeout_s:g} s; it was {doing}")
+            try:
+                kind, content = self._pipe.recv()
+            except (EOFError, ConnectionResetError):
+                self._process.join(timeout=10)
+                raise CellProcessError(f"{_death(self._process.exitcode)} while {doing}") from None
+            match kind:
+                case "doing":
+                    doing = content
+                case "reply":
+                    return content
+                case "unwritable":
+                    raise UnwritableError(content)
+                case _:
+                    raise CellProcessError(f"{content} (while {doing})")
 
 
 def failed(spec: CellSpec, error: str, registry: Registry, started: datetime | None = None) -> Failed:
@@ -56,52 +98,30 @@ def failed(spec: CellSpec, error: str, registry: Registry, started: datetime | N
     )
 
 
-def _listen(
-    pipe: Connection, process: multiprocessing.process.BaseProcess, deadline: float, timeout_s: float
-) -> Record | str:
-    """The child's record, or one line on how it failed; UnwritableError where that is the disk's fault."""
-    doing = "starting"
-    while True:
-        if not pipe.poll(max(0.0, deadline - monotonic())):
-            return f"gave no answer within {timeout_s:g} s; it was {doing}"
-        try:
-            kind, content = pipe.recv()
-        except EOFError:
-            process.join(timeout=10)
-            return f"{_death(process.exitcode)} while {doing}"
-        if kind == "doing":
-            doing = content
-        elif kind == "record":
-            return RECORD.validate_json(content)
-        elif kind == "unwritable":
-            raise UnwritableError(content)
-        else:
-            return f"{content} (while {doing})"
-
-
 def _death(exitcode: int | None) -> str:
     if exitcode is not None and exitcode < 0:
         return f"the process died of {signal.Signals(-exitcode).name}"
     return f"the process ended with exit code {exitcode}"
 
 
-def _measure(cell: "PlannedCell", folder: Path, debug: bool, pipe: Connection) -> None:
-    """In the child: measures, and sends what it does, then a record or an error."""
+def _serve(cell: "PlannedCell", folder: Path, debug: bool, pipe: Connection) -> None:
+    """In the child: does what is asked, and sends what it does, then what that gave or an error."""
     # Ctrl-C reaches the whole process group; the parent decides, and ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        from roibench.measure.cell import measure_cell
+        from roibench.measure.cell import Measurement
 
-        record = measure_cell(cell, folder, installed(), lambda doing: pipe.send(("doing", doing)))
+        measurement = Measurement(cell, folder, installed(), lambda doing: pipe.send(("doing", doing)))
+        while True:
+            step, arguments = pipe.recv()
+            pipe.send(("reply", getattr(measurement, step)(*arguments)))
     except UnwritableError as error:
         pipe.send(("unwritable", str(error)))
     except Exception as error:
         if debug:
             traceback.print_exc()
         pipe.send(("error", f"{type(error).__name__}: {error}"))
-    else:
-        pipe.send(("record", record.model_dump_json()))
 
 
 def _end_with_parent() -> None:

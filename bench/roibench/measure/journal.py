@@ -1,7 +1,8 @@
 """A run's journal, records.jsonl: appended and synced line by line, so that whatever was finished is safe.
 
-Lines are {"event": "run", "key": ...}, {"event": "started", "cell_id": ...}, {"event": "record", "record": {...}} and,
-at last, {"event": "finished"}; {"event": "interrupted", "cell_id": ...} takes a start back. A line that a crash tore is
+Lines are {"event": "run", "key": ...}; {"event": "started", "cell_id": ...} when a cell becomes active, and "paused"
+when it no longer is; {"event": "record", "record": {...}} and, at last, {"event": "finished"}. Who was active when a
+run died is blamed for it; {"event": "interrupted"} says that it ended for another reason. A line that a crash tore is
 left out when reading. One process at a time holds a run's folder.
 """
 
@@ -19,22 +20,24 @@ from roibench.files import hold, writing
 from roibench.measure.record import Record, read_record
 
 FILE = "records.jsonl"
-# A cell that was started this often and never finished takes the run down with it.
+# A cell that was active this often when a run died takes runs down with it.
 MAX_STARTS = 2
 
 
 class Journal:
-    """One run: its folder, what it has finished, and how often each cell was started."""
+    """One run: its folder, what it has finished, and how often each cell was active when it died (starts)."""
 
     def __init__(self, folder: Path, lock: FileLock | None = None) -> None:
         self.folder = folder
         self._lock = lock
         self.records: dict[str, Record] = {}
         self.starts: Counter[str] = Counter()
+        self._active: Counter[str] = Counter()
         self.key: str | None = None
         self.finished = False
         for line in read_lines(folder / FILE):
             self._take(line)
+        self._blame()
 
     @classmethod
     def open(cls, root: Path, key: str) -> Self:
@@ -47,6 +50,7 @@ class Journal:
         if runs and _goes_on(read_lines(runs[-1] / FILE), key):
             journal = cls(runs[-1], hold(runs[-1]))  # read only now that nobody else writes
             if not journal.finished:
+                journal._append({"event": "resumed"})
                 return journal
             journal.close()
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
@@ -66,9 +70,12 @@ class Journal:
     def start(self, cell_id: str) -> None:
         self._append({"event": "started", "cell_id": cell_id})
 
-    def interrupt(self, cell_id: str) -> None:
-        """Takes the cell's last start back: it didn't end for a fault of the cell's."""
-        self._append({"event": "interrupted", "cell_id": cell_id})
+    def pause(self, cell_id: str) -> None:
+        self._append({"event": "paused", "cell_id": cell_id})
+
+    def interrupt(self) -> None:
+        """The run ends, and not for a fault of the cells that are active."""
+        self._append({"event": "interrupted"})
 
     def add(self, record: Record) -> None:
         self._append({"event": "record", "record": record.model_dump(mode="json")})
@@ -97,15 +104,25 @@ class Journal:
         match line["event"]:
             case "run":
                 self.key = line["key"]
+            case "resumed":
+                self._blame()
             case "started":
-                self.starts[line["cell_id"]] += 1
+                self._active[line["cell_id"]] += 1
+            case "paused":
+                self._active[line["cell_id"]] -= 1
             case "interrupted":
-                self.starts[line["cell_id"]] = max(0, self.starts[line["cell_id"]] - 1)
+                self._active.clear()
             case "record":
                 record = read_record(line["record"])
                 self.records[record.cell_id] = record
+                self._active.pop(record.cell_id, None)
             case "finished":
                 self.finished = True
+
+    def _blame(self) -> None:
+        """Whoever is still active when the lines end, or another process goes on, was so when the run died."""
+        self.starts.update(cell_id for cell_id, active in self._active.items() if active > 0)
+        self._active.clear()
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

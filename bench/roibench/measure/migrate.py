@@ -3,13 +3,14 @@
 Schema 2 added `disturbance`, 3 `artefacts`, 4 `explains` and `passes`; 5 `plugins`, `plugins_hash`, and to each score
 its `score_threshold`, `max_detections` and `warnings`, and calls `interference` what was `disturbance`. 6 keys values
 by metric and tells what was declared of each, calls a model around another one NAME@MODEL, adds `per_image`, and leaves
-out what a record's status doesn't have.
+out what a record's status doesn't have. 7 adds turns, processor time, resamples, and what a model was trained with: all
+of them may be missing.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 # Until schema 5 a value had its name alone: which metric gave it, by task, in the order of today's tables.
 _COCO = (
@@ -59,7 +60,7 @@ def migrated(record: Mapping[str, Any]) -> dict[str, Any]:
         data = _cut_by_task(data)
     if version < 6:
         data = _keyed_by_metric(data)
-    return data
+    return data | {"schema_version": SCHEMA_VERSION}
 
 
 def _cut_by_task(data: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +78,6 @@ def _cut_by_task(data: dict[str, Any]) -> dict[str, Any]:
 
 def _keyed_by_metric(data: dict[str, Any]) -> dict[str, Any]:
     """Values had their names alone, and every record all fields, null where its status has none."""
-    data["schema_version"] = SCHEMA_VERSION
     if data["status"] == "failed":
         return {name: value for name, value in data.items() if name in _OF_FAILED}
     data.pop("error", None)

@@ -26,7 +26,7 @@ class CellSpec(_Data):
     weights_hash: pins either, or what a model holds that finds its weights by itself.
     plugins_hash: pins the files of all plugins, see Plugin; None: whichever there are.
     images: how many, from the first one on; None for all.
-    rounds: timed passes over the images.
+    rounds: timed passes over the images, at least.
     budget_s: seconds that the timed rounds may take; a slower model is run on a prefix of the images.
     timeout_s: seconds after which the cell is given up.
     """
@@ -78,6 +78,8 @@ class Score(_Data):
 
     score_threshold and max_detections: how each image's detections were cut before they were scored; None: not cut.
     warnings: what is doubtful about the predictions that were scored, in words, with counts.
+    resampled: the value that ranks in each resample of the images: cells that were scored on the same ones are compared
+        resample by resample. Not in records of before schema 7.
     """
 
     primary: str
@@ -85,13 +87,36 @@ class Score(_Data):
     score_threshold: float | None = None
     max_detections: int | None = None
     warnings: tuple[str, ...] = ()
+    resampled: tuple[float | None, ...] = ()
+
+
+class Turns(_Data):
+    """How a cell was timed in turns with others (roibench.measure.turns), and what makes it comparable.
+
+    run: stands for the cells that took turns with each other or, in groups, with one reference cell.
+    group: the number of the one that was alive together.
+    medians: milliseconds per image, of each turn.
+    reference_cell: the id of the cell that was alive twice; None where its second process didn't live.
+    reference: the medians of that process in the same turns.
+    noise_floor: the upper 95 % bound of how far two measurements of the same cell lie apart (A/A), as a share; None
+        where the reference cell wasn't measured twice.
+    """
+
+    run: str
+    group: int
+    medians: tuple[float, ...]
+    reference_cell: str | None
+    reference: tuple[float, ...]
+    noise_floor: float | None
 
 
 class Latency(_Data):
     """Milliseconds per image: decoded image on the host -> final predictions on the host.
 
-    One sample per timed call, divided by the batch size. The interval of the median resamples images and rounds.
+    One sample per timed call, divided by the batch size. The interval of the median is over turns; in records of before
+    schema 7, which have none, it is a bootstrap over images and rounds.
     throughput: images per second over the whole timed span.
+    cpu: processor time, user and system, of all threads, per image; None before schema 7.
     """
 
     p50: Interval
@@ -100,6 +125,8 @@ class Latency(_Data):
     mean: float
     throughput: float
     samples: list[float]
+    cpu: float | None = None
+    turns: Turns | None = None
 
 
 class Stage(_Data):
@@ -111,11 +138,19 @@ class Stage(_Data):
 
 
 class Memory(_Data):
-    """Mebibytes. On the CPU: resident memory of the cell's process before and at the peak of the timed rounds; on a
-    GPU: what torch's allocator held."""
+    """Mebibytes. On the CPU: resident memory of the cell's process, on a GPU: what torch's allocator held.
+
+    before: when the dataset was open and the model not yet there; before schema 7, when the timed rounds began.
+    peak: of a pass of its own, before anything was timed; before schema 7, of the timed rounds.
+    """
 
     before: float
     peak: float
+
+    @property
+    def taken(self) -> float:
+        """By the model and its predictions."""
+        return self.peak - self.before
 
 
 class Interference(_Data):
@@ -124,21 +159,21 @@ class Interference(_Data):
     steal: share of the processors' time that a hypervisor gave to other guests.
     other_cores: how many cores other processes kept busy, on average.
     frequency_fall: the processor's clock at its lowest, against its highest, as a share lost.
-    drift: by how much the last third of the rounds is slower than the first.
+    drift: before schema 7, by how much the last third of the rounds is slower than the first.
     warnings: what of this is too much for the times to be trusted, in words.
     """
 
     steal: float
     other_cores: float
     frequency_fall: float | None
-    drift: float | None
+    drift: float | None = None
     warnings: tuple[str, ...]
 
 
 class Cost(_Data):
     """What a prediction takes beside time. None: unknown, where a model shows nothing that can be counted.
 
-    parameters: how many were learned.
+    parameters: trainable ones.
     flops: floating-point operations per image, a multiply-add being two, averaged over counted_images.
     passes: of a model around another one, its flops over those of a prediction of the one inside.
     """
@@ -206,6 +241,8 @@ class Ok(_CellRecord):
 
     Files are relative to the run's folder.
 
+    epochs: of the training that gave the weights; None where it isn't known.
+    pretrained_on: the data that this training's start had learned from.
     predictions: what was timed and scored.
     per_image: each image's own values and what it costs (roibench.metric.Result). Records of before schema 2 have
         no interference, those of before 6 no per_image.
@@ -213,6 +250,8 @@ class Ok(_CellRecord):
 
     status: Literal["ok"] = "ok"
     family: str
+    epochs: int | None = None
+    pretrained_on: str | None = None
     images: int
     rounds: int
     scores: dict[str, Score] = Field(min_length=1)

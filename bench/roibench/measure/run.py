@@ -1,14 +1,16 @@
-"""A run: the cells of a plan, one after the other, each recorded before the next begins."""
+"""A run: the cells of a plan, measured in turns, each recorded as soon as it is finished."""
 
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from roibench.files import UnwritableError
 from roibench.measure.cell import PlannedCell
-from roibench.measure.isolate import failed, run_cell
+from roibench.measure.isolate import failed
 from roibench.measure.journal import MAX_STARTS, Journal
 from roibench.measure.plan import Plan
 from roibench.measure.record import Record
+from roibench.measure.turns import Tell, measure_in_turns
 from roibench.registry import Registry
 
 
@@ -46,24 +48,34 @@ class Run:
         }
         return {title: lines for title, lines in notes.items() if lines}
 
-    def record(self, cell: PlannedCell) -> Record:
-        """The cell's record: the journal's if it has one, else measured now.
+    def measure(self, cells: Sequence[PlannedCell], tell: Tell) -> Iterator[Record]:
+        """Measures those of the cells that have no record yet, in turns; each record is kept,
+        then given back, as soon as there is one. tell: is told how far it is, in a line.
 
-        Raises UnwritableError if it can't be kept; the cell then counts as not started, as after Ctrl-C.
+        Raises UnwritableError if one can't be kept; the cells without a record then count as not started, as after
+        Ctrl-C.
         """
-        if cell.id in self.journal.records:
-            return self.journal.records[cell.id]
-        if self.journal.starts[cell.id] >= MAX_STARTS:
-            error = f"started {MAX_STARTS} times and never finished: it takes the run down with it"
-            record = failed(cell.spec, error, self.registry)
-        else:
-            try:
-                self.journal.start(cell.id)
-                record = run_cell(cell, self.folder, self.registry, self.debug)
-            except (KeyboardInterrupt, UnwritableError):
-                with suppress(UnwritableError):
-                    self.journal.interrupt(cell.id)
-                raise
+        missing = [cell for cell in cells if cell.id not in self.journal.records]
+        hopeless = [cell for cell in missing if self.journal.starts[cell.id] >= MAX_STARTS]
+        for cell in hopeless:
+            error = f"was active {MAX_STARTS} times when the run died: it takes the run down with it"
+            yield self._keep(failed(cell.spec, error, self.registry))
+        waiting = [cell for cell in missing if cell not in hopeless]
+        try:
+            for record in measure_in_turns(waiting, self.folder, self.registry, self.journal, tell, self.debug):
+                yield self._keep(record)
+        except (KeyboardInterrupt, UnwritableError):
+            with suppress(UnwritableError):
+                self.journal.interrupt()
+            raise
+
+    def record(self, cell: PlannedCell) -> Record:
+        """The cell's record: the journal's if it has one, else measured now, alone."""
+        for _ in self.measure([cell], tell=lambda _: None):
+            pass
+        return self.journal.records[cell.id]
+
+    def _keep(self, record: Record) -> Record:
         self.journal.add(record)
         return record
 

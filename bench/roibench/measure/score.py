@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isnan
 from typing import Any
 
 from torch import Tensor
@@ -42,7 +43,7 @@ class Scores:
     @property
     def recorded(self) -> Score:
         """What a record keeps of it."""
-        values = {}
+        values, ranking = {}, self.values[self.primary]
         for key, estimate in self.values.items():
             declared = self.declared[key]
             values[key] = ScoreValue(
@@ -60,6 +61,7 @@ class Scores:
             score_threshold=self.task.score_threshold,
             max_detections=self.task.max_detections,
             warnings=self.warnings,
+            resampled=tuple(None if isnan(one) else round(float(one), 7) for one in ranking.resampled),
         )
 
 

@@ -3,14 +3,16 @@
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from roibench.measure.checks import check_count
 from roibench.measure.predictions import same_predictions
-from roibench.measure.record import Interval, Latency, Stage
+from roibench.measure.record import Latency, Stage, Turns
+from roibench.measure.steady import median_interval
 from roibench.model import Model, listening
 from roibench.structures import Input, Prediction
 
@@ -19,15 +21,26 @@ UNMARKED = "(unmarked)"
 
 @dataclass
 class Timed:
-    """One timed pass: predictions in order, seconds per call, and images per call.
+    """A timed turn: predictions in order, seconds and processor time (user and system, all threads, in seconds) per
+    call, and images per call.
 
-    Of a repeated pass, in place of the predictions, whether they were the first one's again, to the last bit.
+    Of a repeated turn, in place of the predictions, whether they were the first one's again, to the last bit.
     """
 
     predictions: list[Prediction] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
     repeats: bool = True
+
+    @property
+    def milliseconds(self) -> NDArray[np.float64]:
+        """Per image, of each call."""
+        return 1000 * np.divide(self.seconds, self.counts)
+
+    @property
+    def median(self) -> float:
+        return float(np.median(self.milliseconds))
 
 
 def time_predictions(
@@ -47,9 +60,11 @@ def time_predictions(
     timed, done = Timed(), 0
     with precision():
         for batch in batches:
+            cpu_start = process_time()
             start = perf_counter()
             predictions = model.predict(batch)
             timed.seconds.append(perf_counter() - start)
+            timed.cpu_seconds.append(process_time() - cpu_start)
             if type(predictions) is not list or len(predictions) != len(batch):
                 check_count(predictions, len(batch))
             if first is None:
@@ -61,29 +76,20 @@ def time_predictions(
     return timed
 
 
-def summarise(rounds: Sequence[Timed], resamples: int = 1000) -> Latency:
-    """Percentiles over all calls of all rounds, in milliseconds per image.
-
-    The 95 % interval of the median resamples rounds as well as images (the pigeonhole bootstrap, Owen 2007, arXiv
-    0712.1111): calls on one image are not independent of each other, nor are those of one round, which share the state
-    that the machine was in. One round tells nothing of how that state varies.
-    """
-    seconds = np.array([one.seconds for one in rounds])
-    milliseconds = seconds / np.array(rounds[0].counts) * 1000
-    generator = np.random.default_rng(0)
-    medians = [
-        np.median(milliseconds[np.ix_(*(generator.integers(0, size, size) for size in milliseconds.shape))])
-        for _ in range(resamples)
-    ]
+def summarise(timed: Sequence[Timed], turns: Turns) -> Latency:
+    """Percentiles over all calls of all turns, in milliseconds per image; the median's interval is over turns."""
+    milliseconds = np.concatenate([one.milliseconds for one in timed])
+    images = sum(sum(one.counts) for one in timed)
     p50, p90, p99 = np.percentile(milliseconds, (50, 90, 99))
-    low, high = np.percentile(medians, (2.5, 97.5))
     return Latency(
-        p50=Interval(value=p50, low=low, high=high),
+        p50=median_interval(p50, turns.medians),
         p90=p90,
         p99=p99,
         mean=milliseconds.mean(),
-        throughput=sum(rounds[0].counts) * len(rounds) / seconds.sum(),
-        samples=[round(value, 4) for value in milliseconds.ravel().tolist()],
+        throughput=images / sum(sum(one.seconds) for one in timed),
+        samples=[round(value, 4) for value in milliseconds.tolist()],
+        cpu=1000 * sum(sum(one.cpu_seconds) for one in timed) / images,
+        turns=turns,
     )
 
 

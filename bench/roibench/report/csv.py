@@ -23,14 +23,19 @@ def render(records: Sequence[Record]) -> str:
 
 def _line(table: Table, row: Row) -> dict[str, object]:
     line = {"task": table.task, "dataset": table.dataset, "dataset_hash": table.dataset_hash}
-    line |= {"model": row.model, "family": row.family, "cell_id": row.cell_id} | row.setting._asdict()
+    line |= {"model": row.model, "family": row.record.family, "cell_id": row.record.cell_id} | row.setting._asdict()
     line |= _interval("p50_ms", row.p50)
-    line |= {"p90_ms": row.p90, "p99_ms": row.p99, "images_per_s": row.throughput, "peak_mib": row.memory}
+    latency, record = row.record.latency, row.record
+    line |= {"p90_ms": latency.p90, "p99_ms": latency.p99, "images_per_s": latency.throughput}
+    line |= _interval("times_the_fastest", row.fastest) if row.fastest else {}
+    known = {"noise_floor": row.noise_floor, "cpu_ms": latency.cpu, "memory_mib": row.memory}
+    known |= {"epochs": record.epochs, "pretrained_on": record.pretrained_on}
+    line |= {name: value for name, value in known.items() if value is not None}
     line |= {"passes": row.passes} if row.passes is not None else {}
     line |= {
         "gflops": row.gflops,
         "parameters_m": row.parameters,
-        "on_pareto_front": int(row.on_pareto_front),
+        "pareto_front": row.standing.name.lower(),
         "warnings": "; ".join(row.warnings),
         "primary": table.name(row.primary),
     }

@@ -4,14 +4,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from roibench.measure.record import Ok, Provenance, Record
-from roibench.report.numbers import heading, plain, short, with_interval
+from roibench.report.numbers import heading, noise_floor_note, plain, short, with_interval
 from roibench.report.rows import DOUBTFUL, Remark, Row, Table, cells, doubts, failures, interferences, tables
 
-_MEASURED = ("p50 ms [95 % CI]", "p90 ms", "p99 ms", "images/s", "peak MiB", "GFLOPs", "parameters M", "Pareto front")
+_TRAINED = ("epochs", "pretrained on")
+_MEASURED = (
+    "p50 ms [95 % CI]",
+    "x the fastest [95 % CI]",
+    "p99 ms",
+    "images/s",
+    "CPU ms",
+    "memory MiB",
+    "GFLOPs",
+    "parameters M",
+    "Pareto front",
+)
 _NOTES = (
-    "Times are per image, from the decoded image on the host to the final predictions on the host. CI: bootstrap over "
-    "images, for times over rounds, too. Pareto front: no other model of the same setting is as accurate and faster, "
-    "or as fast and more accurate. Accuracies are comparable only at an equal number of images."
+    "Times are per image, from the decoded image on the host to the final predictions on the host. CI: of accuracies a "
+    "bootstrap over images, of times over the turns that the models took; \"x the fastest\" is paired turn by turn. "
+    "CPU: processor time of all threads. Memory: what the model and its predictions take beyond the process before. "
+    "GFLOPs: a multiply-add counts as two; element-wise operators and suppression are not counted. Parameters: "
+    "trainable ones. Pareto front: ● no other model of the same setting is as accurate and faster, or as fast and more "
+    "accurate; ○ beaten, but by none that is both faster and more accurate beyond doubt. Accuracies are comparable "
+    "only at an equal number of images."
 )
 
 _PASSES = "Passes: FLOPs over those of a prediction of the model behind the @."
@@ -67,7 +82,7 @@ def _better_lower(found: Sequence[Table]) -> list[str]:
 def _comparison(table: Table) -> str:
     several = len(table.settings) > 1
     wrapping = any(row.passes is not None for row in table.rows)
-    titles = ["model", "family", *(["setting"] if several else [])]
+    titles = ["model", "family", *_TRAINED, *(["setting"] if several else [])]
     left = len(titles)
     titles.append(f"{heading(table.name(table.primary), table.unit)} [95 % CI]")
     titles += [heading(table.name(key), value.unit) for key, value in table.shown.items()]
@@ -79,15 +94,18 @@ def _comparison(table: Table) -> str:
         scores += [plain(row.scores.get(key), value.unit) for key, value in table.shown.items()]
         passes = [short(row.passes)] if wrapping else []
         mark = f" {DOUBTFUL}" if row.warnings else ""
-        rows.append((row.model + mark, row.family, *setting, *scores, *passes, *_measured(row)))
+        trained = ("" if row.record.epochs is None else f"{row.record.epochs}", row.record.pretrained_on or "")
+        rows.append((row.model + mark, row.record.family, *trained, *setting, *scores, *passes, *_measured(row)))
     title = table.title[0].upper() + table.title[1:]
-    return f"## {title}\n\n{table.shared}\n\n" + grid((*titles, *_MEASURED), rows, left=left)
+    floor = f"\n\n{noise_floor_note(table.noise_floor)}" if table.noise_floor is not None else ""
+    return f"## {title}\n\n{table.shared}\n\n" + grid((*titles, *_MEASURED), rows, left=left) + floor
 
 
 def _measured(row: Row) -> list[str]:
     """The cells under _MEASURED."""
-    numbers = (row.p90, row.p99, row.throughput, row.memory, row.gflops, row.parameters)
-    return [with_interval(row.p50), *map(short, numbers), "●" if row.on_pareto_front else ""]
+    latency = row.record.latency
+    numbers = (latency.p99, latency.throughput, latency.cpu, row.memory, row.gflops, row.parameters)
+    return [with_interval(row.p50), with_interval(row.fastest), *map(short, numbers), row.standing.value]
 
 
 def _software(records: Sequence[Record]) -> str:

@@ -31,12 +31,9 @@ def with_interval(score: Interval | Estimate | None, unit: str = "") -> str:
     return f"{value} [{low}, {high}]"
 
 
-def with_margin(score: Interval | None, unit: str = "") -> str:
-    """`48.3 ±2.2`: half the interval's width, where there is no space for its ends."""
-    if score is None:
-        return MISSING
-    value, margin = _written(unit, score.value, (score.high - score.low) / 2)
-    return f"{value} ±{margin}"
+def noise_floor_note(share: float) -> str:
+    """Turns.noise_floor in words, for under a table."""
+    return f"Noise floor (A/A): {100 * share:.1f} %; no smaller difference in time is one."
 
 
 def heading(name: str, unit: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from roibench.draw.labels import place_labels
 from roibench.report.numbers import scale
-from roibench.report.rows import Row, Setting, Table
+from roibench.report.rows import Row, Setting, Standing, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,8 +22,8 @@ _PARETO_FRONT = {"color": "0.75", "linewidth": 3}
 def speed_accuracy(table: Table) -> Figure | None:
     """Median latency (log scale) against the score that ranks, with each setting's Pareto front; None without a score.
 
-    Bars: to the right, from the median to the 90th percentile over images; upright, the score's 95 % interval. The
-    colour is the model's family, the marker its setting.
+    Bars are 95 % intervals, of the median over turns and of the score over images. The colour is the model's family,
+    the marker its setting: full on the Pareto front, hollow where it can't be told from it, pale where it is beaten.
     """
     from matplotlib.figure import Figure
 
@@ -32,16 +32,18 @@ def speed_accuracy(table: Table) -> Figure | None:
         return None
     figure = Figure(figsize=(8, 5.5), dpi=150, layout="constrained")
     axes = figure.add_subplot()
-    colours = {family: f"C{i % 10}" for i, family in enumerate(sorted({row.family for row in rows}))}
+    colours = {family: f"C{i % 10}" for i, family in enumerate(sorted({row.record.family for row in rows}))}
     settings = list(dict.fromkeys(row.setting for row in rows))
     markers = {setting: _MARKERS[i % len(_MARKERS)] for i, setting in enumerate(settings)}
     for row in rows:
-        _point(axes, row, colours[row.family], markers[row.setting])
-    pareto_fronts = [[row for row in rows if row.setting == setting and row.on_pareto_front] for setting in settings]
+        _point(axes, row, colours[row.record.family], markers[row.setting])
+    pareto_fronts = [
+        [row for row in rows if row.setting == setting and row.standing is Standing.FRONT] for setting in settings
+    ]
     for pareto_front in pareto_fronts:
         _pareto_front(axes, pareto_front)
     _scales(axes, rows, percent=table.unit == "%")
-    axes.set_xlabel("median latency per image (ms, log scale); bar: to the 90th percentile")
+    axes.set_xlabel("median latency per image (ms, log scale); bar: 95 % confidence interval")
     unit = f" ({table.unit})" if table.unit else ""
     lower = "" if rows[0].score.higher_is_better else ", better the lower"
     axes.set_ylabel(f"{table.name(table.primary)}{unit}{lower}; bar: 95 % confidence interval")
@@ -59,9 +61,14 @@ def _point(axes: Axes, row: Row, colour: str, marker: str) -> None:
     score, low, high = _span(row)
     # A percentile interval may lie to one side of its value: the bar then starts at its end, not beyond the value.
     upright = [[max(0, score - low)], [max(0, high - score)]]
-    spread = [[0], [max(0, row.p90 - row.p50.value)]]
+    spread = [[row.p50.value - row.p50.low], [row.p50.high - row.p50.value]]
     style = {"marker": marker, "color": colour, "markersize": 6.5, "elinewidth": 1, "capsize": 2, "zorder": 3}
-    axes.errorbar(row.p50.value, score, xerr=spread, yerr=upright, markeredgecolor="white", **style)
+    fill = {
+        Standing.FRONT: {"markeredgecolor": "white"},
+        Standing.NEAR: {"markeredgecolor": colour, "markerfacecolor": "white"},
+        Standing.BEATEN: {"markeredgecolor": "white", "alpha": 0.45},
+    }
+    axes.errorbar(row.p50.value, score, xerr=spread, yerr=upright, **style, **fill[row.standing])
 
 
 def _span(row: Row) -> tuple[float, float, float]:
@@ -80,7 +87,7 @@ def _pareto_front(axes: Axes, rows: list[Row]) -> None:
 def _scales(axes: Axes, rows: list[Row], percent: bool) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    first, last = min(row.p50.value for row in rows), max(row.p90 for row in rows)
+    first, last = min(row.p50.low for row in rows), max(row.p50.high for row in rows)
     margin = max((last / first) ** 0.08, 1.5)
     axes.set_xscale("log")
     axes.set_xlim(first / margin, last * margin)
@@ -111,6 +118,9 @@ def _legend(axes: Axes, table: Table, colours: dict[str, str], markers: dict[Set
         handles += [Line2D([], [], color=_GREY, marker=m, ls="", label=table.own(s)) for s, m in markers.items()]
     if pareto_front:
         handles.append(Line2D([], [], label="Pareto front", **_PARETO_FRONT))
+    if any(row.standing is Standing.NEAR for row in table.rows):
+        hollow = {"color": _GREY, "markerfacecolor": "white"}
+        handles.append(Line2D([], [], marker="o", ls="", label="can't be told from it", **hollow))
     columns = 1 if len(markers) > 1 else 5
     axes.figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
 
@@ -124,11 +134,11 @@ def _names(axes: Axes, rows: list[Row]) -> None:
     dot, bar = 5 * scale, 1.5 * scale
     places = [(row.p50.value, _span(row)[0]) for row in rows]
     points = pixels(places)
-    lows = pixels([(row.p50.value, _span(row)[1]) for row in rows])
-    highs = pixels([(row.p90, _span(row)[2]) for row in rows])
+    lows = pixels([(row.p50.low, _span(row)[1]) for row in rows])
+    highs = pixels([(row.p50.high, _span(row)[2]) for row in rows])
     x, y = points.T
     dots = np.stack([x - dot, y - dot, x + dot, y + dot], axis=1)
-    spreads = np.stack([x, y - bar, highs[:, 0], y + bar], axis=1)
+    spreads = np.stack([lows[:, 0], y - bar, highs[:, 0], y + bar], axis=1)
     uprights = np.stack([x - bar, lows[:, 1], x + bar, highs[:, 1]], axis=1)
 
     style = {"fontsize": 8, "va": "bottom", "zorder": 4, "path_effects": [withStroke(linewidth=2, foreground="white")]}

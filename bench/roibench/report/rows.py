@@ -8,9 +8,11 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import NamedTuple, Self
 
 from roibench.datasets.reference import DatasetRef
+from roibench.measure.pairs import is_better, is_faster, latency_ratio, noise_floor
 from roibench.measure.record import Failed, Interval, Ok, Record, ScoreValue, Stage
 from roibench.report.numbers import short_name
 
@@ -46,46 +48,80 @@ class Setting(NamedTuple):
         return (images, self.device, self.precision, f"batch {self.batch_size}", threads, self.machine)
 
 
+class Standing(StrEnum):
+    """How a row stands among those of its setting; what tables mark it with."""
+
+    FRONT = "●"  # no other one is as good and faster, or as fast and better
+    NEAR = "○"  # beaten, but none is both better and faster beyond doubt
+    BEATEN = ""
+
+
 @dataclass(frozen=True)
 class Row:
     """One cell under one task.
 
-    cell_id: which cell.
-    model: its name.
-    family: the model's.
+    record: of the cell.
+    task: its name.
     setting: what must be equal for a comparison.
     primary: METRIC/VALUE of what ranks.
     score: the value that ranks, None where it is undefined.
-    scores: all values, by METRIC/VALUE.
-    p50: milliseconds per image, median.
-    p90: likewise, 90th percentile.
-    p99: likewise, 99th percentile.
-    throughput: images/s.
-    memory: MiB at the peak.
-    gflops: per image.
-    parameters: millions.
-    passes: of a model around another one, what it costs in predictions of the one inside.
-    warnings: what is doubtful about the predictions that were scored.
-    on_pareto_front: no row of the same setting is as good and faster, or as fast and better.
+    fastest: how many times as long it takes as the fastest row of its setting, None where they took no turns together.
+    standing: among the rows of its setting.
     """
 
-    cell_id: str
-    model: str
-    family: str
+    record: Ok
+    task: str
     setting: Setting
     primary: str
     score: ScoreValue | None
-    scores: dict[str, ScoreValue]
-    p50: Interval
-    p90: float
-    p99: float
-    throughput: float
-    memory: float
-    gflops: float | None
-    parameters: float | None
-    passes: float | None
-    warnings: tuple[str, ...]
-    on_pareto_front: bool
+    fastest: Interval | None = None
+    standing: Standing = Standing.BEATEN
+
+    @property
+    def model(self) -> str:
+        return self.record.cell.model
+
+    @property
+    def scores(self) -> dict[str, ScoreValue]:
+        """All values, by METRIC/VALUE."""
+        return self.record.scores[self.task].values
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is doubtful about the predictions that were scored."""
+        return self.record.scores[self.task].warnings
+
+    @property
+    def p50(self) -> Interval:
+        """Milliseconds per image."""
+        return self.record.latency.p50
+
+    @property
+    def memory(self) -> float | None:
+        """MiB that the model and its predictions take; None where the record doesn't tell them from the process's."""
+        return self.record.memory.taken if self.record.latency.turns else None
+
+    @property
+    def gflops(self) -> float | None:
+        """Per image."""
+        flops = self.record.cost.flops
+        return None if flops is None else flops / 1e9
+
+    @property
+    def parameters(self) -> float | None:
+        """Millions."""
+        count = self.record.cost.parameters
+        return None if count is None else count / 1e6
+
+    @property
+    def passes(self) -> float | None:
+        """Of a model around another one, what it costs in predictions of the one inside."""
+        return self.record.cost.passes
+
+    @property
+    def noise_floor(self) -> float | None:
+        """Of its run: a share; no smaller difference in time is one."""
+        return noise_floor(self.record.latency.turns)
 
 
 @dataclass(frozen=True)
@@ -142,6 +178,11 @@ class Table:
     def shared(self) -> str:
         """What all rows have in common, in words: belongs into the title."""
         return ", ".join(column[0] for column in self._columns if len(set(column)) == 1)
+
+    @property
+    def noise_floor(self) -> float | None:
+        """The largest of the rows' runs; None where none has one."""
+        return max((row.noise_floor for row in self.rows if row.noise_floor is not None), default=None)
 
     def own(self, setting: Setting) -> str:
         """What tells this setting from the table's others, in words: belongs beside the row."""
@@ -243,26 +284,8 @@ def _remark(record: Record, text: str) -> Remark:
 
 
 def _row(record: Ok, task: str) -> Row:
-    score, latency, cost = record.scores[task], record.latency, record.cost
-    return Row(
-        cell_id=record.cell_id,
-        model=record.cell.model,
-        family=record.family,
-        setting=_setting(record),
-        primary=score.primary,
-        score=score.values.get(score.primary),
-        scores=score.values,
-        p50=latency.p50,
-        p90=latency.p90,
-        p99=latency.p99,
-        throughput=latency.throughput,
-        memory=record.memory.peak,
-        gflops=cost.flops / 1e9 if cost.flops is not None else None,
-        parameters=cost.parameters / 1e6 if cost.parameters is not None else None,
-        passes=cost.passes,
-        warnings=score.warnings,
-        on_pareto_front=False,
-    )
+    score = record.scores[task]
+    return Row(record, task, _setting(record), score.primary, score.values.get(score.primary))
 
 
 def _setting(record: Ok) -> Setting:
@@ -284,18 +307,37 @@ def _one_line(error: str) -> str:
 
 
 def _ranked(rows: list[Row]) -> tuple[Row, ...]:
-    rows = [replace(row, on_pareto_front=_on_pareto_front(row, rows)) for row in rows]
+    rows = [_placed(row, [rival for rival in rows if rival.setting == row.setting]) for row in rows]
     return tuple(sorted(rows, key=lambda row: (-row.setting.images, -_goodness(row), row.p50.value)))
 
 
-def _on_pareto_front(row: Row, rows: list[Row]) -> bool:
-    rivals = [rival for rival in rows if rival.setting == row.setting]
-    return row.score is not None and not any(_beats(rival, row) for rival in rivals)
+def _placed(row: Row, rivals: list[Row]) -> Row:
+    """rivals: the rows of its setting, itself among them."""
+    fastest = min(rivals, key=lambda rival: rival.p50.value)
+    if row.score is None or any(_beats(rival, row) for rival in rivals):
+        doubtless = row.score is None or any(_surely_beats(rival, row) for rival in rivals)
+        standing = Standing.BEATEN if doubtless else Standing.NEAR
+    else:
+        standing = Standing.FRONT
+    return replace(row, fastest=latency_ratio(row.record, fastest.record), standing=standing)
 
 
 def _beats(rival: Row, row: Row) -> bool:
     theirs, ours = (_goodness(rival), -rival.p50.value), (_goodness(row), -row.p50.value)
     return theirs != ours and all(their >= our for their, our in zip(theirs, ours, strict=True))
+
+
+def _surely_beats(rival: Row, row: Row) -> bool:
+    """Both better and faster, each beyond doubt."""
+    if not is_faster(rival.record, row.record):
+        return False
+    if row.primary == row.record.scores[row.task].primary:  # whose resamples the records hold
+        return is_better(rival.record, row.record, row.task)
+    return rival.score is not None and _apart(rival.score, row.score)
+
+
+def _apart(better: ScoreValue, worse: ScoreValue) -> bool:
+    return better.low > worse.high if better.higher_is_better else better.high < worse.low
 
 
 def _goodness(row: Row) -> float:

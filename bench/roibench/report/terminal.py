@@ -11,10 +11,25 @@ from rich.text import Text
 from roibench.measure.compare import Comparison
 from roibench.measure.record import Record, Score
 from roibench.measure.rescore import Rescored
-from roibench.report.numbers import heading, plain, short, short_name, with_interval, with_margin
-from roibench.report.rows import DOUBTFUL, Cell, Remark, Row, Table, cells, doubts, failures, interferences, tables
+from roibench.report.numbers import heading, noise_floor_note, plain, short, short_name, with_interval
+from roibench.report.rows import (
+    DOUBTFUL,
+    Cell,
+    Remark,
+    Row,
+    Standing,
+    Table,
+    cells,
+    doubts,
+    failures,
+    interferences,
+    tables,
+)
 
-PARETO_FRONT = "●"
+LEGEND = (
+    f"{Standing.FRONT} on the Pareto front of its setting, {Standing.NEAR} can't be told from it.  [95 % CI]: of times "
+    "over turns.  x fastest: paired."
+)
 
 
 def render(records: Sequence[Record], notes: Mapping[str, Sequence[str]] = MappingProxyType({})) -> RenderableType:
@@ -25,10 +40,7 @@ def render(records: Sequence[Record], notes: Mapping[str, Sequence[str]] = Mappi
     found = tables(records)
     parts = [part for table in found for part in _comparison(table)]
     if found:
-        legend = (
-            f"{PARETO_FRONT} on the Pareto front of its setting.  ±: half the 95 % confidence interval.  p50, p90: ms."
-        )
-        parts.append(Text(legend + "\n", style="dim"))
+        parts.append(Text(LEGEND + "\n", style="dim"))
     if ran := cells(records):
         parts.append(_stages(ran))
     if doubtful := doubts(records):
@@ -66,22 +78,23 @@ def _comparison(table: Table) -> list[RenderableType]:
     for column in (*scores, *_MEASURED):
         grid.add_column(column, justify="right", no_wrap=True)
     for row, after in zip(table.rows, (*table.rows[1:], None), strict=True):
-        mark = (PARETO_FRONT if row.on_pareto_front else " ") + labels.get(row.setting, "")
+        mark = (row.standing.value or " ") + labels.get(row.setting, "")
         beside = [plain(row.scores.get(key), value.unit) for key, value in second.items()]
         # Accuracies of different numbers of images are no ranking: a line parts them.
         parted = after is not None and after.setting.images != row.setting.images
         name = f"{row.model} {DOUBTFUL}" if row.warnings else row.model
-        grid.add_row(mark, name, with_margin(row.score, table.unit), *beside, *_measured(row), end_section=parted)
+        grid.add_row(mark, name, with_interval(row.score, table.unit), *beside, *_measured(row), end_section=parted)
     settings = [f"{label}: {table.own(setting)}" for setting, label in labels.items()]
-    return [grid, Text("\n".join([table.shared, *settings]) + "\n")]
+    floor = [] if table.noise_floor is None else [noise_floor_note(table.noise_floor)]
+    return [grid, Text("\n".join([table.shared, *settings, *floor]) + "\n")]
 
 
-_MEASURED = ("p50 ms", "p90", "img/s", "MiB", "GFLOP", "Mparam")
+_MEASURED = ("p50 ms", "x fastest", "MiB", "Mparam")
 
 
 def _measured(row: Row) -> list[str]:
     """The cells under _MEASURED."""
-    return [with_margin(row.p50), *map(short, (row.p90, row.throughput, row.memory, row.gflops, row.parameters))]
+    return [with_interval(row.p50), with_interval(row.fastest), *map(short, (row.memory, row.parameters))]
 
 
 def render_comparisons(comparisons: Sequence[Comparison]) -> RenderableType:

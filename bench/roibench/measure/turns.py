@@ -1,0 +1,204 @@
+"""Cells take turns, so that what the machine does meanwhile meets all of them alike and models can be compared.
+
+All cells of a group are alive together, and one is active: in each turn every cell is timed on its next block of
+images, in an order that is shuffled anew. The group's reference cell is alive twice: its second process, which is timed
+and not scored, tells how far apart two measurements of the same lie (A/A). Cells that don't fit into memory together
+make further groups, in which the second process of the same reference cell takes part, so that models of different
+groups can be compared by it.
+"""
+
+import os
+import random
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Protocol
+from uuid import uuid4
+
+import psutil
+
+from roibench.measure.cell import Pace, PlannedCell
+from roibench.measure.isolate import CellProcess, CellProcessError, failed
+from roibench.measure.record import Ok, Record, Turns
+from roibench.measure.steady import log_ratio
+from roibench.registry import Registry
+
+MEMORY_SHARE = 0.7  # of what is free when a group begins: for its cells, which grow when they are scored
+MIB = 2**20
+
+
+Tell = Callable[[str], None]
+
+
+class Watch(Protocol):
+    """Is told which cell is active: what takes the run down with it was one of those."""
+
+    def start(self, cell_id: str) -> None: ...
+    def pause(self, cell_id: str) -> None: ...
+
+
+@dataclass
+class _Seat:
+    """A cell that is alive. medians: milliseconds per image of each of its turns."""
+
+    cell: PlannedCell
+    process: CellProcess
+    started: datetime
+    pace: Pace | None = None
+    medians: list[float] = field(default_factory=list)
+
+
+class Group:
+    """Cells that are alive together. A cell that fails leaves the group, and its record is given back."""
+
+    def __init__(self, folder: Path, registry: Registry, watch: Watch, debug: bool) -> None:
+        self.folder, self.registry, self.watch, self.debug = folder, registry, watch, debug
+        self.seats: list[_Seat] = []
+        self.twin: _Seat | None = None
+
+    def fill(self, waiting: deque[PlannedCell]) -> Iterator[Record]:
+        """Starts cells, as many side by side as there are cores, until all are alive or memory is full."""
+        budget = MEMORY_SHARE * psutil.virtual_memory().available / MIB
+        starting: deque[_Seat] = deque()
+        resident: list[float] = []
+        while True:
+            while waiting and len(starting) < (os.cpu_count() or 1):
+                expected = max(resident, default=0.0) * (len(resident) + len(starting) + 2)  # the next one and the twin
+                if resident and expected > budget:
+                    break
+                starting.append(self._launch(waiting.popleft()))
+            if not starting:
+                return
+            seat = starting.popleft()
+            try:
+                resident.append(self._ask(seat, "prepare"))
+                self.seats.append(seat)
+            except CellProcessError as error:
+                yield self._failed(seat, error)
+
+    def warm_up(self) -> Iterator[Record]:
+        for seat in list(self.seats):
+            try:
+                seat.pace = self._ask(seat, "warm_up")
+            except CellProcessError as error:
+                yield self._failed(seat, error)
+
+    def seat_twin(self, reference: PlannedCell | None) -> PlannedCell | None:
+        """Starts the second process of the reference cell: where there is none yet, of the cell of median speed."""
+        if reference is None and self.seats:
+            by_speed = sorted(self.seats, key=lambda seat: seat.pace.seconds)
+            reference = by_speed[len(by_speed) // 2].cell
+        if reference is not None:
+            twin = self._launch(reference)
+            try:
+                self._ask(twin, "prepare")
+                twin.pace = self._ask(twin, "warm_up")
+                self.twin = twin
+            except CellProcessError:
+                twin.process.end()  # the reference cell itself tells what is wrong with it
+        return reference
+
+    def take_turns(self) -> Iterator[Record]:
+        shuffler = random.Random(0)
+        for turn in range(max((seat.pace.turns for seat in self.seats), default=0)):
+            active = [seat for seat in (*self.seats, self.twin) if seat and turn < seat.pace.turns]
+            shuffler.shuffle(active)
+            for seat in active:
+                try:
+                    seat.medians.append(self._ask(seat, "take_turn", turn))
+                except CellProcessError as error:
+                    if seat is self.twin:
+                        self.twin = None
+                    else:
+                        yield self._failed(seat, error)
+
+    def finish(
+        self, run: str, number: int, reference: PlannedCell | None, noise_floor: float | None
+    ) -> Iterator[Record]:
+        """Scores the cells, one after the other, and ends their processes."""
+        twin = self.twin
+        if twin is not None:
+            twin.process.end()
+        for seat in list(self.seats):
+            turns = Turns(
+                run=run,
+                group=number,
+                medians=tuple(seat.medians),
+                reference_cell=reference.id if twin and reference else None,
+                reference=tuple(twin.medians) if twin else (),
+                noise_floor=noise_floor,
+            )
+            try:
+                record: Ok = self._ask(seat, "finish", turns)
+            except CellProcessError as error:
+                yield self._failed(seat, error)
+            else:
+                seat.process.end()
+                yield record.model_copy(update={"started": seat.started})
+
+    def noise_floor(self, reference: PlannedCell | None) -> float | None:
+        """As Turns.noise_floor; None where the reference cell isn't alive twice."""
+        first = next((seat for seat in self.seats if reference and seat.cell.id == reference.id), None)
+        if first is None or self.twin is None:
+            return None
+        found = log_ratio(first.medians, self.twin.medians)
+        return None if found is None else found.noise_floor
+
+    @property
+    def description(self) -> str:
+        ids = ", ".join(seat.cell.id for seat in self.seats)
+        return f"{len(self.seats)} cells take turns{f', {self.twin.cell.id} twice' if self.twin else ''}: {ids}"
+
+    def end(self) -> None:
+        for seat in (*self.seats, self.twin):
+            if seat:
+                seat.process.end()
+
+    def _launch(self, cell: PlannedCell) -> _Seat:
+        return _Seat(cell, CellProcess(cell, self.folder, self.debug), datetime.now(UTC))
+
+    def _ask(self, seat: _Seat, step: str, *arguments: object):
+        self.watch.start(seat.cell.id)
+        reply = seat.process.ask(step, *arguments)
+        self.watch.pause(seat.cell.id)
+        return reply
+
+    def _failed(self, seat: _Seat, error: CellProcessError) -> Record:
+        if seat in self.seats:
+            self.seats.remove(seat)
+        seat.process.end()
+        return failed(seat.cell.spec, str(error), self.registry, seat.started)
+
+
+def measure_in_turns(
+    cells: Sequence[PlannedCell], folder: Path, registry: Registry, watch: Watch, tell: Tell, debug: bool = False
+) -> Iterator[Record]:
+    """Each cell's record, as soon as there is one. A cell that raises, hangs or dies is a Failed one; the others go on.
+
+    Raises UnwritableError where what a cell gave can't be kept. However it ends, no cell's process is left.
+    """
+    waiting, run, reference, noise_floor = deque(cells), uuid4().hex[:12], None, None
+    for number in count():
+        if not waiting:
+            return
+        with _ending(Group(folder, registry, watch, debug)) as group:
+            yield from group.fill(waiting)
+            yield from group.warm_up()
+            reference = group.seat_twin(reference)
+            tell(f"{group.description}{f'; {len(waiting)} cells wait for memory' * bool(waiting)}")
+            yield from group.take_turns()
+            tell("scoring")
+            noise_floor = noise_floor if number else group.noise_floor(reference)
+            yield from group.finish(run, number, reference, noise_floor)
+
+
+@contextmanager
+def _ending(group: Group) -> Iterator[Group]:
+    try:
+        yield group
+    finally:
+        group.end()
