@@ -1,8 +1,24 @@
-"""Cells without a plan around them."""
+"""Cells without a plan around them, and their records."""
+
+from pathlib import Path
 
 from roibench.measure.cell import PlannedCell
-from roibench.measure.record import CellSpec
-from roibench.registry import installed
+from roibench.measure.record import CellSpec, Record
+from roibench.measure.turns import measure_in_turns
+from roibench.registry import Registry, installed
+
+
+class Unwatched:
+    """Nobody keeps a journal."""
+
+    def start(self, cell_id: str) -> None: ...
+    def pause(self, cell_id: str) -> None: ...
+
+
+def measured(cell: PlannedCell, folder: Path, registry: Registry | None = None, debug: bool = False) -> Record:
+    """The cell's record, measured as in a real run, in a process of its own."""
+    [record] = measure_in_turns([cell], folder, registry or installed(), Unwatched(), lambda _: None, debug)
+    return record
 
 
 def planned_cell(model: str, **changes) -> PlannedCell:

@@ -1,4 +1,4 @@
-"""A cell goes through run_cell, in a process of its own, as in a real run."""
+"""A cell goes through measure_in_turns, in a process of its own, as in a real run."""
 
 import io
 import json
@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from planned_cells import planned_cell
+from planned_cells import measured, planned_cell
 from typer.testing import CliRunner
 
 import roibench.suites
 from roibench import cli
 from roibench.files import file_hash
 from roibench.measure.cell import PlannedCell
-from roibench.measure.isolate import run_cell
 from roibench.measure.journal import Journal, read_lines, read_records
 from roibench.measure.plan import Options, PlanError, make_plan
 from roibench.measure.predictions import load_predictions
@@ -34,11 +33,14 @@ def cell(model: str, **changes) -> PlannedCell:
 
 @pytest.mark.usefixtures("third_party")
 def test_a_cell_is_timed_and_scored_on_the_same_outputs(tmp_path):
-    record = run_cell(cell("works", batch_size=5), tmp_path, installed())
+    record = measured(cell("works", batch_size=5), tmp_path)
     assert record.status == "ok", record.error
-    assert (record.images, record.rounds) == (12, 2)
+    assert (record.images, record.rounds) == (12, 4)  # three batches: four rounds make the ten turns that are needed
     assert record.scores["detection"].values["coco_ap/AP"].value == pytest.approx(1.0)
-    assert len(record.latency.samples) == 2 * 3  # two rounds of batches of 5, 5 and 2
+    assert len(record.latency.samples) == 4 * 3  # batches of 5, 5 and 2
+    turns = record.latency.turns
+    assert len(turns.medians) == len(turns.reference) == 12 and turns.reference_cell == record.cell_id
+    assert turns.noise_floor > 0 and record.latency.cpu > 0
     assert 0 < record.latency.p50.low <= record.latency.p50.value <= record.latency.p50.high
     assert record.latency.p50.value <= record.latency.p90 <= record.latency.p99
     assert record.stages[0].name == "find"
@@ -68,7 +70,7 @@ def test_a_cell_is_timed_and_scored_on_the_same_outputs(tmp_path):
 
 @pytest.mark.usefixtures("third_party")
 def test_what_explains_a_model_is_asked_about_each_images_class_and_asks_it_again(tmp_path):
-    record = run_cell(cell("points@works"), tmp_path, installed())
+    record = measured(cell("points@works"), tmp_path)
     assert record.status == "ok", record.error
     values = {key.partition("/")[2]: value for key, value in record.scores["attribution"].values.items()}
     # Without its query the map would be empty, and without its images and its model nothing could be taken away.
@@ -94,7 +96,7 @@ def test_what_explains_a_model_is_asked_about_each_images_class_and_asks_it_agai
 )
 def test_a_cell_that_fails_is_one_failed_record(tmp_path, capfd, model, changes, words):
     debug = model == "raises"
-    record = run_cell(cell(model, **changes), tmp_path, installed(), debug)
+    record = measured(cell(model, **changes), tmp_path, debug=debug)
     assert ("Traceback" in capfd.readouterr().err) == debug
     assert record.status == "failed"
     with pytest.raises(RuntimeError, match=words):
@@ -104,11 +106,11 @@ def test_a_cell_that_fails_is_one_failed_record(tmp_path, capfd, model, changes,
 def test_the_other_cells_stand_and_a_second_run_begins_anew(tmp_path, third_party):
     plan = make_plan(Options(models=("works", "raises"), datasets=("squares",), rounds=1), third_party)
     run = Run(plan, tmp_path, installed())
-    for spec in plan.cells:
-        run.record(spec)
+    for _ in run.measure(plan.cells, print):
+        pass
     run.finish()
     assert [record.status for record in run.records] == ["ok", "failed"]
-    assert [record.status for record in read_records(run.folder / "records.jsonl")] == ["ok", "failed"]
+    assert {record.status for record in read_records(run.folder / "records.jsonl")} == {"ok", "failed"}
     assert Run(plan, tmp_path, installed()).folder != run.folder
 
 
@@ -124,8 +126,11 @@ def test_an_interrupted_run_goes_on_and_measures_nothing_twice(tmp_path, third_p
     assert second.record(plan.cells[0]) == done
     second.record(plan.cells[1])
     second.finish()
-    events = [line["event"] for line in read_lines(second.folder / "records.jsonl")]
-    assert events == ["run", "started", "record", "started", "record", "finished"]
+    lines = read_lines(second.folder / "records.jsonl")
+    events = [line["event"] for line in lines if line["event"] not in ("started", "paused")]
+    assert events == ["run", "record", "resumed", "record", "finished"]
+    resumed = next(i for i, line in enumerate(lines) if line["event"] == "resumed")
+    assert {line["cell_id"] for line in lines[resumed:] if line["event"] == "started"} == {plan.cells[1].id}
 
 
 def test_explanations_are_measured_where_they_are_named(third_party):
@@ -139,11 +144,13 @@ def test_explanations_are_measured_where_they_are_named(third_party):
 def test_a_cell_that_was_started_twice_and_never_finished_has_failed(tmp_path, third_party):
     plan = make_plan(Options(models=("works",), datasets=("squares",)), third_party)
     journal = Journal.open(tmp_path, plan.key)
-    journal.start(plan.cells[0].id)
-    journal.start(plan.cells[0].id)
+    for _ in range(2):
+        journal.start(plan.cells[0].id)
+        journal.close()
+        journal = Journal.open(tmp_path, plan.key)
     journal.close()
     record = Run(plan, tmp_path, installed()).record(plan.cells[0])
-    assert record.status == "failed" and "started 2 times" in record.error
+    assert record.status == "failed" and "was active 2 times when the run died" in record.error
 
 
 def test_a_run_of_another_plan_does_not_go_on_with_this_one(tmp_path, third_party):
@@ -233,7 +240,7 @@ def test_shipped_weights_are_found_whatever_the_split(third_party):
 def test_what_was_found_is_shown_everywhere(tmp_path):
     """Latencies exactly as the child took them, failures, doubts, and what wasn't run, in the terminal and in files.
 
-    Both doors end in run_cell: here `roibench run`, which starts pytest with the plugin.
+    Both doors end in measure_in_turns: here `roibench run`, which starts pytest with the plugin.
     """
     command = [sys.executable, "-m", "roibench", "run", "--model", "works,raises,nan_scores,centre_*,fcn*"]
     command += ["--dataset", "squares", "--rounds", "2", "--out", "runs", f"--benchmark-json={tmp_path}/benchmark.json"]
@@ -298,7 +305,7 @@ def test_pytest_heads_its_report_with_what_is_not_run_and_tells_what_was_taken_o
             assert taken_over in head and taken_over in report
             assert taken_over in (first.folder / "table.md").read_text()
             assert f"cell 1 of 1, {plan.cells[0].id}: taken over, AP 100.0" in head
-            assert f"{plan.cells[0].id}: started" not in head
+            assert "take turns" not in head
 
 
 @pytest.mark.usefixtures("third_party")

@@ -6,12 +6,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from planned_cells import planned_cell
+from planned_cells import measured, planned_cell
 
 from roibench.dataset import DatasetInfo
 from roibench.datasets.scenes import Scenes
 from roibench.measure.checks import PredictionError, check_count, check_predictions
-from roibench.measure.isolate import run_cell
 from roibench.registry import installed
 from roibench.structures import Input, Prediction
 from roibench.task import Frame
@@ -142,7 +141,7 @@ def test_a_frame_knows_its_image_and_its_dataset():
     ],
 )
 def test_a_cell_whose_model_returns_it_fails_before_the_second_round(tmp_path, model, words):
-    record = run_cell(planned_cell(model, rounds=2), tmp_path, installed())
+    record = measured(planned_cell(model, rounds=2), tmp_path)
     assert record.status == "failed" and words in record.error
     assert record.error.endswith("(while checking what predict returned)")
     assert not list(tmp_path.iterdir())  # nothing of it is kept

@@ -13,17 +13,16 @@ from pathlib import Path
 
 import psutil
 import pytest
-from planned_cells import planned_cell
+from planned_cells import measured, planned_cell
 
 from roibench.files import BusyError, UnwritableError, hold, write_atomically
-from roibench.measure import isolate
 from roibench.measure import run as run_module
-from roibench.measure.cell import PlannedCell
 from roibench.measure.isolate import failed
 from roibench.measure.journal import FILE, Journal, read_lines, read_records
 from roibench.measure.plan import Plan
 from roibench.measure.record import Record
 from roibench.measure.run import Run
+from roibench.measure.turns import Group
 from roibench.registry import Registry, installed
 
 PATIENCE_S = 300.0  # machines that run tests are busy
@@ -54,8 +53,8 @@ def whole(line: bytes) -> bool:
 
 def whole_plan(plan: Plan, root: Path) -> None:
     run = Run(plan, root, installed())
-    for cell in plan.cells:
-        run.record(cell)
+    for _ in run.measure(plan.cells, print):
+        pass
     run.finish()
 
 
@@ -80,12 +79,14 @@ def test_a_run_killed_at_ten_random_moments_loses_and_repeats_nothing(tmp_path, 
     plan = Plan([planned_cell("works", seed=i) for i in range(CELLS)])
     rng = random.Random(0)
 
-    def quick_cell(cell: PlannedCell, folder: Path, registry: Registry, debug: bool) -> Record:
-        time.sleep(random.random() * 0.004)
-        write_atomically(folder / "predictions" / f"{cell.id}.npz", b"x" * 1000)
-        return failed(cell.spec, "padding: " + "x" * random.randrange(20_000), registry)
+    def quickly(cells, folder: Path, registry: Registry, watch: Journal, *_) -> Iterator[Record]:
+        for cell in cells:
+            watch.start(cell.id)
+            time.sleep(random.random() * 0.004)
+            write_atomically(folder / "predictions" / f"{cell.id}.npz", b"x" * 1000)
+            yield failed(cell.spec, "padding: " + "x" * random.randrange(20_000), registry)
 
-    monkeypatch.setattr(run_module, "run_cell", quick_cell)
+    monkeypatch.setattr(run_module, "measure_in_turns", quickly)
     before: list[bytes] = []
     for enough in sorted(rng.sample(range(5, CELLS - 20), 10)):
         with process(lambda: whole_plan(plan, tmp_path)):
@@ -106,7 +107,7 @@ def test_a_run_killed_at_ten_random_moments_loses_and_repeats_nothing(tmp_path, 
     starts = [line["cell_id"] for line in lines if line["event"] == "started"]
     for record in read_records(folder):  # two kills may hit one cell: then, and only then, it takes the blame
         assert 1 <= starts.count(record.cell_id) <= 2
-        assert ("never finished" in record.error) <= (starts.count(record.cell_id) == 2)
+        assert ("when the run died" in record.error) <= (starts.count(record.cell_id) == 2)
     assert lines[-1]["event"] == "finished"
 
 
@@ -132,30 +133,26 @@ RUN = ("run", "--dataset", "squares", "--rounds", "1", "--out", "runs")
 
 
 @pytest.mark.usefixtures("third_party")
-def test_a_cell_that_hangs_ends_with_its_parent(tmp_path, monkeypatch):
-    def die_when_it_hangs(pipe, *_) -> None:
-        while pipe.recv() != ("doing", "warming up"):
-            pass
+def test_cells_that_are_alive_end_with_their_parent(tmp_path, monkeypatch):
+    def die(self, *_) -> None:
         time.sleep(1)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(isolate, "_listen", die_when_it_hangs)
-    cell = planned_cell("hangs")
+    monkeypatch.setattr(Group, "take_turns", die)
     family: set[psutil.Process] = set()
-    with process(lambda: isolate.run_cell(cell, tmp_path, installed())) as pid:
+    with process(lambda: measured(planned_cell("works"), tmp_path)) as pid:
         parent = psutil.Process(pid)
         while parent.status() != psutil.STATUS_ZOMBIE:
             family.update(parent.children())
             time.sleep(0.02)
-    assert family and not psutil.wait_procs(family, timeout=PATIENCE_S)[1]
+    assert len(family) >= 2 and not psutil.wait_procs(family, timeout=PATIENCE_S)[1]
 
 
 def test_a_killed_run_is_completed_by_the_next_one(tmp_path, roibench):
     arguments = (*RUN, "--model", "works", "--batch-size", "1,2")
     root = tmp_path / "runs"
     running = roibench(*arguments)
-    wait_for(lambda: len(lines_of(root, "started")) == 2)
-    time.sleep(random.Random(0).random())
+    wait_for(lambda: len(lines_of(root, "started")) >= 20)  # in the midst of the turns
     running.kill()
     running.communicate()
     before = lines_of(root, "record")
@@ -163,26 +160,27 @@ def test_a_killed_run_is_completed_by_the_next_one(tmp_path, roibench):
     output = "".join(running.communicate(timeout=PATIENCE_S))
     assert running.returncode == 0, output
     after = lines_of(root, "record")
-    assert after[:1] == before and len(after) == 2
+    assert after[: len(before)] == before and len(after) == 2
     [folder] = root.iterdir()
     assert [record.status for record in read_records(folder)] == ["ok", "ok"]
+    assert max(Journal(folder).starts.values()) == 1, "the cell that was active is blamed once"
 
 
 def test_ctrl_c_ends_a_run_in_a_line_and_is_not_held_against_the_cell(tmp_path, roibench):
     running = roibench(*RUN, "--model", "works,hangs")
-    wait_for(lambda: len(lines_of(tmp_path / "runs", "started")) == 2)
+    wait_for(
+        lambda: len(lines_of(tmp_path / "runs", "paused")) >= 1
+    )  # the one that works is ready, the other one hangs
     family = psutil.Process(running.pid).children(recursive=True)
     os.killpg(running.pid, signal.SIGINT)
     output, errors = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 130, output + errors
-    assert "interrupted; what was finished is safe" in errors and "1 of 2 cells are measured" in output
+    assert "interrupted; what was finished is safe" in errors
     assert "Traceback" not in output + errors
     assert not psutil.wait_procs(family, timeout=PATIENCE_S)[1]
     [folder] = (tmp_path / "runs").iterdir()
     journal = Journal(folder)
-    assert [record.status for record in journal.records.values()] == ["ok"]
-    assert (folder / "table.md").exists()
-    assert sorted(journal.starts.values()) == [0, 1]
+    assert not journal.records and not any(journal.starts.values())
 
 
 def test_ctrl_c_ends_a_training_in_a_line_and_it_goes_on(tmp_path, roibench):
@@ -239,7 +237,7 @@ def test_a_journal_that_filled_the_disk_goes_on_when_there_is_room(small_disk):
     assert again.folder == journal.folder and len(again.starts) == started > 0
     again.start("one more")
     again.close()
-    assert set(Journal(again.folder).starts) == {*journal.starts, "one more"}
+    assert set(Journal(again.folder).starts) == {*again.starts, "one more"}
 
 
 def test_a_file_that_can_not_be_written_stays_as_it_was(small_disk):
@@ -273,5 +271,5 @@ def test_the_bytes_that_a_lost_power_leaves_do_not_stop_a_journal(tmp_path):
     journal.start("cell")
     with (journal.folder / FILE).open("ab") as file:
         file.write(b"\0\0\xff\xfe")
-    journal.start("cell")
-    assert Journal(journal.folder).starts["cell"] == 2
+    journal.start("other")
+    assert Journal(journal.folder).starts == {"cell": 1, "other": 1}

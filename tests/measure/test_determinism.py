@@ -1,16 +1,17 @@
 """The same cell measured twice: times differ, what was predicted doesn't."""
 
-from roibench.measure.isolate import run_cell
+from planned_cells import measured
+
 from roibench.measure.plan import Options, make_plan
 from roibench.registry import installed
 
 
 def test_two_runs_of_a_cell_agree_exactly(tmp_path):
     plan = make_plan(Options(models=("faster_rcnn",), images=12, rounds=2), installed())
-    first, second = (run_cell(plan.cells[0], tmp_path / name, installed()) for name in ("first", "second"))
+    first, second = (measured(plan.cells[0], tmp_path / name) for name in ("first", "second"))
     assert first.status == "ok", first.error
     assert first.scores == second.scores
     assert first.predictions_sha256 == second.predictions_sha256
     assert first.latency != second.latency
     for record in (first, second):
-        assert "the rounds gave different predictions" not in record.interference.warnings
+        assert "repeated turns gave different predictions" not in record.interference.warnings

@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from planned_cells import measured
 
 from roibench.files import file_hash
-from roibench.measure.isolate import run_cell
 from roibench.measure.plan import Options, make_plan
 from roibench.measure.plugin_state import plugin_states, plugins_hash
 from roibench.measure.provenance import provenance
@@ -141,7 +141,7 @@ def test_an_interrupted_run_is_not_taken_over_once_a_plugin_has_changed(folder, 
     again.journal.close()
 
     (folder / "my_helpers.py").write_text("SCORE = 0.01")
-    changed = run_cell(plan.cells[1], tmp_path, installed())
+    changed = measured(plan.cells[1], tmp_path)
     assert changed.status == "failed" and "a plugin, or one of its files, has changed" in changed.error
     other = Run(make_plan(options, installed()), tmp_path / "runs", installed())
     assert other.folder != first.folder and other.taken_over == [] and "Taken over" not in other.notes

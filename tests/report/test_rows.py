@@ -146,9 +146,7 @@ def test_runs_are_not_compared_turn_by_turn(raced):
 
 
 def test_who_is_beaten_beyond_doubt_has_no_mark_and_who_may_not_be_has_a_circle(raced):
-    found = standings(
-        [raced("best", 0.5, 1.0), raced("surely worse", 0.4, 1.3), raced("a hair worse", 0.499999, 1.3)]
-    )
+    found = standings([raced("best", 0.5, 1.0), raced("surely worse", 0.4, 1.3), raced("a hair worse", 0.499999, 1.3)])
     assert found["best"] is Standing.FRONT and found["surely worse"] is Standing.BEATEN
     level = standings([raced("best", 0.5, 1.0), raced("as fast", 0.4, 1.001)])
     assert level == {"best": Standing.FRONT, "as fast": Standing.NEAR}

@@ -64,9 +64,7 @@ def test_a_failed_cell_is_listed_with_its_error_and_has_no_row(record, failed):
 
 
 def test_times_from_a_machine_that_was_not_quiet_are_marked(record):
-    noise = Interference(
-        steal=0.2, other_cores=0.0, frequency_fall=None, warnings=("the hypervisor took 20%",)
-    )
+    noise = Interference(steal=0.2, other_cores=0.0, frequency_fall=None, warnings=("the hypervisor took 20%",))
     quiet = noise.model_copy(update={"warnings": ()})
     records = [record("noisy").model_copy(update={"interference": noise}), record("quiet", threads=1)]
     records.append(record("still").model_copy(update={"interference": quiet}))

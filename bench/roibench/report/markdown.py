@@ -21,7 +21,7 @@ _MEASURED = (
 )
 _NOTES = (
     "Times are per image, from the decoded image on the host to the final predictions on the host. CI: of accuracies a "
-    "bootstrap over images, of times over the turns that the models took; \"x the fastest\" is paired turn by turn. "
+    'bootstrap over images, of times over the turns that the models took; "x the fastest" is paired turn by turn. '
     "CPU: processor time of all threads. Memory: what the model and its predictions take beyond the process before. "
     "GFLOPs: a multiply-add counts as two; element-wise operators and suppression are not counted. Parameters: "
     "trainable ones. Pareto front: ● no other model of the same setting is as accurate and faster, or as fast and more "
