@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/pip --disable-pip-version-check
 ARGS ?=
+SUITES := bench/roibench/suites
 
 # Here CUDA operators are built where there is a GPU to run them, and nvcc; ROIBENCH_CUDA=1 insists, =0 forbids.
 ifeq ($(shell command -v nvidia-smi),)
@@ -19,7 +20,7 @@ JOBS ?= logical
 PARALLEL := OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n $(JOBS)
 LEVELS ?= v2 v3 v4
 
-.PHONY: help bench test test-simd test-asan test-cuda test-mutants test-versions build-cuda sass check check-all lint format \
+.PHONY: help bench bench-ops test test-simd test-asan test-cuda test-mutants test-versions build-cuda sass check check-all lint format \
   train clean
 .DEFAULT_GOAL := help
 
@@ -27,7 +28,10 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 bench: $(VENV)/.ready ## measure every model: speed and accuracy, table and plot (ARGS="--images 50")
-	$(VENV)/bin/pytest bench --benchmark-only $(ARGS)
+	$(VENV)/bin/pytest $(SUITES)/bench_models.py --benchmark-only $(ARGS)
+
+bench-ops: $(VENV)/.ready ## measure the operators beside torchvision's and torch's, and the harness
+	$(VENV)/bin/pytest $(SUITES)/bench_ops.py $(SUITES)/bench_harness.py --benchmark-only $(ARGS)
 
 test: $(VENV)/.ready ## run the tests
 	$(PARALLEL) tests $(ARGS)

@@ -43,12 +43,12 @@ class Options(BaseModel):
         min_length=1,
         validation_alias="--model",
         description="names, with wildcards; `*` alone: all that have weights for the dataset. `grad_cam@fcn` is a "
-        "model around another one. A model that is named must be able to run; what a wildcard matches and can't is "
-        "listed, with the reason",
+        "model around another one. A model that is named must be able to run on one of the datasets; where it or "
+        "what a wildcard matches can't, that is listed, with the reason",
     )
     # A comma may be a path's own: roibench.datasets.reference.split_list, which knows the names, splits what was typed.
     datasets: tuple[str, ...] = Field(
-        ("scenes",),
+        ("scenes", "icons"),
         min_length=1,
         validation_alias="--dataset",
         description="`scenes`, `icons`, `voc:PATH`, `coco:PATH`, `masks:PATH`, `folders:PATH`, `lsp:PATH`; `@SPLIT` "

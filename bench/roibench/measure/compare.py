@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roibench.datasets.reference import DatasetRef
-from roibench.measure.record import Ok
+from roibench.measure.pairs import latency_ratio
+from roibench.measure.record import Interval, Ok
 from roibench.measure.recorded import recorded_cells, recorded_data
 from roibench.measure.rescore import GroundTruth, recorded_scores
 from roibench.metric import Estimate
@@ -16,13 +17,17 @@ from roibench.task import Task
 
 @dataclass(frozen=True)
 class Entry:
-    """A cell's value that ranks, and how far it lies from the best one's; None for the best itself. warnings: what is
-    doubtful about its predictions.
+    """A cell's value that ranks, and how it compares with the best one's.
+
+    behind: how far the value lies from the best one; None for the best itself.
+    times: how many times as long it takes as the best, paired by turns; None where they took none together.
+    warnings: what is doubtful about its predictions.
     """
 
     record: Ok
     value: Estimate
     behind: Estimate | None
+    times: Interval | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -66,9 +71,15 @@ def _compare(task: Task, cells: Sequence[tuple[Ok, Path]], registry: Registry) -
         scored.append((record, scores.values[scores.primary], scores.warnings))
     ranking = scores.declared[scores.primary]
     scored.sort(key=lambda one: one[1].value, reverse=ranking.higher_is_better)
-    best = scored[0][1]
+    leader, best, _ = scored[0]
     entries = tuple(
-        Entry(record, value, None if value is best else difference(value, best), warnings)
+        Entry(
+            record,
+            value,
+            None if value is best else difference(value, best),
+            None if value is best else latency_ratio(record, leader),
+            warnings,
+        )
         for record, value, warnings in scored
     )
     label = DatasetRef.parse(first.cell.dataset).label

@@ -62,11 +62,11 @@ class Candidate:
 
 def make_plan(options: Options, registry: Registry) -> Plan:
     """Raises PlanError (or the registry's and the datasets' own errors) for anything that can't be right: a model that
-    was named, and not only matched by a wildcard, must run on every dataset.
+    was named, and not only matched by a wildcard, must run on one of the datasets.
     """
     for device in options.devices:
         usable_device(device)
-    named = {name for name in options.models if not set(name) & set("*?[")}
+    unplaced = {name: [] for name in options.models if not set(name) & set("*?[")}  # why it doesn't run, by dataset
     models = registry.select_models(options.models)
     if options.weights is not None:
         _check_weights(options.weights, models)
@@ -80,11 +80,12 @@ def make_plan(options: Options, registry: Registry) -> Plan:
             try:
                 candidates.append(_candidate(model, source, data, options, registry))
             except (NoWeightsError, PlanError) as reason:
-                if model.name in named:
-                    raise PlanError(str(reason)) from reason
-                missing.append(str(reason))
-        if not candidates:
-            raise PlanError("; ".join(missing))
+                unplaced.get(model.name, []).append(str(reason))
+                # `*` alone means those that have weights.
+                if options.models != ("*",) or not isinstance(reason, NoWeightsError):
+                    missing.append(str(reason))
+        if not candidates and len(options.datasets) == 1:
+            raise PlanError("; ".join(missing) or f"no model has weights for dataset {source!r}")
         skipped += [line for candidate in candidates for line in candidate.unscored] + missing
         axes = (candidates, options.devices, options.precisions, options.batch_sizes, options.threads or (_cores(),))
         for candidate, device, precision, batch_size, threads in itertools.product(*axes):
@@ -105,6 +106,10 @@ def make_plan(options: Options, registry: Registry) -> Plan:
                 timeout_s=options.timeout_s,
             )
             cells[spec.id] = PlannedCell(spec, candidate.model, candidate.tasks, candidate.weights)
+    if nowhere := [reasons for reasons in unplaced.values() if len(reasons) == len(options.datasets)]:
+        raise PlanError("; ".join(nowhere[0]))
+    if not cells:
+        raise PlanError("; ".join(skipped))
     return Plan(list(cells.values()), skipped, [failure.line for failure in registry.failures])
 
 

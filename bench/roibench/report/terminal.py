@@ -110,17 +110,20 @@ def render_comparisons(comparisons: Sequence[Comparison]) -> RenderableType:
             f"{heading(short_name(comparison.primary), comparison.unit)} [95 % CI]", justify="right", overflow="fold"
         )
         grid.add_column("behind the best [95 % CI]", justify="right", overflow="fold")
+        grid.add_column("x its time [95 % CI]", justify="right", overflow="fold")
         for one in comparison.entries:
             weights = (one.record.cell.weights_hash or "-")[:8]
             name = f"{one.record.cell.model} {DOUBTFUL}" if one.warnings else one.record.cell.model
-            grid.add_row(name, weights, *(with_interval(value, comparison.unit) for value in (one.value, one.behind)))
+            scores = (with_interval(value, comparison.unit) for value in (one.value, one.behind))
+            grid.add_row(name, weights, *scores, with_interval(one.times))
         parts.append(grid)
         parts += [
             Text(f"{DOUBTFUL} {one.record.cell.model}: {warning}", style="yellow")
             for one in comparison.entries
             for warning in one.warnings
         ]
-    parts.append(Text("Differences are paired: the same resamples of images for both sides.", style="dim"))
+    paired = "Paired: differences by the same resamples of images, times by the turns that cells took together."
+    parts.append(Text(paired, style="dim"))
     return Group(*parts)
 
 
