@@ -65,7 +65,7 @@ TRAIN = [
     (("works",), "has no recipe"),
     (("faster_rcnn", "--dataset", "scene"), "did you mean 'scenes'"),
     (
-        ("faster_rcnn", "--dataset", "scenes@val"),
+        ("faster_rcnn", "--dataset", "scenes@test"),
         "models are scored on this split; train on another, such as scenes@train",
     ),
     (("faster_rcnn", "--dataset", "photos"), "'photos' lacks boxes, labels"),
