@@ -9,7 +9,7 @@ import pytest
 
 from roibench import hookspecs
 from roibench.registry import Registry, UnknownNameError, installed, load
-from roibench.specs import DatasetSpec, MetricSpec, ModelSpec, Paper, Recipe, Value
+from roibench.specs import DatasetSpec, MetricSpec, ModelSpec, Paper, Recipe, Value, WarmStart
 from roibench.task import Task
 from roibench.tasks.detection import Detection
 from roibench.tasks.objects import BOXES
@@ -52,6 +52,8 @@ def test_one_bad_plugin_does_not_stop_the_rest(third_party):
         ({"required_targets": ["boxes"]}, "required_targets"),
         ({"wraps": "fcn"}, "wraps"),
         ({"optional_targets": "boxes"}, "optional_targets"),
+        ({"warm_start": "fcn"}, "warm_start"),
+        ({"warm_start": WarmStart("fcn", "voc:here")}, r"warm_start\.dataset"),
         ({"recipe": {"epochs": 3}}, "recipe"),
         ({"weights": {"scenes": "weights.pt"}}, "weights"),
     ],

@@ -14,7 +14,7 @@ from torch import nn
 from roibench.files import file_hash
 from roibench.model import TrainableModel, Wrapper
 from roibench.registry import installed
-from roibench.specs import ModelSpec, Paper, Recipe
+from roibench.specs import ModelSpec, Paper, Recipe, WarmStart
 from roibench.train import Trainer, TrainingError, train_model
 from roibench.weights import WeightsError, WeightsHeader, load_shared, load_weights, read_header, save_weights
 
@@ -164,29 +164,51 @@ def test_what_is_shared_is_loaded_and_the_rest_stays(tmp_path):
         load_shared(path, nn.Linear(2, 2))
 
 
-def test_a_warm_start_begins_with_what_the_other_model_ships(tmp_path):
+@pytest.fixture
+def first_and_second(tmp_path):
+    """A registry of two classifiers, where the second begins with the weights that the first ships for folders; the
+    dataset that both learn from.
+    """
     for split in ("train", "val"):
         for label in ("dark", "bright"):
             folder = tmp_path / "data" / split / label
             folder.mkdir(parents=True)
             Image.new("RGB", (16, 16), 200 * (label == "bright")).save(folder / "a.png")
-    registry, source = installed(), f"folders:{tmp_path / 'data'}"
+    registry = installed()
     still = dataclasses.replace(RECIPE, epochs=1, learning_rate=0.0, augment=(), average=None)
     config = {"widths": (4, 4, 4, 4), "blocks": (1, 1, 1), "image_size": 32}
-    own = {"recipe": still, "config": config, "warm_start": None}
+    own = {"recipe": still, "config": config, "weights": {}}
     first = dataclasses.replace(registry.models["resnet_classifier"], name="first", **own)
-    second = dataclasses.replace(first, name="second", warm_start="first")
+    second = dataclasses.replace(first, name="second", warm_start=WarmStart("first", "folders"))
     registry = dataclasses.replace(
         registry,
         models={"first": first, "second": second},
         modules={"here": SimpleNamespace(__file__=str(tmp_path / "__init__.py"))},
         origin={("ModelSpec", "first"): "here"},
     )
+    return registry, f"folders:{tmp_path / 'data'}"
+
+
+def test_a_warm_start_begins_with_what_the_other_model_ships(tmp_path, first_and_second):
+    registry, source = first_and_second
+    first, second = registry.models.values()
+    registry.models["second"] = dataclasses.replace(second, warm_start=None)
     shipped = train_model("first", source, tmp_path / "first", registry, seed=1)
     cold = train_model("second", source, tmp_path / "cold", registry)
-    registry.models["first"] = dataclasses.replace(first, weights={"folders": str(shipped.relative_to(tmp_path))})
+    weights = {"folders": str(shipped.relative_to(tmp_path))}
+    registry.models.update(first=dataclasses.replace(first, weights=weights), second=second)
     warm = train_model("second", source, tmp_path / "warm", registry)
     assert read_header(cold).warm_start is None and read_header(warm).warm_start == file_hash(shipped)
     name = "backbone.stem.0.weight"
     assert torch.equal(load_file(warm)[name], load_file(shipped)[name])
     assert not torch.equal(load_file(cold)[name], load_file(shipped)[name])
+
+
+@pytest.mark.parametrize("weights", [{}, {"icons": "first.safetensors"}, {"folders": "gone.safetensors"}])
+def test_a_warm_start_from_weights_that_are_not_there_says_so(tmp_path, first_and_second, weights):
+    registry, source = first_and_second
+    registry.models["first"] = dataclasses.replace(registry.models["first"], weights=weights)
+    (tmp_path / "first.safetensors").touch()
+    words = r"'second' begins with the weights of 'first' for 'folders', which aren't there: train that first .roibench"
+    with pytest.raises(ValueError, match=words):
+        train_model("second", source, tmp_path / "second", registry)

@@ -37,7 +37,7 @@ RUN = [
     (("--dataset", "voc:no-such-folder"), "no-such-folder is no Pascal VOC folder"),
     (("--dataset", "coco:no-such-file"), "no-such-file"),
     (("--dataset", "folders:file"), "file holds no folders"),
-    (("--dataset", "scenes@test"), "scenes has the splits train and val"),
+    (("--dataset", "scenes@all"), "scenes has the splits train, val and test"),
     (("--dataset", "photos"), "is scored on boxes, labels; dataset 'photos' has image_label"),
     (("--device", "tpu"), "--device 'tpu': want cpu, cuda or cuda:N"),
     (("--device", "meta"), "--device 'meta': want cpu, cuda or cuda:N"),
@@ -65,7 +65,7 @@ TRAIN = [
     (("works",), "has no recipe"),
     (("faster_rcnn", "--dataset", "scene"), "did you mean 'scenes'"),
     (
-        ("faster_rcnn", "--dataset", "scenes@val"),
+        ("faster_rcnn", "--dataset", "scenes@test"),
         "models are scored on this split; train on another, such as scenes@train",
     ),
     (("faster_rcnn", "--dataset", "photos"), "'photos' lacks boxes, labels"),

@@ -27,14 +27,16 @@ def cost_of(name: str) -> str:
 
 @dataclass(frozen=True)
 class Result:
-    """What a metric returns: the values that its MetricSpec declares, by name, what each image has to do with them, and
-    things to look at.
+    """What a metric returns: the values that its MetricSpec declares, by name, what each image has to do with them,
+    things to look at, and what makes a value doubtful.
 
     per_image: [N] tensors. NAME: the value of each image alone, NaN where it has none. cost_of(NAME): the value without
     the image, minus the value of all. Both are what metrics.bootstrap.per_image makes of a statistic; the value that
     ranks should have them, so that `roibench inspect` finds the images that cost most.
+    warnings: what is possible, but must be known to read the values: sentences, told beside the score in every table.
     """
 
     values: Mapping[str, Estimate]
     per_image: Mapping[str, Tensor] = field(default_factory=dict)
     artefacts: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()

@@ -173,7 +173,7 @@ class Registry:
                 learners = [name for name, other in self.models.items() if not other.wraps]
                 named = [
                     ("tasks", spec.tasks, "task", self.tasks),
-                    ("warm_start", filter(None, [spec.warm_start]), "model", learners),
+                    ("warm_start", [spec.warm_start.model] if spec.warm_start else [], "model", learners),
                     ("required_targets", spec.required_targets, "field of Target", target_fields),
                     ("optional_targets", spec.optional_targets, "field of Target", target_fields),
                 ]

@@ -57,6 +57,18 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class WarmStart:
+    """Whose weights a training begins with, as far as names and shapes are the same.
+
+    model: a registered model.
+    dataset: the bare name of the one for which it ships those weights, whatever the new model learns from.
+    """
+
+    model: Name
+    dataset: Name
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A model as a plugin declares it. Registering one imports no model code.
 
@@ -67,8 +79,9 @@ class ModelSpec:
     required_targets: fields of Target that training needs.
     optional_targets: those that it also learns from where the dataset has them.
     config: the keyword settings that make this model this model.
-    warm_start: the registered model whose weights for the dataset, if it ships some, training begins with, as far as
-        names and shapes are the same.
+    warm_start: the weights of another model that training begins with; None to begin with what `initialize` gives.
+    pretrained_on: what tables name as the data that the model's start has seen, such as "ImageNet": where there is a
+        warm start, its dataset unless given.
     recipe: how it is trained; None for a model that isn't.
     weights: dataset name -> file, relative to the plugin's package, that the recipe produced.
     wraps: it is a roibench.model.Wrapper, which goes around any other model that has what its class asks for, and is
@@ -86,7 +99,8 @@ class ModelSpec:
     required_targets: tuple[str, ...] = ()
     optional_targets: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
-    warm_start: str | None = None
+    warm_start: WarmStart | None = None
+    pretrained_on: str | None = None
     recipe: Recipe | None = None
     weights: Mapping[str, WeightsFile] = field(default_factory=dict)
     wraps: bool = False

@@ -32,7 +32,7 @@ from roibench.files import file_hash, hold, write_atomically
 from roibench.model import TrainableModel
 from roibench.nn.augment import GEOMETRIC, augment
 from roibench.registry import Registry
-from roibench.specs import Recipe
+from roibench.specs import ModelSpec, Recipe
 from roibench.structures import Sample, Target
 from roibench.weights import WeightsHeader, load_shared, save_weights, shipped_weights
 
@@ -261,7 +261,7 @@ def train_model(
     torch.manual_seed(recipe.seed)
     model = build_model(spec, data.info)
     model.initialize()
-    start = shipped_weights(registry.models[spec.warm_start], reference.name, registry) if spec.warm_start else None
+    start = _starting_weights(spec, registry)
     if start is not None:
         load_shared(start, model)
     progress = begin(recipe.epochs, math.ceil(len(data) / recipe.batch_size)) if begin else None
@@ -285,6 +285,20 @@ def train_model(
     path = folder / f"{name}-{reference.name}.safetensors"
     save_weights(path, model.state_dict(), header)
     return path
+
+
+def _starting_weights(spec: ModelSpec, registry: Registry) -> Path | None:
+    """The file of a model's warm start. Raises ValueError where none is shipped."""
+    if spec.warm_start is None:
+        return None
+    model, dataset = spec.warm_start.model, spec.warm_start.dataset
+    start = shipped_weights(registry.models[model], dataset, registry)
+    if start is None or not start.is_file():
+        raise ValueError(
+            f"model {spec.name!r} begins with the weights of {model!r} for {dataset!r}, which aren't there: "
+            f"train that first (roibench train {model} --dataset {dataset}) and ship its file"
+        )
+    return start
 
 
 class _Augmented:

@@ -1,7 +1,7 @@
 """CAM (Zhou et al. 2016, arXiv 1512.04150): the last maps, weighted as the linear layer after their mean weighs them.
 
-The mean of a class's map over the image is the class's score, but for the bias: the map shows where the score comes
-from, and negative values speak against the class.
+The mean of a class's map over what the network sees, padding and all, is the class's score, but for the bias: the map
+shows where the score comes from, and negative values speak against the class.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,7 @@
 """Classifiers by convolutions: what a whole image shows."""
 
 from roibench.hookspecs import hookimpl
+from roibench.recipes import AUGMENT
 from roibench.specs import ModelSpec, Paper, Recipe
 
 
@@ -19,19 +20,17 @@ def register_models(register):
                 published={"ImageNet top-1": "72.1 (ResNet-18, 1.8 GFLOP), 77.1 (ResNet-50, 3.8 GFLOP), 10 crops"},
             ),
             required_targets=("image_label",),
-            optional_targets=("semantic_map",),
-            # Where every pixel's class is known, classifying pixels teaches much sooner what objects look like.
-            warm_start="fcn",
             recipe=Recipe(
-                epochs=18,
-                batch_size=8,
-                learning_rate=1e-3,
+                epochs=24,
+                batch_size=16,
+                learning_rate=2e-3,
                 optimizer="adamw",
                 weight_decay=0.05,
                 warmup_steps=300,
+                augment=AUGMENT,
                 average=0.999,
             ),
-            weights={"scenes": "weights/resnet_classifier-scenes.safetensors"},
+            weights={"icons": "weights/resnet_classifier-icons.safetensors"},
         )
     )
     register(
@@ -46,5 +45,6 @@ def register_models(register):
                 "https://arxiv.org/abs/1801.04381",
                 published={"ImageNet top-1": "72.0 (0.6 GFLOP); torchvision's weights 71.9"},
             ),
+            pretrained_on="ImageNet",
         )
     )

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from roibench.hookspecs import hookimpl
+from roibench.recipes import AUGMENT, ICONS_BACKBONE, SCENES_RECIPE
 from roibench.specs import ModelSpec, Paper, Recipe
 
 FCN = Paper(
@@ -17,27 +18,23 @@ UNET = Paper(
     "https://arxiv.org/abs/1505.04597",
     published={"IoU": "92.0 PhC-U373, 77.6 DIC-HeLa (ISBI cell tracking 2015); 512x512 in less than a second"},
 )
-RECIPE = Recipe(
-    epochs=36,
-    batch_size=8,
-    learning_rate=3e-3,
+# For a few photographs: the backbone begins with what ImageNet taught it.
+PHOTOGRAPHS = Recipe(
+    epochs=48,
+    batch_size=4,
+    learning_rate=1e-3,
     optimizer="adamw",
-    weight_decay=0.05,
-    warmup_steps=300,
-    augment=("horizontal_flip", "colour_jitter"),
+    weight_decay=0.02,
+    warmup_steps=100,
+    augment=AUGMENT,
     average=0.99,
 )
-# For a few photographs: the backbone begins with what ImageNet taught it.
-PHOTOGRAPHS = replace(RECIPE, epochs=48, batch_size=4, learning_rate=1e-3, weight_decay=0.02, warmup_steps=100)
 MOBILENET = {"backbone": "mobilenet_v2", "strides": (8, 16, 32)}
 
 
 @hookimpl
 def register_models(register):
-    for name, paper, recipe, warm_start in (
-        ("fcn", FCN, RECIPE, None),
-        ("unet", UNET, replace(RECIPE, epochs=24), "fcn"),
-    ):
+    for name, paper in (("fcn", FCN), ("unet", UNET)):
         model = ModelSpec(
             name,
             family="segmentation",
@@ -45,10 +42,11 @@ def register_models(register):
             build=f"roibench.plugins.segmentation.{name}:build",
             paper=paper,
             required_targets=("semantic_map",),
-            warm_start=warm_start,
-            recipe=recipe,
+            warm_start=ICONS_BACKBONE,
+            recipe=SCENES_RECIPE,
             weights={"scenes": f"weights/{name}-scenes.safetensors"},
         )
         register(model)
-        photographs = {"config": MOBILENET, "recipe": PHOTOGRAPHS, "warm_start": None, "weights": {}}
+        begins = {"warm_start": None, "pretrained_on": "ImageNet"}
+        photographs = {"config": MOBILENET, "recipe": PHOTOGRAPHS, "weights": {}, **begins}
         register(replace(model, name=f"{name}_mobilenet", **photographs))

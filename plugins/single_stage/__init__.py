@@ -1,7 +1,8 @@
 """Single-stage detectors: every location predicts at once what is there and where it ends."""
 
 from roibench.hookspecs import hookimpl
-from roibench.specs import ModelSpec, Paper, Recipe
+from roibench.recipes import ICONS_BACKBONE, SCENES_RECIPE
+from roibench.specs import ModelSpec, Paper
 
 RETINANET = Paper(
     "Focal Loss for Dense Object Detection",
@@ -11,14 +12,6 @@ RETINANET = Paper(
         "COCO AP": "32.5 (ResNet-50, 500 px, 73 ms on an M40); 37.8 (ResNet-101, 800 px, 198 ms)",
         "COCO AP by loss": "30.2 cross entropy, 31.1 balanced, 34.0 focal (ResNet-50, 600 px)",
     },
-)
-RECIPE = Recipe(
-    epochs=14,
-    batch_size=8,
-    learning_rate=3e-3,
-    optimizer="adamw",
-    weight_decay=0.05,
-    warmup_steps=500,
 )
 
 
@@ -38,7 +31,8 @@ def register_models(register):
                 paper=RETINANET,
                 required_targets=("boxes", "labels"),
                 config=config,
-                recipe=RECIPE,
+                warm_start=ICONS_BACKBONE,
+                recipe=SCENES_RECIPE,
                 weights={"scenes": f"weights/{name}-scenes.safetensors"},
             )
         )

@@ -43,7 +43,7 @@ from roibench.tasks.objects import MAX_DETECTIONS, SCORE_THRESHOLD
 class Config:
     """Hyperparameters, with the paper's values in brackets where small images want others."""
 
-    widths: tuple[int, ...] = (32, 48, 80, 96)  # of the backbone: stem, then one per stride 4, 8, 16
+    widths: tuple[int, ...] = (32, 48, 96, 128)  # of the backbone: stem, then one per stride 4, 8, 16
     blocks: tuple[int, ...] = (2, 2, 2)
     levels: int = 2  # coarsest maps that the decoder attends to: strides 8 and 16 [32 alone]
     short_side: int | None = None  # images are resized to it, in pixels [800]

@@ -1,13 +1,8 @@
 """ViT (Dosovitskiy et al. 2021, arXiv 2010.11929): an image is a sequence of tokens for a transformer's encoder.
 
-A class token is put before them, and attends to all; what becomes of it is classified. Images are resized to one size,
-for which positions are learned; the aspect is kept, and tokens in the padding are masked.
-
-The paper trains on 14 million images or more. What makes a small one learn from few, from scratch:
-- the tokens are the locations of a small residual network's last map (the paper's hybrid, section 3.1; Xiao et al.
-  2021, arXiv 2106.14881, on what convolutions do for a ViT's first layers);
-- where the dataset knows them, every token learns to classify what it shows (Jiang et al. 2021, arXiv 2104.10858), and
-  objects that are cut out are classified, too: small images, for which the positions are interpolated.
+A token is a linear function of the pixels of a square patch: no convolution sees the image first. A class token is put
+before them, and attends to all; what becomes of it is classified. Images are resized to one size, for which positions
+are learned; the aspect is kept, and tokens in the padding are masked.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,12 +15,9 @@ from torch import Tensor, nn
 
 from roibench.dataset import DatasetInfo
 from roibench.model import TrainableModel, stage
-from roibench.nn.backbones import SmallResNet
 from roibench.nn.classification import class_predictions, image_labels
 from roibench.nn.images import ImageBatch, batch_images
 from roibench.nn.transformer import PADDING_BIAS, EncoderLayer
-from roibench.plugins.transformer.dense_labels import dense_labels, dense_loss
-from roibench.plugins.transformer.object_crops import object_crops, unrecorded_statistics
 from roibench.structures import Input, Prediction, Target
 
 
@@ -34,27 +26,21 @@ class Config:
     """Hyperparameters, with ViT-B/16's values in brackets where small images want others. Lengths are pixels."""
 
     image_size: int = 128  # what the longer side is resized to [224]
-    widths: tuple[int, ...] = (32, 48, 96, 128)  # of the backbone: its first layer, then one per stride 4, 8, 16
-    blocks: tuple[int, ...] = (2, 2, 2)
+    patch_size: int = 8  # [16]
     dim: int = 128  # of a token [768]
     heads: int = 4  # [12]
     hidden: int = 384  # of the feed-forward networks [3072]
-    layers: int = 3  # [12]
-    crops: int = 3  # objects that are cut out of each image, at most
-    crop_size: int = 48
+    layers: int = 6  # [12]
 
 
 class ViT(TrainableModel):
-    stages = ("preprocess", "backbone", "encoder", "head")
+    stages = ("preprocess", "patches", "encoder", "head")
 
     def __init__(self, classes: int, config: Config) -> None:
         super().__init__()
         self.config = config
-        dim = config.dim
-        self.backbone = SmallResNet(config.widths, config.blocks)
-        self.stride = self.backbone.strides[-1]
-        side = config.image_size // self.stride
-        self.project = nn.Conv2d(config.widths[-1], dim, 1)
+        dim, side = config.dim, config.image_size // config.patch_size
+        self.patches = nn.Conv2d(3, dim, config.patch_size, stride=config.patch_size)
         self.class_token = nn.Parameter(torch.randn(dim) * 0.02)  # holds its position
         self.positions = nn.Parameter(torch.randn(dim, side, side) * 0.02)
         self.encoder = nn.ModuleList(
@@ -62,13 +48,12 @@ class ViT(TrainableModel):
         )
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Linear(dim, classes)
-        self.dense_head = nn.Linear(dim, 1 + classes)  # for training alone: background, the classes
 
     @torch.inference_mode()
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         with stage("preprocess"):
             batch = self.batch(inputs)
-        with stage("backbone"):
+        with stage("patches"):
             tokens = self.tokens(batch.pixels)
         with stage("encoder"):
             tokens = self.encode(tokens, self.padding_bias(batch))
@@ -76,20 +61,9 @@ class ViT(TrainableModel):
             return class_predictions(self.head(tokens[:, 0]))
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
-        """Cross entropy of the image and, as far as there are labels for it, of its tokens and its objects."""
         batch = self.batch(inputs)
         tokens = self.encode(self.tokens(batch.pixels), self.padding_bias(batch))
-        losses = {"class": F.cross_entropy(self.head(tokens[:, 0]).float(), image_labels(targets, self.device))}
-        shares = dense_labels(batch, targets, self.head.out_features, self.stride)
-        if shares is not None:
-            logits = self.dense_head(tokens[:, 1:]).float().transpose(1, 2)
-            losses["tokens"] = dense_loss(logits.view_as(shares), shares)
-        crops, labels = object_crops(batch, targets, self.config.crop_size, self.config.crops)
-        if crops is not None:
-            with unrecorded_statistics(self.backbone):
-                tokens = self.encode(self.tokens(crops))
-            losses["objects"] = F.cross_entropy(self.head(tokens[:, 0]).float(), labels)
-        return losses
+        return {"class": F.cross_entropy(self.head(tokens[:, 0]).float(), image_labels(targets, self.device))}
 
     @torch.inference_mode()
     def artefacts(self, inputs: Sequence[Input]) -> dict[str, Tensor]:
@@ -124,12 +98,8 @@ class ViT(TrainableModel):
         return batch_images(inputs, self.device, size, size, divisor=size)
 
     def tokens(self, pixels: Tensor) -> Tensor:
-        """[B, 3, H, W] -> the class token and the map's locations, with their positions: [B, 1 + N, dim]."""
-        features = self.project(self.backbone(pixels)[-1])
-        positions = self.positions[None]
-        if features.shape[2:] != positions.shape[2:]:
-            positions = F.interpolate(positions, features.shape[2:], mode="bilinear")
-        tokens = (features + positions).flatten(2).transpose(1, 2)
+        """[B, 3, H, W] -> the class token and the patches', with their positions: [B, 1 + N, dim]."""
+        tokens = (self.patches(pixels) + self.positions).flatten(2).transpose(1, 2)
         return torch.cat([self.class_token.to(tokens.dtype).expand(len(tokens), 1, -1), tokens], dim=1)
 
     def encode(self, tokens: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -140,7 +110,7 @@ class ViT(TrainableModel):
 
     def padding_bias(self, batch: ImageBatch) -> Tensor:
         """Keeps attention from tokens in the padding: [B, 1, 1, 1 + N]."""
-        padding = F.pad(batch.padding(self.stride).flatten(1), (1, 0))
+        padding = F.pad(batch.padding(self.config.patch_size).flatten(1), (1, 0))
         return padding[:, None, None] * PADDING_BIAS
 
 

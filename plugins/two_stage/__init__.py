@@ -1,6 +1,7 @@
 """Two-stage detectors: find regions first, then classify each."""
 
 from roibench.hookspecs import hookimpl
+from roibench.recipes import ICONS_BACKBONE, SCENES_RECIPE
 from roibench.specs import ModelSpec, Paper, Recipe
 
 FASTER_RCNN = Paper(
@@ -23,15 +24,8 @@ def register_models(register):
             build="roibench.plugins.two_stage.faster_rcnn:build",
             paper=FASTER_RCNN,
             required_targets=("boxes", "labels"),
-            recipe=Recipe(
-                epochs=16,
-                batch_size=8,
-                learning_rate=3e-3,
-                optimizer="adamw",
-                weight_decay=0.05,
-                warmup_steps=500,
-                average=0.999,
-            ),
+            warm_start=ICONS_BACKBONE,
+            recipe=SCENES_RECIPE,
             weights={"scenes": "weights/faster_rcnn-scenes.safetensors"},
         )
     )
@@ -54,6 +48,7 @@ def register_models(register):
                 "canonical_size": 7.0,
                 "proposals": 300,
             },
+            pretrained_on="ImageNet",
             recipe=Recipe(
                 epochs=24,
                 batch_size=4,

@@ -35,27 +35,30 @@ PINNED = {
     ("scenes", "val", 0): "84bb9a4ef748bd8082a613b987a8bc67ee9484a2cbfdfe34baa91328aafb6ef3",
     ("scenes", "val", 17): "17464f3e31f4902203fa991cc09354f91bfb2f24f96349196a3dabce0b7b2a7f",
     ("scenes", "val", 499): "019906212a6622b7c1252232fcf3f91cd1225c9cea272a724b4923eaf11afd94",
-    ("scenes", "train", 0): "d0d47ed39e4ae0900c4a919e4875fbb4d6703075168e863d3f454669da9f0d03",
-    ("scenes", "train", 3_999): "285daa36443f0b9616b5fc76f6052da8197d30b229c20429b05be20ba6e36b90",
-    ("scenes", "train", 10**15): "745109fa323e0e0b0272a272e8cb8d4f4bd17da37107d38dad6a99df07a8a259",
+    ("scenes", "train", 0): "4e152cb9687a713cf7f6aed81e08b244f634a56fd852906d81f8f148bed5a794",
+    ("scenes", "train", 3_999): "28d60a86cc19c1b17fb712ac73e3f89af8194a4c9a31ceb39822466d03a24f3a",
+    ("scenes", "train", 10**15): "055da56ca5ce87b54ab4c491b8c35ed3dc9325ab7390b13aa1be358231bb73d3",
     ("icons", "train", 0): "023da5331f16ef8a9d191e7a6988041cb7f4fd32353e89eb2374655c2eced975",
     ("icons", "train", 10**15): "cf095fc0126fe3bc9da82a55af5ebe0705eb12e0ab1a0d2a182eedaf9ab4e363",
 }
 PINNED_JOINTS_AND_CAPTIONS = {
     ("scenes", "val"): "2b326c8069b20c199047e4d87a6ce8f0ce044d2fb27ea91f1f322debd1307424",
-    ("scenes", "train"): "d98c205174917bd78ed47dffbbaa096bf619d897fca8f71ae272761960ee1834",
+    ("scenes", "test"): "b2671b024d31cf38bb122ed7c2cc7d6518372d25e05f10205fbb85cabfa3a6df",
+    ("scenes", "train"): "c6644911aaad9dabd86617bb4cec6e60d27ed885f3171a406c30a0b7101d4141",
     ("icons", "val"): "a187e5e10da5586b707e0a3d8db4c595ce3f71d0ee6a243eb3951a216d6f4d82",
     ("icons", "test"): "a10fa972a4b1c9b605e4555d6ae18ec27966b7fc53fd74cfd4d36ad48a3c899c",
     ("icons", "train"): "7468143e54bc28d0bfd57e5859ac35276509cae6d4b3935f0d2c9ff2768977e0",
 }
 PINNED_WHOLE = {
     ("scenes", "val"): "5f3a387abcab53ac40ac4d4c281f36715c1eaf2a2e6a3c77f3638109e9712434",
+    ("scenes", "test"): "063498661f24802a64aa6cd5af9e364e51db63d77ba8b75c0a9ee4984fa0bf47",
     ("icons", "val"): "19efebfdf3734a4ca120c823a4c758d82298860dcc68e38a7f18161e158f27a7",
     ("icons", "test"): "878beb9222b2b3d81899541301b5f4cf58de9a27d0312563a6ca350cc2136ea4",
 }
 PINNED_HASHES = {
     ("scenes", "val"): "be29bed0c4f32ea3fa4c2339912206d057be89a84e8c81d00fc3e6595adfddf5",
-    ("scenes", "train"): "8df9e64e4de97f22a937efea7421b5dbfb20c6fc371bdf195d3f7c86c4da75a4",
+    ("scenes", "test"): "c8a25a7b41c4422d28f1765e5602db81502798838cf95bdefba8c9b02032b579",
+    ("scenes", "train"): "6b8b1aaea3d46db50ab9e9fd2334c37a39ae49e125947446161082a896136757",
     ("icons", "val"): "549c50c1d4622f23311c74980fb843e6292855a7a256dd19fd3189efbbad084a",
     ("icons", "test"): "e284546e9d1cf7234f6cc2d4e50b16e0d132a0ad1b8440fe7195d3d389d02a3d",
     ("icons", "train"): "189bc271a2cbb0a898d8a66068443d6cd7614bae0e3d588e9853bdfbe211979c",
@@ -100,15 +103,15 @@ def test_hashes_are_pinned(name, split):
 
 
 def test_hashes_tell_datasets_splits_and_sizes_apart():
-    splits = [(kind, split) for kind in (Scenes, Icons) for split in kind.generator]
-    assert len({kind(split, size).hash for kind, split in splits for size in (64, 128)}) == 10
+    assert len({kind(split, size).hash for kind in (Scenes, Icons) for split in SPLITS for size in (64, 128)}) == 12
 
 
 def test_the_dataset_says_what_it_is(val):
-    splits = {split: open_scenes(None, split) for split in Scenes.generator}
+    splits = {split: open_scenes(None, split) for split in SPLITS}
     assert {split: (len(scenes), scenes.unbounded) for split, scenes in splits.items()} == {
         "train": (4_000, True),
         "val": (500, False),
+        "test": (500, False),
     }
     train = splits["train"]
     assert train.info.classes == CLASSES
@@ -252,16 +255,17 @@ def test_a_dataset_is_cheap_to_send_to_a_worker(val):
 
 
 def test_indices_end_where_the_split_does():
-    for index in (-1, 500):
-        with pytest.raises(IndexError, match=f"scenes@val has no image {index}"):
-            open_scenes(None, "val")[index]
+    for split in ("val", "test"):
+        for index in (-1, 500):
+            with pytest.raises(IndexError, match=f"scenes@{split} has no image {index}"):
+                open_scenes(None, split)[index]
     with pytest.raises(IndexError):
         open_scenes(None, "train")[-1]
     assert open_scenes(None, "train")[4_000].input.id == "scenes-train-004000"
 
 
 def test_an_unknown_split_and_a_silly_size_are_refused():
-    with pytest.raises(ValueError, match="scenes has the splits train and val, not 'all'"):
+    with pytest.raises(ValueError, match="scenes has the splits train, val and test, not 'all'"):
         open_scenes(None, "all")
     with pytest.raises(ValueError, match="want at least 32 pixels, got 8"):
         Scenes("val", 8)

@@ -52,6 +52,14 @@ def test_two_metrics_may_give_a_value_one_name_and_a_record_keeps_what_each_decl
     assert (recorded.primary, recorded.score_threshold, recorded.max_detections) == ("coco_ap/AP", 0.05, 100)
 
 
+def test_what_a_metric_warns_of_stands_beside_what_is_doubtful_of_the_predictions(registry_with):
+    registry = registry_with(another_ap=lambda *_, probe: Result({}, warnings=("it may mean nothing",)))
+    nothing = Prediction(boxes=BOX[:0], scores=torch.zeros(0), labels=torch.zeros(0, dtype=torch.int64))
+    found = score(installed().tasks["detection"], [nothing] * 2, [TRUTH] * 2, FRAMES, registry)
+    assert len(found.warnings) == 2 and found.warnings[1] == "it may mean nothing"
+    assert found.recorded.warnings == found.warnings
+
+
 def test_a_value_that_was_not_declared_is_refused(registry_with):
     registry = registry_with(another_ap=lambda *_, probe: Result({"AP76": Estimate(0.1, 0.0, 0.2)}))
     with pytest.raises(ScoreError, match="'another_ap' gave 'AP76', which it hasn't declared; its values: AP75"):

@@ -1,5 +1,7 @@
 """Insertion, deletion and parameter randomisation: by hand, and against a second implementation."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -52,7 +54,7 @@ class Region(Wrapper):
 
 def picture(index):
     generator = torch.Generator().manual_seed(index)
-    image = 255 * torch.randint(0, 2, (3, *SIZE), dtype=torch.uint8, generator=generator)
+    image = 255 * (torch.rand(3, *SIZE, generator=generator) < 0.75).to(torch.uint8)  # bright: class 0 is predicted
     return Input(f"picture-{index}", image, 0)
 
 
@@ -139,7 +141,7 @@ def test_the_blur_is_in_proportion_to_the_image_and_leaves_the_tiniest_alone():
 
 
 class Says(nn.Module):
-    """A detector or a segmenter that finds class 1 as long as the image's upper left corner is bright."""
+    """A detector or a segmenter that finds class 1 above all as long as the image's upper left corner is bright."""
 
     def __init__(self, what) -> None:
         super().__init__()
@@ -151,10 +153,11 @@ class Says(nn.Module):
     def _say(self, found):
         if self.what == "boxes":
             labels = torch.tensor([0, 1, 1] if found else [0])
-            scores = torch.tensor([0.9, 0.75, 0.25] if found else [0.9])
+            scores = torch.tensor([0.5, 0.75, 0.25] if found else [0.5])
             return Prediction(boxes=torch.zeros(len(labels), 4), scores=scores, labels=labels)
         named = torch.zeros(SIZE, dtype=torch.uint8)
         named[:5] = 2
+        named[5:9] = 1
         named[:, 5:] *= 1 if found else 0
         return Prediction(semantic_map=named)
 
@@ -169,27 +172,58 @@ def test_detectors_and_segmenters_are_scored_by_the_class(what, lost, kept):
     assert result.artefacts["curves"]["insertion"] == pytest.approx([kept] * 21)
 
 
-def test_what_is_not_found_in_the_whole_image_does_not_count_for_a_segmenter():
-    image = torch.full((3, *SIZE), 250, dtype=torch.uint8)
-    probe = Probe(Region(Says("map")), [Input("bright", image, 0)])
+class Asked(Region):
+    """Says of class 0 that the bright region counts, of any other the opposite."""
+
+    def _map(self, one):
+        return super()._map(one) if one.query == 0 else -super()._map(one)
+
+
+@pytest.mark.parametrize("query", [1, None])
+def test_map_and_curves_are_about_the_class_that_is_predicted_whatever_was_queried(query):
+    explainer = Asked(Brightness())
+    predictions, targets, probe = explained(explainer, 2)
+    expected = insertion_deletion(predictions, targets, probe)
+    inputs = [replace(one, query=query) for one in probe.inputs]
+    found = insertion_deletion(explainer.predict(inputs), [Target(image_label=1)] * 2, Probe(explainer, inputs))
+    assert not torch.equal(explainer.predict(inputs)[0].get("attribution"), predictions[0].get("attribution"))
+    assert found.artefacts == expected.artefacts and found.values == expected.values
+
+
+NOTHING = torch.zeros(0)
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        Prediction(boxes=torch.zeros(0, 4), scores=NOTHING, labels=NOTHING.long()),
+        Prediction(semantic_map=torch.zeros(SIZE, dtype=torch.uint8)),
+        Prediction(boxes=torch.zeros(1, 4), scores=torch.ones(1)),
+    ],
+    ids=["no detection", "background alone", "no class"],
+)
+def test_an_image_of_which_nothing_is_predicted_does_not_count(nothing, monkeypatch):
+    model = Says("boxes")
+    monkeypatch.setattr(model, "predict", lambda inputs: [nothing] * len(inputs))
+    probe = Probe(Region(model), [picture(0)])
     result = insertion_deletion([Prediction(extra={"attribution": torch.rand(SIZE)})], [Target(image_label=0)], probe)
     assert result.values == {} and result.per_image["insertion"].isnan().all()
 
 
-def test_an_image_of_nothing_and_those_beyond_the_first_hundred_are_left_out():
+def test_images_beyond_the_first_hundred_are_left_out():
     explainer = Region(Brightness())
     predictions, targets, probe = explained(explainer)
-    inputs, perturbed = probe.inputs * (PROBED + 2), []
+    perturbed = []
 
     class Watched(list):
         def __getitem__(self, index):
             perturbed.append(index)
             return super().__getitem__(index)
 
-    targets = [Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0)), *targets * (PROBED + 1)]
-    result = insertion_deletion(predictions * (PROBED + 2), targets, Probe(explainer, Watched(inputs)))
-    assert perturbed == list(range(1, PROBED))
-    assert result.per_image["insertion"].isnan().nonzero().flatten().tolist() == [0, PROBED, PROBED + 1]
+    inputs = Watched(probe.inputs * (PROBED + 2))
+    result = insertion_deletion(predictions * (PROBED + 2), targets * (PROBED + 2), Probe(explainer, inputs))
+    assert perturbed == list(range(PROBED))
+    assert result.per_image["insertion"].isnan().nonzero().flatten().tolist() == [PROBED, PROBED + 1]
 
 
 def test_a_model_that_explains_none_is_named():
@@ -221,7 +255,59 @@ def test_a_map_that_does_not_look_at_the_parameters_is_found_out(kind, low, high
     probe = Probe(explainer, [picture(0)] * 2)
     result = parameter_randomization(predictions, [Target(image_label=0)] * 2, probe)
     assert low <= result.values["randomization"].value <= high
+    assert any("of 2 attributions none changes" in one for one in result.warnings) == (kind is Fixed)
     assert torch.equal(explained.weight, before), "the model itself was changed"
+
+
+class PerImage(Weights):
+    """The maps that it is given, in turn."""
+
+    def __init__(self, inner, *maps) -> None:
+        super().__init__(inner)
+        self.maps = [Prediction(extra={"attribution": one}) for one in maps]
+
+    def predict(self, inputs):
+        return [self.maps[int(one.id)] for one in inputs]
+
+
+def randomized(*maps, shuffled=None):
+    """The result for images with these maps, and those of the shuffled model."""
+    inputs = [Input(str(index), None) for index in range(len(maps))]
+    probe = Probe(PerImage(nn.Linear(2, 2), *(shuffled or maps)), inputs)
+    given = [Prediction(extra={"attribution": one}) for one in maps]
+    return parameter_randomization(given, [Target()] * len(maps), probe)
+
+
+def test_the_null_is_the_correlation_with_the_map_of_the_image_before():
+    from scipy.stats import spearmanr
+
+    maps = torch.rand(3, 5, 6, generator=torch.Generator().manual_seed(1))
+    expected = [abs(spearmanr(maps[i].flatten(), maps[i - 1].flatten()).statistic) for i in range(3)]
+    result = randomized(*maps, shuffled=[*maps.flip(0)])
+    assert result.per_image["null"].tolist() == pytest.approx(expected)
+    assert result.values["null"].value == pytest.approx(np.mean(expected))
+    assert result.values["randomization"].value != pytest.approx(np.mean(expected))
+
+
+def test_maps_of_other_sizes_share_their_places():
+    def slope(height, width):
+        return torch.outer(torch.arange(height) + 0.5, torch.arange(width) + 0.5) / height / width
+
+    result = randomized(slope(20, 30), slope(40, 25), slope(60, 60))
+    assert result.values["null"].value == pytest.approx(1, abs=0.01)
+
+
+def test_of_one_image_there_is_no_null():
+    result = randomized(torch.rand(4, 4))
+    assert set(result.values) == {"randomization", "constant"} and result.per_image["null"].isnan().all()
+
+
+def test_constant_maps_are_counted_whichever_model_gave_them():
+    flat, rising = torch.full((4, 4), 0.5), torch.arange(16.0).view(4, 4)
+    result = randomized(flat, rising, rising, flat, shuffled=[rising, flat, rising.T, flat])
+    assert result.per_image["constant"].tolist() == [1, 1, 0, 1]
+    assert result.values["constant"].value == 0.75
+    assert result.per_image["randomization"].tolist() == [0, 0, pytest.approx(8 / 17), 1]
 
 
 def test_shuffling_keeps_a_parameters_numbers(monkeypatch):

@@ -13,12 +13,14 @@ from torch import nn
 
 from roibench.assemble import build_model
 from roibench.dataset import DatasetInfo
+from roibench.metrics.faithfulness import parameter_randomization
+from roibench.model import Probe
 from roibench.nn.images import batch_images
 from roibench.plugins.cam.baselines import Center, Edges, Random
 from roibench.plugins.cam.cam import CAM
 from roibench.plugins.cam.grad_cam import GradCAM, activation_maps
 from roibench.registry import installed
-from roibench.structures import Input
+from roibench.structures import Input, Target
 from roibench.tasks.attribution import AttributionContract
 
 INFO = DatasetInfo("noise", "val", ("first", "second", "third"), image_size=(64, 64))
@@ -142,7 +144,7 @@ def test_cam_is_torchcams():
     with torchcam.methods.CAM(scores, scores.model.feature_layer, fc_layer=scores.model.head) as extractor:
         scores(pixels)
         [theirs] = extractor(1, normalized=False)
-    assert torch.allclose(found.relu(), theirs[0], rtol=1e-4, atol=1e-4 * float(theirs.max()))
+    assert torch.allclose(found, theirs[0], rtol=1e-4, atol=1e-4 * float(theirs.max()))
 
 
 def test_a_detection_is_explained_on_its_own_level():
@@ -169,12 +171,13 @@ def test_a_map_by_hand():
     assert activation_maps(features, gradient)[0].tolist() == [[0, 2], [0, 3]]
 
 
-def test_cams_mean_is_the_score():
+@pytest.mark.parametrize("size", [(128, 128), (128, 72), (50, 90), (300, 20)])
+def test_cams_mean_is_the_score(size):
     model = untrained("resnet_classifier")
-    inputs = queried(0, 2, size=(128, 128))
-    maps = torch.stack([one.get("attribution") for one in CAM(model).predict(inputs)])
-    scores = model.class_scores(model.batch(inputs)).detach()[[0, 1], [0, 2]]
-    assert torch.allclose(maps.mean((1, 2)) + model.head.bias[[0, 2]], scores, atol=0.02 * float(scores.abs().max()))
+    nn.init.normal_(model.head.bias)
+    [one] = queried(2, size=size)
+    found, scores, pixels = coarse_map(CAM(model), one)
+    assert torch.allclose(found.mean() + model.head.bias[2], scores(pixels)[0, 2], atol=1e-5)
 
 
 def test_grad_cam_of_a_linear_head_is_the_positive_part_of_cam():
@@ -350,6 +353,19 @@ def test_random_depends_on_the_image_alone():
     for one, other in zip(Random(InPlace()).predict(inputs), again, strict=True):
         assert torch.equal(one.get("attribution"), other.get("attribution"))
     assert not torch.equal(again[0].get("attribution"), again[1].get("attribution"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "looks"), [(CAM, True), (GradCAM, True), (Center, False), (Random, False), (Edges, False)]
+)
+def test_of_what_does_not_look_at_the_model_a_score_tells(kind, looks):
+    explainer = kind(untrained("resnet_classifier"))
+    inputs = queried(0, 1, 2)
+    result = parameter_randomization(explainer.predict(inputs), [Target()] * 3, Probe(explainer, inputs))
+    assert (result.values["randomization"].value == pytest.approx(1)) != looks
+    assert (result.warnings == ()) == looks
+    if kind is Center:  # nor at the image
+        assert result.values["null"].value == pytest.approx(1)
 
 
 def test_edges_lie_where_the_grey_changes():

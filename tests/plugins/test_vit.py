@@ -55,21 +55,40 @@ def test_the_encoder_is_torchvisions():
 
 
 @torch.no_grad()
+def test_a_token_is_a_linear_function_of_one_patch():
+    model = untrained()
+    pixels = torch.randn(2, 3, 128, 128)
+    before = model.tokens(pixels)
+    assert before.shape == (2, 1 + 16 * 16, 128)
+    assert torch.equal(before[:, 0], model.class_token.expand(2, -1))
+
+    changed = pixels.clone()
+    changed[:, :, 24:32, 40:48] += torch.randn(3, 8, 8)
+    differs = (model.tokens(changed) != before).any(2)
+    assert differs.nonzero().tolist() == [[image, 1 + 3 * 16 + 5] for image in (0, 1)]
+
+    weights, patches = model.patches.weight.flatten(1), pixels.unfold(2, 8, 8).unfold(3, 8, 8)  # [2, 3, 16, 16, 8, 8]
+    by_hand = torch.einsum("dk,bhwk->bhwd", weights, patches.permute(0, 2, 3, 1, 4, 5).flatten(3)).flatten(1, 2)
+    learned = model.patches.bias + model.positions.flatten(1).T
+    assert torch.allclose(before[:, 1:], by_hand + learned, atol=1e-5)
+
+
+@torch.no_grad()
 def test_padding_is_not_looked_at():
     model = untrained()
     batch = model.batch(ClassifierContract.noise((128, 60), (128, 128)))
     tokens, bias = model.tokens(batch.pixels), model.padding_bias(batch)
     changed = tokens.clone()
-    padding = batch.padding(model.stride).flatten(1)
-    assert padding[0].sum() == 8 * 4 and not padding[1].any()
+    padding = batch.padding(model.config.patch_size).flatten(1)
+    assert padding[0].sum() == 16 * 8 and not padding[1].any()
     changed[:, 1:][padding] += 100
     assert torch.equal(model.encode(tokens, bias)[:, 0], model.encode(changed, bias)[:, 0])
 
 
 @torch.no_grad()
 def test_rollout_is_the_product_of_the_layers():
-    """Against sums over paths, written out: two layers of three tokens."""
-    model = untrained(image_size=32, widths=(4, 8), blocks=(1,), dim=8, heads=2, hidden=8, layers=2)
+    """Against sums over paths, written out: two layers."""
+    model = untrained(image_size=32, dim=8, heads=2, hidden=8, layers=2)
     tokens = model.tokens(model.batch(ClassifierContract.noise((32, 32))).pixels)
     matrices = []
     for layer in model.encoder:
@@ -82,7 +101,7 @@ def test_rollout_is_the_product_of_the_layers():
     count = len(first)
     flow = [sum(second[0][middle] * first[middle][source] for middle in range(count)) for source in range(1, count)]
     [attention] = model.attention_maps(ClassifierContract.noise((32, 32)))
-    expected = nn.functional.interpolate(torch.tensor(flow).view(1, 1, 8, 8), (32, 32), mode="bilinear")[0, 0]
+    expected = nn.functional.interpolate(torch.tensor(flow).view(1, 1, 4, 4), (32, 32), mode="bilinear")[0, 0]
     assert torch.allclose(attention, expected, atol=1e-6)
     assert attention.std() > 0.01 * attention.mean()
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from roibench.dataset import DatasetInfo
 from roibench.hookspecs import hookimpl
 from roibench.model import Wrapper, stage
-from roibench.specs import DatasetSpec, ModelSpec, Paper
+from roibench.specs import DatasetSpec, ModelSpec, Paper, WarmStart
 from roibench.structures import Input, Prediction, Sample, Target
 
 PAPER = Paper("None", 2026, "https://example.org")
@@ -66,7 +66,7 @@ def register_models(register):
     register(ModelSpec("points", "test", ("attribution",), build="misbehaving:Points", paper=PAPER, wraps=True))
     register(ModelSpec("juggles", "test", ("juggling",), build="misbehaving:build", paper=PAPER))
     lonely = ModelSpec("begins_with_nothing", "test", ("detection",), build="misbehaving:build", paper=PAPER)
-    register(replace(lonely, warm_start="nobody"))
+    register(replace(lonely, warm_start=WarmStart("nobody", "squares")))
     register(ModelSpec("Bad Name", "test", ("detection",), build="misbehaving:build", paper=PAPER))
     register(ModelSpec("no_build", "test", ("detection",), build="misbehaving", paper=PAPER))
 

@@ -13,7 +13,8 @@ def register_datasets(register):
             "scenes",
             open="roibench.datasets.scenes:open_scenes",
             fields=_EMBEDDED,
-            description="embedded 128x128 scenes: 12 classes of shapes and figures on photographs, 500 val images",
+            description="embedded 128x128 scenes: 12 classes of shapes and figures on photographs; train, val, test",
+            eval_split="test",
         )
     )
     register(
@@ -22,6 +23,7 @@ def register_datasets(register):
             open="roibench.datasets.scenes:open_icons",
             fields=_EMBEDDED,
             description="embedded 128x128 icons: one such object, distractors in half of them; train, val, test",
+            eval_split="test",
         )
     )
     register(

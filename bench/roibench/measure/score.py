@@ -88,6 +88,7 @@ def score(
     declared: dict[str, Value] = {}
     per_image: dict[str, Tensor] = {}
     artefacts: dict[str, Any] = {}
+    doubtful = [*task.doubts(Scored(task, predictions, kept, targets, frames))]
     for metric in registry.metrics_for(task.name):
         if metric.needs_probe and probe is None:
             continue
@@ -96,10 +97,10 @@ def score(
         declared |= {f"{metric.name}/{value.name}": value for value in metric.values}
         per_image |= _per_image(metric, result)
         artefacts |= {f"{metric.name}: {name}": value for name, value in result.artefacts.items()}
+        doubtful += result.warnings
     if primary not in values:
         raise ScoreError(f"task {task.name}: {primary!r}, which ranks it, has no value; got {sorted(values) or 'none'}")
-    doubtful = task.doubts(Scored(task, predictions, kept, targets, frames))
-    return Scores(task, primary, values, declared, per_image, artefacts, doubtful)
+    return Scores(task, primary, values, declared, per_image, artefacts, tuple(doubtful))
 
 
 def _computed(

@@ -2,10 +2,12 @@
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy.stats import rankdata
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
@@ -18,31 +20,44 @@ from roibench.metrics.matching import Floats
 from roibench.model import Model, Probe, Wrapper
 from roibench.nn.images import MEAN
 from roibench.structures import Input, Prediction, Target
-from roibench.tasks.attribution import main_class
 
 STEPS = 20  # of 5 % of the pixels each
-PROBED = 100  # images, from the first one on: the model is run 42 times on each
+PROBED = 100  # images, from the first one on: the model is run 43 times on each
 BLUR = 5 / 224  # the Gaussian's standard deviation over the image's shorter side; its kernel ends one deviation away
+UNCHANGED = (
+    "of {:,} attributions none changes when the model's parameters are shuffled: "
+    "high insertion or low deletion tells of the images here, not of the model"
+)
 
 
 def insertion_deletion(predictions: Sequence[Prediction], targets: Sequence[Target], probe: Probe) -> Result:
     """insertion, deletion and faithfulness (RISE: Petsiuk et al. 2018, arXiv 1806.07421): areas under curves.
+
+    As in RISE, the class is the one that the explained model predicts of the whole image: of the highest score, of the
+    highest-scoring detection, or of most pixels that aren't background. Where it isn't the one that was queried, the
+    explainer is asked again, so that the map and the curve are about one class. An image of which nothing is predicted
+    doesn't count: NaN in per_image.
 
     The pixels are ranked by relevance, equal ones by place. deletion: the most relevant ones are replaced first by
     zeros of the normalised image, which is ImageNet's mean colour; the sooner the class is lost, the lower, the better.
     insertion: they replace a blurred image's; the higher, the better. Both in 20 steps of 5 % of the pixels; the blur
     is RISE's, sigma 5 and a kernel of 11 pixels at 224, in proportion to the shorter side. faithfulness: insertion -
     deletion. Of the first 100 images.
-    A curve's ordinate is what the explained model predicts of the explained class: its probability, the score of its
-    highest-scoring detection, or the fraction of the pixels of this class in the whole image that still have it. An
-    image without such a class doesn't count: NaN in per_image. artefacts["curves"]: the mean curves.
+    A curve's ordinate is what the explained model predicts of the class: its probability, the score of its
+    highest-scoring detection, or the fraction of the pixels of this class in the whole image that still have it.
+    artefacts["curves"]: the mean curves.
     """
     model = _inner(probe)
     curves = np.full((len(predictions), 2, STEPS + 1), np.nan)
-    for i, (owner, prediction, _, target) in enumerate(islice(by_image(predictions, targets), PROBED)):
-        relevance, label = read_map(owner, prediction), main_class(target)
-        if label is not None:
-            curves[i] = _curves(model, probe.inputs[i], relevance, label)
+    for i, (owner, prediction, _, _) in enumerate(islice(by_image(predictions, targets), PROBED)):
+        one = probe.inputs[i]
+        [whole] = model.predict([one])
+        label = predicted_class(whole)
+        if label is None:
+            continue
+        if label != one.query:
+            [prediction] = probe.model.predict([replace(one, query=label)])
+        curves[i] = _curves(model, one, read_map(owner, prediction), whole, label)
     insertion, deletion = area(curves).T
     per_image = {"insertion": insertion, "deletion": deletion, "faithfulness": insertion - deletion}
     counted = curves[~np.isnan(curves).any((1, 2))]
@@ -55,12 +70,19 @@ def insertion_deletion(predictions: Sequence[Prediction], targets: Sequence[Targ
 
 
 def parameter_randomization(predictions: Sequence[Prediction], targets: Sequence[Target], probe: Probe) -> Result:
-    """randomization: Spearman's rank correlation of a map with that of a model which has learned nothing, the mean over
-    images of its absolute value (Adebayo et al. 2018, arXiv 1810.03292). Near 0 is sane; 1 doesn't look at the model.
+    """randomization, null and constant (Adebayo et al. 2018, arXiv 1810.03292): does a map change with the model?
 
-    Nothing learned is left by shuffling the numbers within each of the explained model's parameters, all layers at
-    once; buffers stay. Two constant maps correlate by 1, a constant one and another by 0. A model that is no nn.Module
-    has no parameters to shuffle, and its explanations no such value.
+    randomization: Spearman's rank correlation of a map with that of a model which has learned nothing, the mean over
+    images of its absolute value. 1 doesn't look at the model. Nothing learned is left by shuffling the numbers within
+    each of the explained model's parameters, all layers at once; buffers stay. A model that is no nn.Module has no
+    parameters to shuffle, and its explanations no such values.
+    null: the same of a map and another image's by the unshuffled model, resized to this one's size: the image before,
+    of the first the last. They share nothing but the place, as maps of unrelated models would: a randomization near it
+    is sane, one far above it isn't; where the null itself is near 1, randomization tells nothing. Undefined for a
+    single image.
+    constant: the share of images where a map, before or after shuffling, is the same everywhere. There a correlation is
+    a convention: two constant maps correlate by 1, a constant one and another by 0.
+    A warning tells where shuffling changes no map at all.
     """
     if not isinstance(_inner(probe), nn.Module):
         return Result({})
@@ -69,15 +91,22 @@ def parameter_randomization(predictions: Sequence[Prediction], targets: Sequence
     for parameter in explainer.inner.parameters():
         order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
         parameter.data = parameter.data.flatten()[order].view_as(parameter)
-    correlations = []
-    for i, (owner, prediction, _, _) in enumerate(by_image(predictions, targets)):
+    images = list(by_image(predictions, targets))
+    of_images = {name: np.full(len(images), np.nan) for name in ("randomization", "null", "constant")}
+    changed = False
+    for i, (owner, prediction, _, _) in enumerate(images):
+        own = read_map(owner, prediction)
         [other] = explainer.predict([probe.inputs[i]])
-        pair = read_map(owner, prediction), read_map(owner._replace(what="prediction, parameters shuffled,"), other)
-        correlations.append(abs(rank_correlation(*pair)))
-    per_image = {"randomization": np.array(correlations, np.float64)}
+        shuffled = read_map(owner._replace(what="prediction, parameters shuffled,"), other)
+        of_images["randomization"][i] = abs(rank_correlation(own, shuffled))
+        of_images["constant"][i] = np.ptp(own) == 0 or np.ptp(shuffled) == 0
+        if len(images) > 1:
+            of_images["null"][i] = abs(rank_correlation(own, resized(read_map(*images[i - 1][:2]), own.shape)))
+        changed |= not np.array_equal(own, shuffled)
     return Result(
-        bootstrap(mean_statistic(per_image), len(predictions)),
-        per_image={name: torch.from_numpy(column) for name, column in per_image.items()},
+        bootstrap(mean_statistic(of_images), len(images)),
+        per_image={name: torch.from_numpy(column) for name, column in of_images.items()},
+        warnings=() if changed else (UNCHANGED.format(len(images)),),
     )
 
 
@@ -95,21 +124,39 @@ def rank_correlation(first: Floats, second: Floats) -> float:
     return float(np.dot(*ranks) / np.prod(lengths))
 
 
+def resized(relevance: Floats, size: tuple[int, int]) -> Floats:
+    """A map at another (height, width), bilinearly."""
+    [[scaled]] = F.interpolate(torch.from_numpy(relevance)[None, None], size, mode="bilinear", antialias=True)
+    return scaled.numpy()
+
+
+def predicted_class(whole: Prediction) -> int | None:
+    """The class of the highest score, of the highest-scoring detection, or of most pixels that aren't background; None
+    where nothing is predicted.
+    """
+    if whole.class_scores is not None:
+        return int(whole.class_scores.argmax())
+    if whole.labels is not None:
+        return int(whole.labels[whole.scores.argmax()]) if len(whole.labels) else None
+    if whole.semantic_map is not None and whole.semantic_map.any():
+        return int(whole.semantic_map.flatten().bincount()[1:].argmax())
+    return None
+
+
 def _inner(probe: Probe) -> Model:
     if not isinstance(probe.model, Wrapper):
         raise TypeError(f"{type(probe.model).__name__} goes around no other model; want a roibench.model.Wrapper")
     return probe.model.inner
 
 
-def _curves(model: Model, one: Input, relevance: Floats, label: int) -> Floats:
-    """[2, STEPS + 1]: insertion and deletion."""
+def _curves(model: Model, one: Input, relevance: Floats, whole: Prediction, label: int) -> Floats:
+    """[2, STEPS + 1]: insertion and deletion. whole: what is predicted of the unchanged image."""
     height, width = relevance.shape
     rank = np.empty(relevance.size, np.int64)
     rank[np.argsort(-relevance, axis=None, kind="stable")] = np.arange(relevance.size)
     rank = torch.from_numpy(rank.reshape(height, width))
     changed = [round(step * relevance.size / STEPS) for step in range(STEPS + 1)]
     grey = torch.tensor([round(255 * value) for value in MEAN], dtype=torch.uint8)[:, None, None].expand_as(one.image)
-    [whole] = model.predict([one])
     curves = []
     for start, end in ((blurred(one.image), one.image), (one.image, grey)):
         images = [Input(one.id, torch.where(rank < count, end, start)) for count in changed]
@@ -124,12 +171,10 @@ def blurred(image: Tensor) -> Tensor:
 
 
 def _confidence(prediction: Prediction, whole: Prediction, label: int) -> float:
-    """How much of a class is predicted, in [0, 1]; NaN if nothing is. whole: the prediction of the unchanged image."""
+    """How much of the class that is predicted of the whole image is predicted still, in [0, 1]."""
     if prediction.class_scores is not None:
         return float(prediction.class_scores[label])
-    if prediction.scores is not None:
+    if prediction.labels is not None:
         return float(max(prediction.scores[prediction.labels == label], default=0.0))
-    if prediction.semantic_map is not None:
-        named = whole.semantic_map == label + 1
-        return float((prediction.semantic_map[named] == label + 1).double().mean())
-    return np.nan
+    named = whole.semantic_map == label + 1
+    return float((prediction.semantic_map[named] == label + 1).double().mean())

@@ -126,7 +126,11 @@ class Attribution(Task):
             "parameter_randomization",
             name,
             "roibench.metrics.faithfulness:parameter_randomization",
-            (Value("randomization", higher_is_better=False, shown=True),),
+            (
+                Value("randomization", higher_is_better=False, shown=True),
+                Value("null", higher_is_better=False, shown=True),
+                Value("constant", higher_is_better=False, shown=True),
+            ),
             needs_probe=True,
         ),
     )

@@ -32,7 +32,7 @@ FIELDS = frozenset(
 
 
 def open_scenes(path: None, split: str) -> "Scenes":
-    """Opens a split, `train` or `val`; there is no path to give."""
+    """Opens a split, `train`, `val` or `test`; there is no path to give."""
     return Scenes(split)
 
 
@@ -111,7 +111,7 @@ class Scenes(Embedded):
 
     name = "scenes"
     layout = SCENES
-    generator: ClassVar = {"train": 2, "val": 2}
+    generator: ClassVar = {"train": 3, "val": 2, "test": 3}
 
 
 class Icons(Embedded):

@@ -38,8 +38,6 @@ class Photograph(NamedTuple):
         if split == "val":
             return self.val
         shared = self.train_and_test
-        if split == "train_and_test":
-            return shared
         border = shared.bottom - min(_TEST_ROWS, (shared.bottom - shared.top) // 2)
         return shared._replace(top=border) if split == "test" else shared._replace(bottom=border)
 

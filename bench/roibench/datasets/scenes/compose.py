@@ -49,7 +49,7 @@ def render(split: str, index: int, size: int, layout: Layout = SCENES) -> Scene:
     """The scene split[index] of size x size pixels: a function of its arguments alone."""
     places, ground, noise = (Draws(SPLITS.index(split), index, layout.stream + k) for k in range(3))
     objects, instances = layout.place(places, size)
-    picture = background(layout.windows.get(split, split), size, ground)
+    picture = background(split, size, ground)
     table, colours = np.zeros(len(objects), OBJECT), tuple(PALETTE)
     for index in reversed(range(len(objects))):
         one, entry = objects[index], table[index]

@@ -4,9 +4,8 @@ Objects are placed from the front to the back, so that what an object shows is k
 changes: an object of which too little can be seen is not drawn, and everything drawn is labelled.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -53,12 +52,10 @@ class Layout(NamedTuple):
 
     place: lays out an image of size x size pixels: objects, front to back, and the instance map uint8 [size, size].
     stream: the first of three streams of random integers that only this layout draws from.
-    windows: split -> whose windows of the photographs its backgrounds show, where that isn't the split itself.
     """
 
     place: Callable[[Draws, int], tuple[list[Object], np.ndarray]]
     stream: int
-    windows: Mapping[str, str] = MappingProxyType({})
 
 
 def _place_scene(draws: Draws, size: int) -> tuple[list[Object], np.ndarray]:
@@ -114,8 +111,7 @@ def _place_icon(draws: Draws, size: int) -> tuple[list[Object], np.ndarray]:
     return objects, instances
 
 
-# The shipped weights learned from all of what train and test share: Scenes has no test split beside such a train.
-SCENES = Layout(_place_scene, stream=0, windows=MappingProxyType({"train": "train_and_test"}))
+SCENES = Layout(_place_scene, stream=0)
 ICONS = Layout(_place_icon, stream=3)
 
 
