@@ -2,8 +2,8 @@
 
 Lines are {"event": "run", "key": ...}; {"event": "started", "cell_id": ...} when a cell becomes active, and "paused"
 when it no longer is; {"event": "record", "record": {...}} and, at last, {"event": "finished"}. Who was active when a
-run died is blamed for it; {"event": "interrupted"} says that it ended for another reason. A line that a crash tore is
-left out when reading. One process at a time holds a run's folder.
+run died is blamed for it. A line that a crash tore is left out when reading. One process at a time holds a run's
+folder.
 """
 
 import itertools
@@ -73,10 +73,6 @@ class Journal:
     def pause(self, cell_id: str) -> None:
         self._append({"event": "paused", "cell_id": cell_id})
 
-    def interrupt(self) -> None:
-        """The run ends, and not for a fault of the cells that are active."""
-        self._append({"event": "interrupted"})
-
     def add(self, record: Record) -> None:
         self._append({"event": "record", "record": record.model_dump(mode="json")})
 
@@ -110,7 +106,7 @@ class Journal:
                 self._active[line["cell_id"]] += 1
             case "paused":
                 self._active[line["cell_id"]] -= 1
-            case "interrupted":
+            case "interrupted":  # of versions that didn't tell of pauses
                 self._active.clear()
             case "record":
                 record = read_record(line["record"])

@@ -1,10 +1,8 @@
 """A run: the cells of a plan, measured in turns, each recorded as soon as it is finished."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
-from roibench.files import UnwritableError
 from roibench.measure.cell import PlannedCell
 from roibench.measure.isolate import failed
 from roibench.measure.journal import MAX_STARTS, Journal
@@ -52,8 +50,7 @@ class Run:
         """Measures those of the cells that have no record yet, in turns; each record is kept,
         then given back, as soon as there is one. tell: is told how far it is, in a line.
 
-        Raises UnwritableError if one can't be kept; the cells without a record then count as not started, as after
-        Ctrl-C.
+        Raises UnwritableError if one can't be kept; what was kept before is safe, as after Ctrl-C.
         """
         missing = [cell for cell in cells if cell.id not in self.journal.records]
         hopeless = [cell for cell in missing if self.journal.starts[cell.id] >= MAX_STARTS]
@@ -61,13 +58,8 @@ class Run:
             error = f"was active {MAX_STARTS} times when the run died: it takes the run down with it"
             yield self._keep(failed(cell.spec, error, self.registry))
         waiting = [cell for cell in missing if cell not in hopeless]
-        try:
-            for record in measure_in_turns(waiting, self.folder, self.registry, self.journal, tell, self.debug):
-                yield self._keep(record)
-        except (KeyboardInterrupt, UnwritableError):
-            with suppress(UnwritableError):
-                self.journal.interrupt()
-            raise
+        for record in measure_in_turns(waiting, self.folder, self.registry, self.journal, tell, self.debug):
+            yield self._keep(record)
 
     def record(self, cell: PlannedCell) -> Record:
         """The cell's record: the journal's if it has one, else measured now, alone."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import uuid4
 
 import psutil
@@ -161,11 +161,12 @@ class Group:
     def _launch(self, cell: PlannedCell) -> _Seat:
         return _Seat(cell, CellProcess(cell, self.folder, self.debug), datetime.now(UTC))
 
-    def _ask(self, seat: _Seat, step: str, *arguments: object):
+    def _ask(self, seat: _Seat, step: str, *arguments: object) -> Any:
         self.watch.start(seat.cell.id)
-        reply = seat.process.ask(step, *arguments)
-        self.watch.pause(seat.cell.id)
-        return reply
+        try:
+            return seat.process.ask(step, *arguments)
+        finally:
+            self.watch.pause(seat.cell.id)
 
     def _failed(self, seat: _Seat, error: CellProcessError) -> Record:
         if seat in self.seats:
