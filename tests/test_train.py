@@ -15,7 +15,7 @@ from roibench.files import file_hash
 from roibench.model import TrainableModel, Wrapper
 from roibench.registry import installed
 from roibench.specs import ModelSpec, Paper, Recipe, WarmStart
-from roibench.train import Trainer, TrainingError, train_model
+from roibench.train import Trainer, TrainingError, train_model, with_batch_size
 from roibench.weights import WeightsError, WeightsHeader, load_shared, load_weights, read_header, save_weights
 
 RECIPE = Recipe(
@@ -212,3 +212,26 @@ def test_a_warm_start_from_weights_that_are_not_there_says_so(tmp_path, first_an
     words = r"'second' begins with the weights of 'first' for 'folders', which aren't there: train that first .roibench"
     with pytest.raises(ValueError, match=words):
         train_model("second", source, tmp_path / "second", registry)
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 0.04), ("adamw", 0.02)])
+def test_the_learning_rate_and_the_warm_up_follow_the_batch(optimizer, rate):
+    larger = with_batch_size(dataclasses.replace(RECIPE, optimizer=optimizer, warmup_steps=200), 16)
+    assert (larger.batch_size, larger.learning_rate, larger.warmup_steps) == (16, pytest.approx(rate), 50)
+    assert with_batch_size(RECIPE, RECIPE.batch_size) == RECIPE
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_deterministic_algorithms_are_used_where_they_are_asked_for_and_left_as_they_were(
+    tmp_path, stripes, deterministic
+):
+    seen = []
+
+    class Watches(Tiny):
+        def losses(self, inputs, targets):
+            seen.append(torch.are_deterministic_algorithms_enabled())
+            return super().losses(inputs, targets)
+
+    recipe = dataclasses.replace(RECIPE, epochs=1)
+    Trainer(recipe, tmp_path, CPU, "float32", workers=0, deterministic=deterministic).fit(Watches(), stripes)
+    assert set(seen) == {deterministic} and not torch.are_deterministic_algorithms_enabled()

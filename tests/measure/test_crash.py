@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from planned_cells import measured, planned_cell
+from planned_cells import planned_cell
 
 from roibench.files import BusyError, UnwritableError, hold, write_atomically
 from roibench.measure import run as run_module
@@ -22,7 +22,6 @@ from roibench.measure.journal import FILE, Journal, read_lines, read_records
 from roibench.measure.plan import Plan
 from roibench.measure.record import Record
 from roibench.measure.run import Run
-from roibench.measure.turns import Group
 from roibench.registry import Registry, installed
 
 PATIENCE_S = 300.0  # machines that run tests are busy
@@ -132,19 +131,11 @@ def roibench(tmp_path, third_party) -> Iterator[Callable[..., subprocess.Popen]]
 RUN = ("run", "--dataset", "squares", "--rounds", "1", "--out", "runs")
 
 
-@pytest.mark.usefixtures("third_party")
-def test_cells_that_are_alive_end_with_their_parent(tmp_path, monkeypatch):
-    def die(self, *_) -> None:
-        time.sleep(1)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    monkeypatch.setattr(Group, "take_turns", die)
-    family: set[psutil.Process] = set()
-    with process(lambda: measured(planned_cell("works"), tmp_path)) as pid:
-        parent = psutil.Process(pid)
-        while parent.status() != psutil.STATUS_ZOMBIE:
-            family.update(parent.children())
-            time.sleep(0.02)
+def test_cells_that_are_alive_end_with_their_parent(tmp_path, roibench):
+    running = roibench(*RUN, "--model", "works,hangs")
+    wait_for(lambda: len(lines_of(tmp_path / "runs", "paused")) >= 1)  # one is ready, the other one hangs
+    family = psutil.Process(running.pid).children(recursive=True)
+    running.kill()
     assert len(family) >= 2 and not psutil.wait_procs(family, timeout=PATIENCE_S)[1]
 
 

@@ -5,9 +5,11 @@ import os
 import signal
 import threading
 import traceback
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -34,9 +36,10 @@ class CellProcess:
 
     def __init__(self, cell: "PlannedCell", folder: Path, debug: bool = False) -> None:
         self._timeout_s = self._left_s = cell.spec.timeout_s
-        context = multiprocessing.get_context("spawn")
+        context = _context()
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(cell, folder, debug, theirs), daemon=True)
+        arguments = (cell, folder, debug, theirs, dict(os.environ))
+        self._process = context.Process(target=_serve, args=arguments, daemon=True)
         self._process.start()
         theirs.close()
         self._tell("prepare")
@@ -104,8 +107,22 @@ def _death(exitcode: int | None) -> str:
     return f"the process ended with exit code {exitcode}"
 
 
-def _serve(cell: "PlannedCell", folder: Path, debug: bool, pipe: Connection) -> None:
-    """In the child: does what is asked, and sends what it does, then what that gave or an error."""
+def _context() -> BaseContext:
+    """Forks from a server that has imported what takes seconds, and done nothing else; spawns where none can be had."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "torchvision", "scipy.stats", "pydantic"])
+    return context
+
+
+def _serve(cell: "PlannedCell", folder: Path, debug: bool, pipe: Connection, environment: Mapping[str, str]) -> None:
+    """In the child: does what is asked, and sends what it does, then what that gave or an error.
+
+    environment: the parent's, as it is now; a server that forks has the one of when it started.
+    """
+    os.environ.clear()
+    os.environ.update(environment)
     # Ctrl-C reaches the whole process group; the parent decides, and ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
