@@ -185,6 +185,12 @@ class Registry:
         for attribute, names, kind, known in named:
             yield from (f"{attribute}: {unknown(kind, name, known)}" for name in names if name not in known)
 
+    def registered_by(self, plugin: str) -> list[Spec]:
+        """All that a plugin registered and that stands."""
+        shelves = {kind.__name__: self._shelf(kind) for _, kind in _HOOKS}
+        own = [(shelves[kind], name) for (kind, name), origin in self.origin.items() if origin == plugin]
+        return [shelf[name] for shelf, name in own if name in shelf]
+
     def _shelf(self, kind: type[Spec]) -> dict[str, Any]:
         shelves = {ModelSpec: self.models, DatasetSpec: self.datasets, MetricSpec: self.metrics, Task: self.tasks}
         return (shelves | {ClaimSpec: self.claims})[kind]

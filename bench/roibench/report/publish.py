@@ -169,13 +169,10 @@ class _Results:
 
     def _plots(self, folder: str, task: str, what: str, place: Path) -> str:
         self._tables(folder, task)
-        found = {
-            name: table for name, table in plots(self._folder(folder)).items() if name.startswith(f"{what}-{task}")
-        }
+        there = plots(self._folder(folder))
+        found = {name: table for name, table in there.items() if table.task == task and name.startswith(f"{what}-")}
         if not found:
-            raise PublishError(
-                f"{folder}: no plot of {what} for {task}; there are: {', '.join(plots(self._folder(folder)))}"
-            )
+            raise PublishError(f"{folder}: no plot of {what!r} for {task}; there are: {', '.join(there) or 'none'}")
         lines = []
         for name, table in found.items():
             title = f"{markdown.titled(table)}: {table.name(table.primary)} against time"
