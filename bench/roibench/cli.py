@@ -128,13 +128,20 @@ def train(
     epochs: Annotated[int | None, typer.Option(help="instead of the recipe's")] = None,
     seed: Annotated[int, typer.Option(help="of everything random")] = 0,
     threads: Annotated[int | None, typer.Option(help="CPU threads (default: one per core)")] = None,
-    workers: Annotated[int, typer.Option(help="processes that load images")] = 1,
+    batch_size: Annotated[int | None, typer.Option(help="instead of the recipe's; the learning rate follows")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="processes that load images (default: 1; on a GPU one per core)")
+    ] = None,
+    deterministic: Annotated[
+        bool | None, typer.Option(help="the same bits every time (default: on the CPU alone; slow on a GPU)")
+    ] = None,
     on_bad_data: BadDataOption = "fail",
     out: Annotated[Path | None, typer.Option(help="folder (default: results/runs/train-MODEL-DATASET)")] = None,
 ) -> None:
     """Train a model by its recipe; an interrupted training goes on where its last epoch ended."""
     folder = out or train_folder(model, dataset)
     options = {"precision": precision, "epochs": epochs, "seed": seed, "threads": threads, "workers": workers}
+    options |= {"batch_size": batch_size, "deterministic": deterministic}
     path = _train(model, dataset, folder, device=device, on_bad_data=on_bad_data, **options)
     typer.echo(f"measure it: roibench run --model {model} --dataset {dataset} --weights {path}")
 

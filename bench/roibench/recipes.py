@@ -1,8 +1,9 @@
-"""What models have in common when they are trained on Scenes: one start, one budget, so that a table compares models and
-not trainings.
+"""What models have in common when they are trained on Scenes: one start and one budget, so that a table compares models
+and not trainings.
 
-The classifier's backbone is to Scenes what ImageNet's are to COCO: every model with that backbone begins with it. Images
-are the dataset's own size, and never run out; eight epochs of them are the budget (at most 12 minutes on two cores).
+The classifier's backbone is to Scenes what ImageNet's are to COCO: every model with that backbone begins with it.
+Images are the dataset's own size, and never run out; eight epochs of them are the budget, at most 12 minutes on two
+cores.
 """
 
 from roibench.specs import Recipe, WarmStart

@@ -112,6 +112,11 @@ class ModelSpec:
         """The model whose weights this one has: itself, or the one that it wraps."""
         return self.inner.learns if self.inner else self
 
+    @property
+    def origin(self) -> str | None:
+        """The data that its start has seen; None where it began from scratch."""
+        return self.pretrained_on or (self.warm_start.dataset if self.warm_start else None)
+
 
 @dataclass(frozen=True)
 class DatasetSpec:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import multiprocessing
+import os
 import pickle
 import signal
 import threading
@@ -61,6 +62,7 @@ class Trainer:
 
     folder: where the checkpoint and the log go; a checkpoint found there is continued if recipe and data are the same.
     losses: after fit, the mean of each loss over the last epoch.
+    deterministic: only algorithms that give the same bits every time are used; on a GPU they are much slower.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Trainer:
         precision: str | None = None,
         progress: Progress | None = None,
         workers: int = 1,
+        deterministic: bool = True,
     ) -> None:
         self.recipe = recipe
         self.folder = folder
@@ -78,6 +81,7 @@ class Trainer:
         self.precision = precision or best_precision(device)
         self.progress = progress
         self.workers = workers
+        self.deterministic = deterministic
         self.losses: dict[str, float] = {}
 
     def fit(self, model: TrainableModel, data: Dataset) -> None:
@@ -98,15 +102,15 @@ class Trainer:
         parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "average": average}
         run = self._fingerprint(model, data)
         lock = hold(self.folder)
-        deterministic = torch.are_deterministic_algorithms_enabled()
-        torch.use_deterministic_algorithms(True)
+        before = torch.are_deterministic_algorithms_enabled()
+        torch.use_deterministic_algorithms(self.deterministic)
         try:
             for epoch in range(self._resume(run, parts), recipe.epochs):
                 self._epoch(epoch, steps, model, data, optimizer, schedule, average)
                 self._log(epoch, schedule.get_last_lr()[0])
                 self._save(run, epoch + 1, parts)
         finally:
-            torch.use_deterministic_algorithms(deterministic)
+            torch.use_deterministic_algorithms(before)
             lock.release()
         if average is not None:
             model.load_state_dict(average.module.state_dict())
@@ -224,17 +228,22 @@ def train_model(
     precision: str | None = None,
     epochs: int | None = None,
     seed: int = 0,
+    batch_size: int | None = None,
     threads: int | None = None,
-    workers: int = 1,
+    workers: int | None = None,
+    deterministic: bool | None = None,
     on_bad_data: str = "fail",
     begin: Callable[[int, int], Progress] | None = None,
 ) -> Path:
     """Trains a registered model on a dataset's train split and writes folder/MODEL-DATASET.safetensors.
 
-    epochs, seed: instead of the recipe's. begin: called with epochs and steps per epoch before the first step; returns
-    who is told of each. Raises ValueError where model, dataset and recipe don't go together.
+    epochs, seed, batch_size: instead of the recipe's; the learning rate follows the batch (with_batch_size). workers:
+    processes that load images; 1 if not given, on a GPU as many as there are cores. deterministic: if not given, yes on
+    the CPU, no on a GPU. begin: called with epochs and steps per epoch before the first step; returns who is told of
+    each. Raises ValueError where model, dataset and recipe don't go together.
     """
-    for option, value, least in (("--epochs", epochs, 1), ("--threads", threads, 1), ("--workers", workers, 0)):
+    counts = ("--epochs", epochs, 1), ("--batch-size", batch_size, 1), ("--threads", threads, 1)
+    for option, value, least in (*counts, ("--workers", workers, 0)):
         if value is not None and value < least:
             raise ValueError(f"{option} {value}: want {least} or more")
     if precision not in (None, *PRECISIONS):
@@ -244,6 +253,7 @@ def train_model(
     if spec.recipe is None:
         raise ValueError(f"model {name!r} has no recipe: it isn't trained by gradients")
     recipe = dataclasses.replace(spec.recipe, seed=seed, epochs=epochs or spec.recipe.epochs)
+    recipe = with_batch_size(recipe, batch_size or recipe.batch_size)
     data = open_dataset(dataset, registry, split="train", on_bad_data=on_bad_data)
     if missing := set(spec.required_targets) - data.info.fields:
         needed, lacking = ", ".join(spec.required_targets), ", ".join(sorted(missing))
@@ -265,7 +275,11 @@ def train_model(
     if start is not None:
         load_shared(start, model)
     progress = begin(recipe.epochs, math.ceil(len(data) / recipe.batch_size)) if begin else None
-    trainer = Trainer(recipe, folder, placed, precision, progress, workers)
+    on_cpu = placed.type == "cpu"
+    workers = (1 if on_cpu else os.cpu_count() or 1) if workers is None else workers
+    trainer = Trainer(
+        recipe, folder, placed, precision, progress, workers, on_cpu if deterministic is None else deterministic
+    )
     model.fit(data, trainer)
     header = WeightsHeader(
         model=name,
@@ -285,6 +299,17 @@ def train_model(
     path = folder / f"{name}-{reference.name}.safetensors"
     save_weights(path, model.state_dict(), header)
     return path
+
+
+def with_batch_size(recipe: Recipe, images: int) -> Recipe:
+    """The recipe with another batch and the learning rate that goes with it: in proportion to the batch for SGD (Goyal
+    et al. 2017, arXiv 1706.02677), to its root for AdamW (Malladi et al. 2022, arXiv 2205.10287). The warm-up takes as
+    many images as before.
+    """
+    factor = images / recipe.batch_size
+    rate = recipe.learning_rate * (factor if recipe.optimizer == "sgd" else math.sqrt(factor))
+    warmup = max(1, round(recipe.warmup_steps / factor)) if recipe.warmup_steps else 0
+    return dataclasses.replace(recipe, batch_size=images, learning_rate=rate, warmup_steps=warmup)
 
 
 def _starting_weights(spec: ModelSpec, registry: Registry) -> Path | None:

@@ -44,7 +44,7 @@ def register_models(register):
             ),
             required_targets=("image_label",),
             recipe=Recipe(
-                epochs=16,
+                epochs=14,
                 batch_size=16,
                 learning_rate=1e-3,
                 optimizer="adamw",

@@ -50,7 +50,7 @@ class Config:
     long_side: int = 512
     dim: int = 96  # of a token [256]
     heads: int = 4  # [8]
-    hidden: int = 256  # of the feed-forward networks [2048]
+    hidden: int = 96  # of the feed-forward networks [2048]
     encoder_layers: int = 1  # [6]
     decoder_layers: int = 3  # [6]
     queries: int = 25  # [100]

@@ -30,7 +30,7 @@ class Config:
     dim: int = 128  # of a token [768]
     heads: int = 4  # [12]
     hidden: int = 384  # of the feed-forward networks [3072]
-    layers: int = 6  # [12]
+    layers: int = 4  # [12]
 
 
 class ViT(TrainableModel):

@@ -34,6 +34,7 @@ from roibench.model import HasArtefacts, Model, Probe
 from roibench.registry import Registry
 from roibench.specs import ModelSpec
 from roibench.task import Frame, Task
+from roibench.weights import read_header
 
 TURNS = 25  # blocks of the images, each timed in a turn of its own
 LEAST_TURNS = 10
@@ -184,6 +185,8 @@ class Measurement:
             started=self.started,
             finished=datetime.now(UTC),
             family=cell.model.family,
+            epochs=None if cell.weights is None else read_header(cell.weights).recipe["epochs"],
+            pretrained_on=cell.model.learns.origin,
             images=len(self.inputs),
             rounds=self.passes,
             scores=outcome.scores,
