@@ -132,7 +132,7 @@ def _more_accurate(images: _Images, ours: list[Ok], theirs: list[Ok], task: str)
     if len(ours) == len(theirs) == 1:
         trainings = "one training each, whose chance is not in the interval"
     figures = (
-        f"{names[0]} - {names[1]}: {value} ({where}, {images.device}, {images.precision}, paired bootstrap; "
+        f"{names[0]} - {names[1]}: {value} ({where}, {images.device}, {images.precision}, paired bootstrap, "
         f"{trainings})"
     )
     return Verdict(_beyond(found, 0.0, ranking.higher_is_better), figures)
@@ -150,7 +150,7 @@ def _faster(ours: Ok, theirs: Ok, ratio: Interval) -> Verdict:
     else:
         status = Status.NOT_HELD if is_faster(theirs, ours) else Status.CANNOT_TELL
     cell, floor = ours.cell, noise_floor(ours.latency.turns)
-    known = "" if floor is None else f"; noise floor {100 * floor:.1f} %"
+    known = "" if floor is None else f", noise floor {100 * floor:.1f} %"
     where = f"{DatasetRef.parse(cell.dataset).label}, {cell.device}, {cell.precision}, batch {cell.batch_size}"
     figures = (
         f"{cell.model} takes {with_interval(ratio)} times as long as {theirs.cell.model} ({where}, {cell.threads} "

@@ -121,7 +121,7 @@ def test_times_are_paired_by_turns_and_judged_beyond_the_noise_floor(scored):
     records = [scored(name, 0.5, turns=turns(ms)) for name, ms in (("quick", 10), ("slow", 13), ("level", 10.1))]
     found = faster(records, "quick", "slow")
     assert found.status is Status.HELD and "quick takes 0.769 [0.7" in found.figures
-    assert "paired over 20 turns; noise floor 2.0 %" in found.figures
+    assert "paired over 20 turns, noise floor 2.0 %" in found.figures
     assert faster(records, "slow", "quick").status is Status.NOT_HELD
     assert faster(records, "quick", "level").status is Status.CANNOT_TELL
 

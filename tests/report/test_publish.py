@@ -103,10 +103,7 @@ def test_what_somebody_changed_differs(checkout, registry, file):
 @pytest.mark.parametrize(
     ("marker", "words"),
     [
-        (
-            "tabel results/mine detection",
-            "unknown marker 'tabel results/mine detection'; want one of: table FOLDER TASK",
-        ),
+        ("tabel results/mine", "unknown marker 'tabel results/mine'; want one of: table FOLDER TASK, plot FOLDER TASK"),
         ("table results/mine", "unknown marker"),
         ("", "unknown marker"),
         ("table results/yours detection", "no folder results/yours with records.jsonl; there are: results/mine"),
@@ -148,5 +145,5 @@ def test_the_command_writes_and_checks(checkout, monkeypatch):
 
 
 def test_without_anything_to_publish_it_says_what_is_missing(tmp_path, registry):
-    with pytest.raises(PublishError, match="results has no folder with records.jsonl: want a checkout"):
+    with pytest.raises(PublishError, match=r"results has no folder with records\.jsonl: want a checkout"):
         publish(tmp_path, registry)
