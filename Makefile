@@ -21,7 +21,7 @@ PARALLEL := OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n $(JOBS)
 LEVELS ?= v2 v3 v4
 
 .PHONY: help bench bench-ops test test-simd test-asan test-cuda test-mutants test-versions build-cuda sass check check-all lint format \
-  train clean
+  train publish clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -94,6 +94,9 @@ format: $(VENV)/.lint ## put the sources into style
 
 train: $(VENV)/.ready $(VENV)/.pretrained ## train anew what is shipped, and compare it with the shipped weights
 	$(VENV)/bin/roibench retrain $(ARGS)
+
+publish: $(VENV)/.ready ## make results/, and the figures in README and docs/, anew from records (ARGS="--check")
+	$(VENV)/bin/roibench publish $(ARGS)
 
 clean: ## remove what was built, keep the environment
 	rm -rf build bench/roibench/_C*.so $(VENV)/.ready $(VENV)/.installed

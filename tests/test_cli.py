@@ -23,7 +23,15 @@ runner = CliRunner()
 
 def test_list_names_what_is_registered_and_what_failed(third_party):
     output = runner.invoke(cli.app, ["list"]).output
-    for word in ("faster_rcnn", "scenes", "coco_ap", "VOC07_AP50", "squares", "plugin 'broken_import' failed"):
+    for word in (
+        "faster_rcnn",
+        "scenes",
+        "coco_ap",
+        "VOC07_AP50",
+        "focal_loss",
+        "squares",
+        "plugin 'broken_import' failed",
+    ):
         assert word in output
 
 

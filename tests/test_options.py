@@ -1,4 +1,4 @@
-"""The options of a run: declared once, the same in pytest, in `roibench run --help` and in README; checked as typed."""
+"""The options of a run: declared once, the same in pytest and in `roibench run --help`; checked as typed."""
 
 import re
 import subprocess
@@ -9,21 +9,14 @@ import pytest
 from typer.testing import CliRunner
 
 from roibench import cli
-from roibench.options import GROUP, OPTIONS, Options, markdown
+from roibench.options import GROUP, OPTIONS, Options
 
-README = Path(__file__).parents[1] / "README.md"
 DEFAULTS = {option.flag: option.default for option in OPTIONS}
 
 
 def told(text: str) -> str:
     """Without frames and line breaks."""
     return " ".join(text.replace("│", " ").split())
-
-
-def test_the_table_in_readme_is_what_the_module_prints():
-    begin, end = "<!-- python -m roibench.options -->\n", "\n<!-- end -->"
-    table = README.read_text().partition(begin)[2].partition(end)[0]
-    assert table == markdown(), "put what `python -m roibench.options` prints between the markers in README.md"
 
 
 def test_run_lists_every_option_with_type_and_help_in_a_group(monkeypatch):

@@ -43,7 +43,7 @@ def options(context: typer.Context, debug: Annotated[bool, typer.Option("--debug
 
 @app.command("list")
 def list_() -> None:
-    """List the registered models, datasets, tasks and metrics, and the plugins that failed."""
+    """List the registered models, datasets, tasks, metrics and claims, and the plugins that failed."""
     from rich.text import Text
 
     from roibench.console import console, named
@@ -72,12 +72,14 @@ def list_() -> None:
     metrics = [
         (spec.name, spec.task, ", ".join(value.name for value in spec.values)) for spec in registry.metrics.values()
     ]
+    claims = [(spec.name, spec.statement) for spec in registry.claims.values()]
     printer = console()
     for table in (
         named(("model", "family", "tasks", "weights for", "paper"), models, title="Models"),
         named(("dataset", "description", "targets"), datasets, title="Datasets"),
         named(("task", "ground truth", "prediction"), tasks, title="Tasks"),
         named(("metric", "task", "values"), metrics, title="Metrics"),
+        named(("claim", "statement"), claims, title="Claims"),
     ):
         printer.print(table, crop=False)
     for failure in registry.failures:
@@ -191,6 +193,37 @@ def compare(
     _show(compare_runs(runs, installed()))
     for run in runs:
         _show_failed(run)
+
+
+@app.command()
+def claims(
+    runs: Annotated[list[Path], typer.Argument(help="folders of runs, such as results/runs/20260101-120000")],
+) -> None:
+    """Say which of the plugins' claims the runs' records bear out, with figures."""
+    from roibench.claim import judge
+    from roibench.console import console
+    from roibench.measure.recorded import recorded_cells
+    from roibench.registry import installed
+    from roibench.report.terminal import render_claims
+
+    records = [record for run in runs for record in recorded_cells(run)]
+    console().print(render_claims(judge(installed().claims.values(), records)), crop=False)
+
+
+@app.command()
+def publish(check: Annotated[bool, typer.Option("--check", help="write nothing, fail if something differs")] = False):
+    """In a checkout: make results/, and the tables, plots and claims in README.md and docs/, anew from records."""
+    from roibench.registry import installed
+    from roibench.report.publish import differing
+    from roibench.report.publish import publish as write
+
+    if not check:
+        for path in write(Path(), installed()):
+            typer.echo(f"wrote {path}")
+    elif stale := differing(Path(), installed()):
+        for one in stale:
+            typer.echo(f"{one.path} differs from the records: run `roibench publish`", err=True)
+        raise typer.Exit(1)
 
 
 def train_folder(model: str, dataset: str) -> Path:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from roibench.specs import DatasetSpec, MetricSpec, ModelSpec
+from roibench.specs import ClaimSpec, DatasetSpec, MetricSpec, ModelSpec
 
 if TYPE_CHECKING:
     from roibench.task import Task  # which imports torch
@@ -32,3 +32,8 @@ def register_metrics(register: Callable[[MetricSpec], None]) -> None:
 @hookspec
 def register_tasks(register: Callable[["Task"], None]) -> None:
     """Call register(task) once, with an instance, for every task that this plugin adds."""
+
+
+@hookspec
+def register_claims(register: Callable[[ClaimSpec], None]) -> None:
+    """Call register(ClaimSpec) once for everything that this plugin says of models and lets records decide."""

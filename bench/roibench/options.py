@@ -1,7 +1,7 @@
 """The options of a run, each declared once: flag, type, default, help and check.
 
-pytest's options, those of `roibench run` and README's table are made of them; `python -m roibench.options` prints that
-table. No torch is imported, so that --help stays fast.
+pytest's options, those of `roibench run` and the table in docs/measuring.md are made of them. No torch is imported, so
+that --help stays fast.
 """
 
 from collections.abc import Mapping
@@ -171,14 +171,10 @@ OPTIONS = tuple(Option.of(name, field) for name, field in Options.model_fields.i
 
 
 def markdown() -> str:
-    """The table of options in README."""
+    """The table of options in docs/measuring.md, which `roibench publish` puts there."""
     lines = ["| option | type | default | meaning |", "|---|---|---|---|"]
     for option in OPTIONS:
         kind = option.type.replace("|", "\\|")
         default = "" if option.default is None else f"`{option.default}`"
         lines.append(f"| `{option.flag}` | `{kind}` | {default} | {option.help} |")
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    print(markdown())

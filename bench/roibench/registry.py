@@ -20,12 +20,12 @@ import pluggy
 
 from roibench import hookspecs
 from roibench.spec_checks import spec_problem
-from roibench.specs import DatasetSpec, MetricSpec, ModelSpec, Value
+from roibench.specs import ClaimSpec, DatasetSpec, MetricSpec, ModelSpec, Value
 from roibench.structures import Target
 from roibench.task import Field, TargetField, Task
 
 GROUP = "roibench"
-Spec = ModelSpec | DatasetSpec | MetricSpec | Task
+Spec = ModelSpec | DatasetSpec | MetricSpec | ClaimSpec | Task
 AT = "@"  # WRAPPER@MODEL
 
 
@@ -55,7 +55,7 @@ class Failure:
 class Registry:
     """What is registered, by name, and what failed.
 
-    models, datasets, metrics, tasks: name -> what was registered.
+    models, datasets, metrics, tasks, claims: name -> what was registered.
     failures: plugins that could not be used, whole or in part.
     origin: (kind, name) -> plugin.
     modules: plugin -> module.
@@ -66,6 +66,7 @@ class Registry:
     datasets: dict[str, DatasetSpec] = field(default_factory=dict)
     metrics: dict[str, MetricSpec] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
+    claims: dict[str, ClaimSpec] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     origin: dict[tuple[str, str], str] = field(default_factory=dict)
     modules: dict[str, ModuleType] = field(default_factory=dict)
@@ -184,8 +185,15 @@ class Registry:
         for attribute, names, kind, known in named:
             yield from (f"{attribute}: {unknown(kind, name, known)}" for name in names if name not in known)
 
+    def registered_by(self, plugin: str) -> list[Spec]:
+        """All that a plugin registered and that stands."""
+        shelves = {kind.__name__: self._shelf(kind) for _, kind in _HOOKS}
+        own = [(shelves[kind], name) for (kind, name), origin in self.origin.items() if origin == plugin]
+        return [shelf[name] for shelf, name in own if name in shelf]
+
     def _shelf(self, kind: type[Spec]) -> dict[str, Any]:
-        return {ModelSpec: self.models, DatasetSpec: self.datasets, MetricSpec: self.metrics, Task: self.tasks}[kind]
+        shelves = {ModelSpec: self.models, DatasetSpec: self.datasets, MetricSpec: self.metrics, Task: self.tasks}
+        return (shelves | {ClaimSpec: self.claims})[kind]
 
     def _task_problem(self, task: Task) -> str | None:
         if not isinstance(getattr(task, "name", None), str) or not re.fullmatch(r"[a-z][a-z0-9_]*", task.name):
@@ -265,6 +273,7 @@ _HOOKS: tuple[tuple[str, type[Spec]], ...] = (
     ("register_models", ModelSpec),
     ("register_datasets", DatasetSpec),
     ("register_metrics", MetricSpec),
+    ("register_claims", ClaimSpec),
 )
 
 

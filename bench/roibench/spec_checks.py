@@ -7,10 +7,10 @@ from typing import Any, get_args, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from roibench.specs import DatasetSpec, MetricSpec, ModelSpec
+from roibench.specs import ClaimSpec, DatasetSpec, MetricSpec, ModelSpec
 
 
-def spec_problem(spec: ModelSpec | DatasetSpec | MetricSpec) -> str | None:
+def spec_problem(spec: ModelSpec | DatasetSpec | MetricSpec | ClaimSpec) -> str | None:
     """The first thing that is wrong with a spec by itself: which attribute, what it wants and what it got."""
     try:
         _adapter(type(spec)).validate_python(spec)

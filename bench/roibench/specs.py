@@ -1,5 +1,5 @@
-"""What plugins register beside tasks: models, datasets, metrics. Plain data that names code, so that registering
-imports none. The registry validates it by these annotations.
+"""What plugins register beside tasks: models, datasets, metrics, claims. Plain data that names code, so that
+registering imports none. The registry validates it by these annotations.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", description="lower_cas
 CodePath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description='"module:function"')]
 ValueName = Annotated[str, Field(pattern=r"^[A-Za-z]\w*$", description="letters, digits and underscores")]
 Unit = Annotated[str, Field(description="a unit such as '%', 'ms' or ''")]
+Sentence = Annotated[str, Field(pattern=r"\.$", description="a sentence, with its full stop")]
 WeightsFile = Annotated[str, Field(pattern=r"\.safetensors$", description="a .safetensors file")]
 
 _CHECKED = ConfigDict(strict=True, revalidate_instances="always")
@@ -181,3 +182,19 @@ class MetricSpec:
     compute: CodePath
     values: Annotated[tuple[Value, ...], Field(min_length=1, description="a tuple of Value, at least one")]
     needs_probe: bool = False
+
+
+@dataclass(frozen=True)
+class ClaimSpec:
+    """Something that is said of models, and that records decide.
+
+    name: unique among claims.
+    statement: a sentence, in words that need no code to be read.
+    judge: called as judge(records) -> roibench.claim.Verdict, with the records of all cells that ran.
+    """
+
+    __pydantic_config__ = _CHECKED
+
+    name: Name
+    statement: Sentence
+    judge: CodePath

@@ -1,7 +1,7 @@
 """Explanations: where in an image lies what speaks for a class; and baselines that don't look at the model."""
 
 from roibench.hookspecs import hookimpl
-from roibench.specs import ModelSpec, Paper
+from roibench.specs import ClaimSpec, ModelSpec, Paper
 
 CAM = Paper(
     "Learning Deep Features for Discriminative Localization",
@@ -50,3 +50,14 @@ def register_models(register):
                 wraps=True,
             )
         )
+
+
+@hookimpl
+def register_claims(register):
+    register(
+        ClaimSpec(
+            "grad_cam",
+            "Grad-CAM points at the main object more often than the centre of the image does, around every model.",
+            judge="roibench.plugins.cam.claims:grad_cam",
+        )
+    )

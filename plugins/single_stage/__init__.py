@@ -2,7 +2,7 @@
 
 from roibench.hookspecs import hookimpl
 from roibench.recipes import ICONS_BACKBONE, SCENES_RECIPE
-from roibench.specs import ModelSpec, Paper
+from roibench.specs import ClaimSpec, ModelSpec, Paper
 
 RETINANET = Paper(
     "Focal Loss for Dense Object Detection",
@@ -36,3 +36,14 @@ def register_models(register):
                 weights={"scenes": f"weights/{name}-scenes.safetensors"},
             )
         )
+
+
+@hookimpl
+def register_claims(register):
+    register(
+        ClaimSpec(
+            "focal_loss",
+            "RetinaNet finds objects better with focal loss than with cross entropy.",
+            judge="roibench.plugins.single_stage.claims:focal_loss",
+        )
+    )

@@ -2,7 +2,7 @@
 
 from roibench.hookspecs import hookimpl
 from roibench.recipes import ICONS_BACKBONE, SCENES_RECIPE
-from roibench.specs import ModelSpec, Paper, Recipe
+from roibench.specs import ClaimSpec, ModelSpec, Paper, Recipe
 
 FASTER_RCNN = Paper(
     "Faster R-CNN: Towards Real-Time Object Detection with Region Proposal Networks",
@@ -58,5 +58,16 @@ def register_models(register):
                 augment=("horizontal_flip", "vertical_flip", "transpose", "colour_jitter"),
                 average=0.995,
             ),
+        )
+    )
+
+
+@hookimpl
+def register_claims(register):
+    register(
+        ClaimSpec(
+            "two_stages",
+            "Faster R-CNN, with two stages, finds objects better than RetinaNet, with one; RetinaNet is faster.",
+            judge="roibench.plugins.two_stage.claims:two_stages",
         )
     )

@@ -26,13 +26,7 @@ def plugins_hash(registry: Registry) -> str:
 
 
 def _state(plugin: str, registry: Registry) -> Plugin:
-    shelves = {"ModelSpec": registry.models, "DatasetSpec": registry.datasets, "MetricSpec": registry.metrics}
-    shelves["Task"] = registry.tasks
-    specs = [
-        shelves[kind][name]
-        for (kind, name), origin in registry.origin.items()
-        if origin == plugin and name in shelves[kind]
-    ]
+    specs = registry.registered_by(plugin)
     modules = {registry.modules[plugin].__name__}
     modules |= {type(spec).__module__ for spec in specs if isinstance(spec, Task)}
     for spec in specs:

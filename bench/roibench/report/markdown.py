@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
+from roibench.claim import Judged
 from roibench.measure.record import Ok, Provenance, Record
 from roibench.report.numbers import heading, noise_floor_note, plain, short, with_interval
 from roibench.report.rows import DOUBTFUL, Remark, Row, Table, cells, doubts, failures, interferences, tables
@@ -39,15 +40,9 @@ def render(records: Sequence[Record], notes: Mapping[str, Sequence[str]] = Mappi
     notes: further remarks on the run, by title.
     """
     found = tables(records)
-    sections = [_comparison(table) for table in found]
-    if ran := cells(records):
-        rows = [
-            (cell.model, cell.dataset, short(cell.p50.value), ", ".join(f"{s.name} {s.share:.0%}" for s in cell.stages))
-            for cell in ran
-        ]
-        sections.append(
-            "## Where the time goes\n\n" + grid(("model", "dataset", "p50 ms", "share of its stages"), rows)
-        )
+    sections = [f"## {titled(table)}\n\n{comparison(table)}" for table in found]
+    if cells(records):
+        sections.append(f"## Where the time goes\n\n{stages(records)}")
     sections += _remarks(f"{DOUBTFUL} Doubtful predictions: check what these models return", "why", doubts(records))
     sections += _remarks("The machine was not quiet: don't trust these times", "why", interferences(records))
     sections += _remarks("Failed", "error", failures(records))
@@ -79,7 +74,13 @@ def _better_lower(found: Sequence[Table]) -> list[str]:
     return [f"Better the lower: {', '.join(names)}."] if names else []
 
 
-def _comparison(table: Table) -> str:
+def titled(table: Table) -> str:
+    """`Detection on scenes`."""
+    return table.title[0].upper() + table.title[1:]
+
+
+def comparison(table: Table) -> str:
+    """The rows, below what they have in common and above the noise floor."""
     several = len(table.settings) > 1
     wrapping = any(row.passes is not None for row in table.rows)
     titles = ["model", "family", *_TRAINED, *(["setting"] if several else [])]
@@ -96,9 +97,23 @@ def _comparison(table: Table) -> str:
         mark = f" {DOUBTFUL}" if row.warnings else ""
         trained = ("" if row.record.epochs is None else f"{row.record.epochs}", row.record.pretrained_on or "")
         rows.append((row.model + mark, row.record.family, *trained, *setting, *scores, *passes, *_measured(row)))
-    title = table.title[0].upper() + table.title[1:]
     floor = f"\n\n{noise_floor_note(table.noise_floor)}" if table.noise_floor is not None else ""
-    return f"## {title}\n\n{table.shared}\n\n" + grid((*titles, *_MEASURED), rows, left=left) + floor
+    return f"{table.shared}\n\n{grid((*titles, *_MEASURED), rows, left=left)}{floor}"
+
+
+def stages(records: Sequence[Record]) -> str:
+    """Where the time of each cell went, the fastest first."""
+    rows = [
+        (cell.model, cell.dataset, short(cell.p50.value), ", ".join(f"{s.name} {s.share:.0%}" for s in cell.stages))
+        for cell in cells(records)
+    ]
+    return grid(("model", "dataset", "p50 ms", "share of its stages"), rows)
+
+
+def claims(judged: Sequence[Judged]) -> str:
+    """What is said, and what records say of it."""
+    rows = [(one.claim.statement, one.verdict.status, one.verdict.figures) for one in judged]
+    return grid(("claim", "is", "figures"), rows)
 
 
 def _measured(row: Row) -> list[str]:

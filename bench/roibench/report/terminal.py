@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from roibench.claim import Judged
 from roibench.measure.compare import Comparison
 from roibench.measure.record import Record, Score
 from roibench.measure.rescore import Rescored
@@ -143,6 +144,16 @@ def render_scores(found: Sequence[Rescored]) -> RenderableType:
         parts += [Text(f"{DOUBTFUL} {warning}", style="yellow") for warning in one.score.warnings]
         parts += [Text(note, style="dim") for note in one.notes]
     return Group(*parts)
+
+
+def render_claims(judged: Sequence[Judged]) -> RenderableType:
+    """What is said, and what records say of it."""
+    grid = _grid("claims")
+    for column in ("claim", "is", "figures"):
+        grid.add_column(column, overflow="fold")
+    for one in judged:
+        grid.add_row(*map(Text, (one.claim.statement, one.verdict.status, one.verdict.figures)), end_section=True)
+    return grid
 
 
 def ranked(score: Score) -> str:

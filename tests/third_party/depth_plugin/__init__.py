@@ -1,7 +1,7 @@
 """Monocular depth, as a third party would add it: a task with its metric, a dataset, two models."""
 
 from roibench.hookspecs import hookimpl
-from roibench.specs import DatasetSpec, MetricSpec, ModelSpec, Paper, Value
+from roibench.specs import ClaimSpec, DatasetSpec, MetricSpec, ModelSpec, Paper, Value
 
 
 @hookimpl
@@ -41,3 +41,8 @@ def register_models(register):
                 config={"nearest": nearest, "farthest": farthest},
             )
         )
+
+
+@hookimpl
+def register_claims(register):
+    register(ClaimSpec("ramps", "A ramp fits ramps better than a wall.", judge="depth_plugin.claims:ramps"))

@@ -1,0 +1,166 @@
+"""Claims: what is said of models, decided by records. What a judge returns, and what most judges are made of."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from roibench.datasets.reference import DatasetRef
+from roibench.measure.pairs import is_faster, latency_ratio, mean_difference, noise_floor
+from roibench.measure.record import Interval, Ok
+from roibench.registry import resolve
+from roibench.report.numbers import heading, short_name, with_interval
+from roibench.specs import ClaimSpec
+
+__all__ = ["ClaimError", "Judged", "Ok", "Status", "Verdict", "every", "faster", "judge", "more_accurate"]
+
+
+class ClaimError(RuntimeError):
+    """A judge failed; the message names its claim."""
+
+
+class Status(StrEnum):
+    """Whether records bear a claim out, beyond doubt; of a claim of several parts, the first of these that one has."""
+
+    NOT_HELD = "not held"
+    NOT_MEASURED = "not measured"
+    CANNOT_TELL = "can't be told"
+    HELD = "held"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """figures: a sentence with value, interval, number and test; where nothing was measured, why."""
+
+    status: Status
+    figures: str
+
+
+class Judged(NamedTuple):
+    """A claim, and what records say of it."""
+
+    claim: ClaimSpec
+    verdict: Verdict
+
+
+def judge(claims: Iterable[ClaimSpec], records: Sequence[Ok]) -> list[Judged]:
+    """Raises ClaimError where a judge fails, or returns something else than a Verdict."""
+    found = []
+    for claim in claims:
+        try:
+            verdict = resolve(claim.judge)(records)
+        except Exception as error:
+            raise ClaimError(f"claim {claim.name!r}, {claim.judge}: {type(error).__name__}: {error}") from error
+        if not isinstance(verdict, Verdict):
+            raise ClaimError(f"claim {claim.name!r}, {claim.judge}: want a Verdict, got {type(verdict).__name__}")
+        found.append(Judged(claim, verdict))
+    return found
+
+
+def every(parts: Iterable[Verdict]) -> Verdict:
+    """A claim that holds if all of its parts do."""
+    parts = list(parts)
+    if not parts:
+        return Verdict(Status.NOT_MEASURED, "no record of such models")
+    return Verdict(min((part.status for part in parts), key=list(Status).index), "; ".join(p.figures for p in parts))
+
+
+def more_accurate(records: Sequence[Ok], ours: str, theirs: str, task: str) -> Verdict:
+    """One model is better than another in what ranks the task, on all images that both were scored on.
+
+    Records of the same model with other weights are trainings of it: the interval then holds their variance, too.
+    """
+    first, second = _trainings(records, ours, task), _trainings(records, theirs, task)
+    shared = [images for images in first if images in second]
+    if not shared:
+        return _not_on_the_same(records, ours, theirs)
+    return every(_more_accurate(images, first[images], second[images], task) for images in shared)
+
+
+def faster(records: Sequence[Ok], ours: str, theirs: str) -> Verdict:
+    """One model takes less time than another, in all settings in which they took turns."""
+    first, second = ([record for record in records if record.cell.model == name] for name in (ours, theirs))
+    pairs = [(one, other) for one in first for other in second if _setting(one) == _setting(other)]
+    if not pairs:
+        return _not_on_the_same(records, ours, theirs)
+    timed = [(one, other, ratio) for one, other in pairs if (ratio := latency_ratio(one, other))]
+    if not timed:
+        return Verdict(Status.NOT_MEASURED, f"{ours} and {theirs} took no turns together")
+    return every(_faster(*one) for one in timed)
+
+
+class _Images(NamedTuple):
+    """What accuracies must share to be compared. dataset: its hash."""
+
+    dataset: str
+    images: int
+    device: str
+    precision: str
+
+
+def _images(record: Ok) -> _Images:
+    cell = record.cell
+    return _Images(cell.dataset_hash, record.images, cell.device, cell.precision)
+
+
+def _setting(record: Ok) -> tuple[object, ...]:
+    """What times must share, beside the turns."""
+    return (*_images(record), record.cell.batch_size, record.cell.threads)
+
+
+def _trainings(records: Sequence[Ok], model: str, task: str) -> dict[_Images, list[Ok]]:
+    """A model's records, of each weights the latest."""
+    found: dict[_Images, dict[str | None, Ok]] = {}
+    for record in sorted(records, key=lambda record: record.started):
+        if record.cell.model == model and task in record.scores:
+            found.setdefault(_images(record), {})[record.cell.weights_hash] = record
+    return {images: list(trainings.values()) for images, trainings in found.items()}
+
+
+def _more_accurate(images: _Images, ours: list[Ok], theirs: list[Ok], task: str) -> Verdict:
+    names = [side[0].cell.model for side in (ours, theirs)]
+    found = mean_difference(ours, theirs, task)
+    where = f"{DatasetRef.parse(ours[0].cell.dataset).label}, {images.images:,} images"
+    if found is None:
+        why = f"{names[0]} - {names[1]} ({where}): no resamples of the images in records of before schema 7"
+        return Verdict(Status.NOT_MEASURED, why)
+    score = ours[0].scores[task]
+    ranking = score.values[score.primary]
+    unit = "points" if ranking.unit == "%" else ranking.unit
+    value = heading(f"{short_name(score.primary)} {with_interval(found, ranking.unit)}", unit)
+    trainings = f"{len(ours)} and {len(theirs)} trainings, Student's t"
+    if len(ours) == len(theirs) == 1:
+        trainings = "one training each, whose chance is not in the interval"
+    figures = (
+        f"{names[0]} - {names[1]}: {value} ({where}, {images.device}, {images.precision}, paired bootstrap, "
+        f"{trainings})"
+    )
+    return Verdict(_beyond(found, 0.0, ranking.higher_is_better), figures)
+
+
+def _beyond(found: Interval, neutral: float, higher: bool) -> Status:
+    if found.low <= neutral <= found.high:
+        return Status.CANNOT_TELL
+    return Status.HELD if (found.low > neutral) == higher else Status.NOT_HELD
+
+
+def _faster(ours: Ok, theirs: Ok, ratio: Interval) -> Verdict:
+    if is_faster(ours, theirs):
+        status = Status.HELD
+    else:
+        status = Status.NOT_HELD if is_faster(theirs, ours) else Status.CANNOT_TELL
+    cell, floor = ours.cell, noise_floor(ours.latency.turns)
+    known = "" if floor is None else f", noise floor {100 * floor:.1f} %"
+    where = f"{DatasetRef.parse(cell.dataset).label}, {cell.device}, {cell.precision}, batch {cell.batch_size}"
+    figures = (
+        f"{cell.model} takes {with_interval(ratio)} times as long as {theirs.cell.model} ({where}, {cell.threads} "
+        f"thread{'s' * (cell.threads != 1)}, paired over {len(ours.latency.turns.medians)} turns{known})"
+    )
+    return Verdict(status, figures)
+
+
+def _not_on_the_same(records: Sequence[Ok], *models: str) -> Verdict:
+    measured = {record.cell.model for record in records}
+    if missing := [model for model in models if model not in measured]:
+        return Verdict(Status.NOT_MEASURED, f"no record of {' and '.join(missing)}")
+    return Verdict(Status.NOT_MEASURED, f"{' and '.join(models)} were not measured alike on the same images")

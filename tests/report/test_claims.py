@@ -1,0 +1,204 @@
+"""Claims are decided by records, and each verdict tells what it rests on."""
+
+from zlib import crc32
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from roibench import cli
+from roibench.claim import ClaimError, Status, Verdict, every, faster, judge, more_accurate
+from roibench.measure.pairs import accuracy_difference, mean_difference
+from roibench.measure.record import Score, Turns
+from roibench.registry import RegistrationError, Registry, installed
+from roibench.report import markdown
+from roibench.specs import ClaimSpec
+
+AP = "coco_ap/AP"
+NOISE = np.random.default_rng(0).normal(0, 0.02, 1000)  # of the images: all models feel it alike
+
+
+@pytest.fixture(scope="module")
+def scored(record, score):
+    """scored(model, ap, training): a record with resamples, of the weights of that training."""
+
+    def make(model, ap, training=0, task="detection", primary=AP, higher=True, own=0.005, turns=None, **cell):
+        generator = np.random.default_rng(crc32(f"{model} {training}".encode()))
+        resampled = tuple(ap + NOISE + own * generator.standard_normal(1000))
+        values = {primary: score(ap, ap - 0.04, ap + 0.04, higher_is_better=higher)}
+        scores = {task: Score(primary=primary, values=values, resampled=resampled)}
+        return record(model, scores=scores, turns=turns, **{"weights_hash": f"{training:064x}"} | cell)
+
+    return make
+
+
+def turns(milliseconds, run="r", noise_floor=0.02):
+    mood = np.exp(np.sin(np.arange(20)) / 2)
+    medians = tuple(milliseconds * mood * (1 + 0.001 * np.cos(np.arange(20) * milliseconds)))
+    return Turns(run=run, group=0, medians=medians, reference_cell="x", reference=tuple(mood), noise_floor=noise_floor)
+
+
+def test_a_difference_is_held_not_held_or_can_not_be_told(scored):
+    records = [scored("good", 0.5), scored("level", 0.4999), scored("bad", 0.4)]
+    for ours, theirs, status in (
+        ("good", "bad", "held"),
+        ("bad", "good", "not held"),
+        ("good", "level", "can't be told"),
+    ):
+        assert more_accurate(records, ours, theirs, "detection").status == status
+    figures = more_accurate(records, "good", "bad", "detection").figures
+    assert figures.startswith("good - bad: AP 10.0 [") and "points (scenes, 500 images, cpu, float32" in figures
+    assert "one training each, whose chance is not in the interval" in figures
+
+
+def test_lower_may_be_better(scored):
+    records = [scored(name, value, primary="depth/error", higher=False) for name, value in (("a", 0.1), ("b", 0.3))]
+    assert more_accurate(records, "a", "b", "detection").status is Status.HELD
+    assert more_accurate(records, "b", "a", "detection").status is Status.NOT_HELD
+
+
+def test_several_trainings_are_in_the_interval(scored):
+    """Trainings that lie further apart than the models do: what one of each seems to show can't be told."""
+    ours = [scored("ours", ap, seed) for seed, ap in enumerate((0.50, 0.44, 0.56))]
+    theirs = [scored("theirs", ap, seed) for seed, ap in enumerate((0.47, 0.41, 0.53))]
+    assert more_accurate([ours[0], theirs[0]], "ours", "theirs", "detection").status is Status.HELD
+    found = more_accurate([*ours, *theirs], "ours", "theirs", "detection")
+    assert found.status is Status.CANNOT_TELL and "AP 3.0 [" in found.figures
+    assert "3 and 3 trainings, Student's t" in found.figures
+    alike = [scored(name, ap, seed) for name, ap in (("ours", 0.5), ("theirs", 0.47)) for seed in range(3)]
+    assert more_accurate(alike, "ours", "theirs", "detection").status is Status.HELD
+
+
+def test_of_the_same_weights_the_latest_record_counts(scored):
+    again = scored("ours", 0.3)
+    again = again.model_copy(update={"started": again.started.replace(year=2027)})
+    for records in (
+        [scored("ours", 0.5), again, scored("theirs", 0.4)],
+        [again, scored("ours", 0.5), scored("theirs", 0.4)],
+    ):
+        found = more_accurate(records, "ours", "theirs", "detection")
+        assert found.status is Status.NOT_HELD and "one training each" in found.figures
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says(scored):
+    """Models that are level, whose trainings and images both vary: images and trainings are drawn anew each time."""
+    generator, held = np.random.default_rng(2), 0
+    base = [scored("a", 0.5, seed) for seed in range(3)] + [scored("b", 0.5, seed) for seed in range(3)]
+
+    def moved(record, by, noise):
+        old = record.scores["detection"]
+        values = {AP: old.values[AP].model_copy(update={"value": 0.5 + by})}
+        new = old.model_copy(update={"values": values, "resampled": tuple(0.5 + by + noise)})
+        return record.model_copy(update={"scores": {"detection": new}})
+
+    for _ in range(400):
+        of_images = 0.01 * generator.standard_normal(2)
+        noise = 0.01 * generator.standard_normal((2, 300))
+        trained = 0.01 * generator.standard_normal(6)
+        drawn = [moved(one, of_images[i // 3] + trained[i], noise[i // 3]) for i, one in enumerate(base)]
+        found = mean_difference(drawn[:3], drawn[3:], "detection")
+        held += found.low <= 0 <= found.high
+    assert 0.93 <= held / 400 <= 0.99
+
+
+def test_one_training_each_is_the_paired_difference(scored):
+    one, other = scored("a", 0.5), scored("b", 0.45)
+    assert mean_difference([one], [other], "detection") == accuracy_difference(one, other, "detection")
+
+
+def test_what_was_not_measured_says_why(scored, record):
+    assert more_accurate([], "a", "b", "detection") == Verdict(Status.NOT_MEASURED, "no record of a and b")
+    few = [scored("a", 0.5), scored("b", 0.5, images=40)]
+    assert "not measured alike on the same images" in more_accurate(few, "a", "b", "detection").figures
+    old = more_accurate([record("a"), record("b")], "a", "b", "detection")
+    assert old.status is Status.NOT_MEASURED and "before schema 7" in old.figures
+    assert faster(few[:1] * 2, "a", "b").figures == "no record of b"
+    apart = [scored("a", 0.5, turns=turns(10)), scored("b", 0.5, turns=turns(12, run="another"))]
+    assert faster(apart, "a", "b") == Verdict(Status.NOT_MEASURED, "a and b took no turns together")
+
+
+def test_times_are_paired_by_turns_and_judged_beyond_the_noise_floor(scored):
+    records = [scored(name, 0.5, turns=turns(ms)) for name, ms in (("quick", 10), ("slow", 13), ("level", 10.1))]
+    found = faster(records, "quick", "slow")
+    assert found.status is Status.HELD and "quick takes 0.769 [0.7" in found.figures
+    assert "paired over 20 turns, noise floor 2.0 %" in found.figures
+    assert faster(records, "slow", "quick").status is Status.NOT_HELD
+    assert faster(records, "quick", "level").status is Status.CANNOT_TELL
+
+
+def test_a_claim_of_parts_is_as_its_weakest_part():
+    held, not_held, cannot, unmeasured = (Verdict(one, one.name) for one in (
+        Status.HELD, Status.NOT_HELD, Status.CANNOT_TELL, Status.NOT_MEASURED
+    ))  # fmt: skip
+    assert every([held, cannot, not_held, unmeasured]).status is Status.NOT_HELD
+    assert every([held, cannot, unmeasured]).status is Status.NOT_MEASURED
+    assert every([held, cannot]) == Verdict(Status.CANNOT_TELL, "HELD; CANNOT_TELL")
+    assert every([held, held]).status is Status.HELD and every([]).status is Status.NOT_MEASURED
+
+
+def test_the_built_in_claims_are_judged_with_all_their_parts(scored):
+    claims = installed().claims
+    assert {"focal_loss", "two_stages", "grad_cam"} <= set(claims)
+    detectors = [
+        scored("retinanet", 0.45, turns=turns(9)),
+        scored("retinanet_cross_entropy", 0.4),
+        scored("faster_rcnn", 0.5, turns=turns(10)),
+    ]
+    about = {"task": "attribution", "primary": "pointing_game/pointing"}
+    explainers = [
+        scored(f"{name}@{inner}", value, **about)
+        for inner in ("fcn", "vit")
+        for name, value in (("grad_cam", 0.9), ("center", 0.2))
+    ]
+    found = {one.claim.name: one.verdict for one in judge(claims.values(), detectors + explainers)}
+    assert {verdict.status for verdict in found.values()} == {Status.HELD}
+    assert "faster_rcnn - retinanet: AP 5.0" in found["two_stages"].figures
+    assert "retinanet takes 0.900" in found["two_stages"].figures
+    assert all(
+        f"grad_cam@{inner} - center@{inner}: pointing 70.0" in found["grad_cam"].figures for inner in ("fcn", "vit")
+    )
+    found = judge([claims["grad_cam"]], explainers[:3])
+    assert found[0].verdict.status is Status.NOT_MEASURED and "no record of center@vit" in found[0].verdict.figures
+    assert judge([claims["grad_cam"]], detectors)[0].verdict.status is Status.NOT_MEASURED
+    page = markdown.claims(judge([claims["focal_loss"]], detectors))
+    assert "| RetinaNet finds objects better with focal loss than with cross entropy. | held | retinanet - " in page
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"name": "Focal loss"}, "name: want lower_case"),
+        ({"statement": "no sentence"}, "statement: want a sentence, with its full stop"),
+        ({"judge": "somewhere"}, 'judge: want "module:function"'),
+    ],
+)
+def test_a_claim_that_is_wrong_is_refused_by_attribute(wrong, words):
+    claim = ClaimSpec(**{"name": "mine", "statement": "It is so.", "judge": "a:b"} | wrong)
+    with pytest.raises(RegistrationError, match=f"plugin 'mine', ClaimSpec .*: {words}"):
+        Registry().add("mine", ClaimSpec, claim)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"), [("math:sqrt", "TypeError: "), ("builtins:list", "want a Verdict, got list")]
+)
+def test_a_judge_that_fails_is_named(path, words):
+    with pytest.raises(ClaimError, match=f"claim 'mine', {path}: {words}"):
+        judge([ClaimSpec("mine", "It is so.", path)], [])
+
+
+def test_a_third_party_claims_by_the_same_door(third_party, scored):
+    claim = third_party.claims["ramps"]
+    assert third_party.origin["ClaimSpec", "ramps"] == "depth_plugin"
+    about = {"task": "depth", "primary": "depth_error/abs_rel", "higher": False}
+    [found] = judge([claim], [scored("ramp", 0.1, **about), scored("upright", 0.4, **about)])
+    assert found.verdict.status is Status.HELD
+
+
+def test_the_command_prints_every_claim_of_a_run(third_party, tmp_path, scored):
+    with (tmp_path / "records.jsonl").open("w") as file:
+        for record in (scored("retinanet", 0.45), scored("retinanet_cross_entropy", 0.4)):
+            file.write(f'{{"event": "record", "record": {record.model_dump_json()}}}\n')
+    result = CliRunner().invoke(cli.app, ["claims", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    for words in (*(claim.statement for claim in third_party.claims.values()), "AP 5.0 [", "no record of faster_rcnn"):
+        assert words in result.output
