@@ -38,7 +38,7 @@ def test_pytest_lists_them_with_the_same_type_and_help(pytestconfig):
 
 def test_defaults_as_typed_are_the_defaults():
     typed = {flag: text for flag, text in DEFAULTS.items() if text is not None}
-    assert Options(**typed | {"--dataset": ["scenes"]}) == Options()
+    assert Options(**typed | {"--dataset": ["scenes", "icons"]}) == Options()
 
 
 def test_run_hands_on_what_was_typed_and_nothing_else(monkeypatch):

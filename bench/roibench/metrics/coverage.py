@@ -16,7 +16,7 @@ from roibench.datasets.scenes.shapes import CLASSES as SCENES_CLASSES
 from roibench.metric import Estimate
 from roibench.metrics.attribution import pointing_game
 from roibench.metrics.average_precision import mean_precision
-from roibench.metrics.bootstrap import bootstrap, per_image
+from roibench.metrics.bootstrap import bootstrap_precision
 from roibench.metrics.classification import top_k_accuracy
 from roibench.metrics.detection import pair_boxes
 from roibench.metrics.fields import by_image
@@ -66,7 +66,7 @@ def detection(generator: np.random.Generator) -> Measure:
     def measure(indices: Sequence[int]) -> Estimate:
         matching = match([pairings[i] for i in indices], areas={"all": AREAS["all"]})
         statistic = partial(mean_precision, matching)
-        return bootstrap(statistic, len(indices), of_images=per_image(statistic, len(indices)))["AP"]
+        return bootstrap_precision(statistic, len(indices))["AP"]
 
     return measure
 
@@ -164,7 +164,7 @@ _HEADING = f"""# Coverage of the 95 % intervals over images
 Simulated: {REPETITIONS} samples of n images from a population of {POPULATION} generated images of {CLASSES} classes,
 whose value is the true one. coverage: how many of the intervals hold it (95 % is seen as 92.5 to 97.5). width: of an
 interval, the mean. bias: the mean of the samples' values minus the true one; values are reported as they are, only
-intervals are corrected, and of AP's bias a resample shows but a part. Written by `python -m roibench.metrics.coverage`.
+intervals are corrected. Written by `python -m roibench.metrics.coverage`.
 
 | value | true | n | coverage | width | bias |
 | :-- | --: | --: | --: | --: | --: |

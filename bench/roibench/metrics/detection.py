@@ -7,7 +7,7 @@ from torch import Tensor
 
 from roibench.metric import Result
 from roibench.metrics.average_precision import LIMITS, accumulate, coco_summary, mean_precision
-from roibench.metrics.bootstrap import Weights, bootstrap, fraction, per_image
+from roibench.metrics.bootstrap import Weights, bootstrap_precision, fraction, per_image
 from roibench.metrics.fields import Owner, by_image, checked_array, flags
 from roibench.metrics.matching import AREAS, Booleans, Floats, Integers, Matching, Pairing, match, nearest_object
 from roibench.structures import Prediction, Target
@@ -56,13 +56,13 @@ def voc_ap(predictions: Sequence[Prediction], targets: Sequence[Target], probe: 
 
     labels, precision = by_class(np.ones((1, matching.images)), None)
     per_class = {int(label): float(ap) for label, ap in zip(labels, precision[:, 0], strict=True)}
-    return Result(bootstrap(statistic, matching.images), artefacts={"AP per class": per_class})
+    return Result(bootstrap_precision(statistic, matching.images), artefacts={"AP per class": per_class})
 
 
 def coco_result(matching: Matching) -> Result:
     """COCO's 12 numbers of whatever was matched, with intervals, and the AP of each class."""
     of_images = per_image(lambda weights: mean_precision(matching, weights), matching.images)
-    values = bootstrap(lambda weights: coco_summary(matching, weights), matching.images, of_images=of_images)
+    values = bootstrap_precision(lambda weights: coco_summary(matching, weights), matching.images)
     scores = accumulate(matching, np.ones((1, matching.images)), "all", LIMITS)
     per_class = {int(k): float(ap) for k, ap in zip(scores.labels, scores.precision.mean((1, 2)), strict=True)}
     return Result(values, of_images, artefacts={"AP per class": per_class})

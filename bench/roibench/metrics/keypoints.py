@@ -10,7 +10,7 @@ from torch import Tensor
 
 from roibench.metric import Result
 from roibench.metrics.average_precision import accumulate, mean_precision
-from roibench.metrics.bootstrap import Weights, bootstrap, fraction, per_image
+from roibench.metrics.bootstrap import Weights, bootstrap, bootstrap_precision, fraction, per_image
 from roibench.metrics.detection import box_areas, true_areas
 from roibench.metrics.fields import ImageError, Owner, by_image, checked_array, flags, present
 from roibench.metrics.matching import AREAS, Booleans, Floats, Matching, Pairing, match
@@ -78,7 +78,8 @@ def oks_ap(predictions: Sequence[Prediction], targets: Sequence[Target], probe: 
 
     of_images = per_image(lambda weights: mean_precision(matching, weights) | pck(weights), len(images))
     return Result(
-        bootstrap(lambda weights: _summary(matching, weights) | pck(weights), len(images), of_images=of_images),
+        bootstrap_precision(lambda weights: _summary(matching, weights), len(images))
+        | bootstrap(pck, len(images), of_images=of_images),
         per_image=of_images,
         artefacts={"PCK per joint": fraction(right.sum(0), shown.sum(0)).tolist()},
     )

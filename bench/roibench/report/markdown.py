@@ -83,7 +83,8 @@ def comparison(table: Table) -> str:
     """The rows, below what they have in common and above the noise floor."""
     several = len(table.settings) > 1
     wrapping = any(row.passes is not None for row in table.rows)
-    titles = ["model", "family", *_TRAINED, *(["setting"] if several else [])]
+    trained = any(row.record.epochs or row.record.pretrained_on for row in table.rows)
+    titles = ["model", "family", *(_TRAINED if trained else ()), *(["setting"] if several else [])]
     left = len(titles)
     titles.append(f"{heading(table.name(table.primary), table.unit)} [95 % CI]")
     titles += [heading(table.name(key), value.unit) for key, value in table.shown.items()]
@@ -95,8 +96,8 @@ def comparison(table: Table) -> str:
         scores += [plain(row.scores.get(key), value.unit) for key, value in table.shown.items()]
         passes = [short(row.passes)] if wrapping else []
         mark = f" {DOUBTFUL}" if row.warnings else ""
-        trained = ("" if row.record.epochs is None else f"{row.record.epochs}", row.record.pretrained_on or "")
-        rows.append((row.model + mark, row.record.family, *trained, *setting, *scores, *passes, *_measured(row)))
+        training = (str(row.record.epochs or ""), row.record.pretrained_on or "") if trained else ()
+        rows.append((row.model + mark, row.record.family, *training, *setting, *scores, *passes, *_measured(row)))
     floor = f"\n\n{noise_floor_note(table.noise_floor)}" if table.noise_floor is not None else ""
     return f"{table.shared}\n\n{grid((*titles, *_MEASURED), rows, left=left)}{floor}"
 
