@@ -5,7 +5,7 @@ sums to N. A metric that can weight images then matches its predictions only onc
 
 Percentiles of the resamples alone would add a metric's bias to itself: precision at its highest from here on, a union
 of classes, the best threshold are all the better by chance the fewer images there are, and once more in a resample. So
-the interval is bias-corrected; the value stays what the metric is defined to be. Of the bias of interpolated precision a
+the interval is bias-corrected; the value stays what the metric is defined to be. Of interpolated precision's bias a
 resample shows but a part, for the images that it holds several times are no new ones: halves of the images, drawn
 without replacement, show by how much it grows when there are fewer. results/coverage.md has how often intervals hold
 the true value (`python -m roibench.metrics.coverage`).
