@@ -80,7 +80,7 @@ class Config:
     sigma: float = 0.8  # of the segmentation's smoothing
     min_size: int = 20  # of a first region, in pixels
     long_side: int = 500  # of the image that is searched, at most
-    duplicate_iou: float = 0.8  # boxes that overlap a better one by more are left out
+    duplicate_iou: float = 0.75  # boxes that overlap a better one by more are left out
     proposals: int = 2000  # per image
     seed: int = 0  # of the ranking's random numbers
 
@@ -295,9 +295,7 @@ class Nodes:
 
 def _enclosing(one: Integers, other: Integers) -> Integers:
     """xyxy boxes [..., 4] around both."""
-    return np.concatenate(
-        [np.minimum(one[..., :2], other[..., :2]), np.maximum(one[..., 2:], other[..., 2:])], axis=-1
-    )
+    return np.concatenate([np.minimum(one[..., :2], other[..., :2]), np.maximum(one[..., 2:], other[..., 2:])], axis=-1)
 
 
 def build(info: DatasetInfo, config: Mapping[str, Any]) -> SelectiveSearch:

@@ -7,7 +7,7 @@ four losses.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -107,6 +107,17 @@ class BoxHead(nn.Module):
         return self.logits(x).float(), self.deltas(x).float().unflatten(1, (-1, 4))
 
 
+class Proposed(NamedTuple):
+    """What the RPN proposes for an image, best first.
+
+    boxes: xyxy [K, 4], in pixels of the batch.
+    objectness: logits [K].
+    """
+
+    boxes: Tensor
+    objectness: Tensor
+
+
 class FasterRCNN(TrainableModel):
     stages = ("preprocess", "backbone", "rpn", "proposals", "roi_align", "box_head", "postprocess")
     # Parameters' former names, which files of weights may have (roibench.weights).
@@ -129,6 +140,19 @@ class FasterRCNN(TrainableModel):
 
     @torch.inference_mode()
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
+        batch, pyramid, proposed = self.first_stage(inputs, self.config.rpn_before_nms, self.config.proposals)
+        proposals = [one.boxes for one in proposed]
+        with stage("roi_align"):
+            pooled = self.roi_align(pyramid, proposals)
+        with stage("box_head"):
+            class_logits, class_deltas = self.box_head(pooled)
+        with stage("postprocess"):
+            return self.detect(class_logits, class_deltas, proposals, batch)
+
+    def first_stage(
+        self, inputs: Sequence[Input], before_nms: int, count: int
+    ) -> tuple[ImageBatch, list[Tensor], list[Proposed]]:
+        """What the RPN proposes for each image, and the batch and the pyramid in which it found that."""
         with stage("preprocess"):
             batch = self.batch(inputs)
         with stage("backbone"):
@@ -136,13 +160,7 @@ class FasterRCNN(TrainableModel):
         with stage("rpn"):
             logits, deltas = self.rpn(pyramid)
         with stage("proposals"):
-            proposals = self.propose(self.anchors(pyramid), logits, deltas, batch, self.config.proposals)
-        with stage("roi_align"):
-            pooled = self.roi_align(pyramid, proposals)
-        with stage("box_head"):
-            class_logits, class_deltas = self.box_head(pooled)
-        with stage("postprocess"):
-            return self.detect(class_logits, class_deltas, proposals, batch)
+            return batch, pyramid, self.ranked(self.anchors(pyramid), logits, deltas, batch, before_nms, count)
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
         """The paper's four: objectness and box of the RPN, class and box of the head."""
@@ -159,11 +177,24 @@ class FasterRCNN(TrainableModel):
         config = self.config
         return batch_images(inputs, self.device, config.short_side, config.long_side, config.strides[-1])
 
-    @torch.no_grad()
     def propose(
         self, anchors: list[Tensor], logits: list[Tensor], deltas: list[Tensor], batch: ImageBatch, count: int
     ) -> list[Tensor]:
-        """Per image, the best `count` boxes after suppression on each level: xyxy [<= count, 4], best first.
+        """The boxes of `ranked`, of rpn_before_nms candidates per level."""
+        ranked = self.ranked(anchors, logits, deltas, batch, self.config.rpn_before_nms, count)
+        return [one.boxes for one in ranked]
+
+    @torch.no_grad()
+    def ranked(
+        self,
+        anchors: list[Tensor],
+        logits: list[Tensor],
+        deltas: list[Tensor],
+        batch: ImageBatch,
+        before_nms: int,
+        count: int,
+    ) -> list[Proposed]:
+        """Per image, of the best `before_nms` boxes of each level the best `count` that suppression on it leaves.
 
         Per level: anchors [N, 4], objectness logits [B, N], box deltas [B, N, 4].
         """
@@ -171,15 +202,15 @@ class FasterRCNN(TrainableModel):
         for index, size in enumerate(batch.sizes):
             boxes, scores, levels = [], [], []
             for level, (anchor, logit, delta) in enumerate(zip(anchors, logits, deltas, strict=True)):
-                top = logit[index].topk(min(self.config.rpn_before_nms, len(anchor)))
+                top = logit[index].topk(min(before_nms, len(anchor)))
                 boxes.append(self.anchor_coder.decode(delta[index, top.indices], anchor[top.indices]))
                 scores.append(top.values)
                 levels.append(torch.full_like(top.indices, level))
             box, score, level = clip_boxes(torch.cat(boxes), size), torch.cat(scores), torch.cat(levels)
             real = ((box[:, 2:] - box[:, :2]) >= 1).all(1)
             box, score, level = box[real], score[real], level[real]
-            keep = ops.batched_nms(box, score, level, self.config.rpn_nms_iou)
-            proposals.append(box[keep[:count]])
+            keep = ops.batched_nms(box, score, level, self.config.rpn_nms_iou)[:count]
+            proposals.append(Proposed(box[keep], score[keep]))
         return proposals
 
     def _rpn_losses(

@@ -83,9 +83,9 @@ def test_the_recalls_are_those_of_pycocotools_without_classes(seed):
 def test_the_curve_rises_to_the_value():
     result = proposal_recall(*scene(0))
     for name, curve in result.artefacts["recall by proposals"].items():
-        assert list(curve) == [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
+        assert list(curve) == [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000]
         assert list(curve.values()) == sorted(curve.values())
-        assert curve[1] < curve[1000] == result.values[name].value
+        assert curve[1] < curve[2000] == result.values[name].value
 
 
 OBJECTS = Target(boxes=torch.tensor([[0.0, 0, 10, 10], [50, 50, 60, 60]]))
@@ -107,7 +107,7 @@ def test_only_the_best_proposals_count():
     late = propose(*[[80, 80, 90, 90]] * 10, [0, 0, 10, 10])
     assert values([late], [OBJECTS])["AR10"] == 0
     assert values([late], [OBJECTS])["AR100"] == 0.5
-    last = propose(*[[80, 80, 90, 90]] * 1000, [0, 0, 10, 10])
+    last = propose(*[[80, 80, 90, 90]] * 2000, [0, 0, 10, 10])
     assert values([last], [OBJECTS])["recall50"] == 0
 
 

@@ -11,7 +11,7 @@ from roibench.metrics.fields import by_image
 from roibench.metrics.matching import AREAS, IOU_THRESHOLDS, Floats, match
 from roibench.structures import Prediction, Target
 
-COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)  # proposals per image, of the curves
+COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)  # proposals per image, of the curves
 _AVERAGED = (10, 100, 1000)  # of the average recalls
 _LEVELS = {"recall50": 0.5, "recall70": 0.7}
 
@@ -20,7 +20,7 @@ def proposal_recall(predictions: Sequence[Prediction], targets: Sequence[Target]
     """recall50, recall70, AR10, AR100 and AR1000: fractions of the objects of all images that a proposal covers.
 
     Labels don't matter; proposals are matched with objects one to one, best score first, as pycocotools' COCOeval does
-    with useCats = 0. recall50 and recall70: at IoU 0.5 and 0.7, with the best 1,000 proposals of each image. AR at k:
+    with useCats = 0. recall50 and recall70: at IoU 0.5 and 0.7, with the best 2,000 proposals of each image. AR at k:
     the mean of the recalls at IoU 0.5, 0.55 ... 0.95 with the best k of each image (COCO; Hosang et al. 2016).
     Crowds and ignored objects need not be covered.
     artefacts["recall by proposals"]: "recall50" or "recall70" -> {proposals per image: recall}.
