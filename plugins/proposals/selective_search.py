@@ -78,7 +78,7 @@ class Config:
     scales: tuple[float, ...] = (50, 100)  # k of the segmentation
     similarities: tuple[str, ...] = ("CTSF", "TSF")  # sums of colour, texture, size, fill
     sigma: float = 0.8  # of the segmentation's smoothing
-    min_size: int = 20  # of a first region, in pixels
+    min_size: int = 20  # of a first region, in pixels [k]
     long_side: int = 500  # of the image that is searched, at most
     duplicate_iou: float = 0.75  # boxes that overlap a better one by more are left out
     proposals: int = 2000  # per image

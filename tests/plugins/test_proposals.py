@@ -54,8 +54,8 @@ def test_windows_are_of_all_sizes_and_shapes_large_ones_first():
     model = build_model(installed().models["sliding_window_proposals"], INFO, {"scales": (0.25, 0.5)})
     [found] = model.predict([Input("blank", torch.zeros(3, 64, 64, dtype=torch.uint8))])
     width, height = (found.boxes[:, 2:] - found.boxes[:, :2]).T
-    assert torch.allclose(width * height, torch.where(width * height > 500, 1024.0, 256.0))
-    assert ((width * height).diff() <= 1e-2).all()
+    assert torch.allclose(width * height, torch.where(width * height > 500, 1024.0, 256.0), rtol=1e-3)
+    assert ((width * height).diff() <= 1).all()
     assert {round(float(ratio), 3) for ratio in height / width} == {0.5, 1, 2}
 
 
@@ -85,7 +85,7 @@ def search(**config) -> SelectiveSearch:
 @pytest.mark.parametrize("grey", [False, True])
 @pytest.mark.parametrize("spaces", [("hsv",), ("lab",), ("rgi",), ("intensity",)])
 def test_flat_rectangles_are_among_the_boxes(grey, spaces):
-    [found] = search(colour_spaces=spaces).predict([two_rectangles(grey)])
+    [found] = search(colour_spaces=spaces, duplicate_iou=0.95).predict([two_rectangles(grey)])
     assert (box_iou(RECTANGLES[:1] if grey else RECTANGLES, found.boxes).max(1).values > 0.9).all()
 
 
@@ -152,7 +152,7 @@ def test_regions_high_up_in_a_hierarchy_stand_before_those_below_on_average():
 def test_a_large_image_is_searched_at_a_smaller_size():
     one = two_rectangles()
     large = Input("large", one.image.repeat_interleave(8, 1).repeat_interleave(8, 2))
-    [found] = search(long_side=128).predict([large])
+    [found] = search(long_side=128, duplicate_iou=0.95).predict([large])
     assert (box_iou(RECTANGLES * 8, found.boxes).max(1).values > 0.9).all()
 
 
