@@ -5,10 +5,12 @@ region is left. The box of every region on the way is a proposal. Several colour
 ideas of similarity make several hierarchies, so that what one misses another finds.
 
 A merge costs what the new region's neighbours cost, not what all pairs do: a heap holds the pairs, and those of regions
-that are gone are passed over when they come up. Images larger than `long_side` are searched at that size.
+that are gone are passed over when they come up. So that no image takes forever (the ground between many dots is a
+neighbour of each), larger ones than `long_side` are searched at that size, and merging begins with `regions` at most.
 """
 
 import heapq
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from scipy.ndimage import find_objects, gaussian_filter
 from skimage.color import rgb2hsv, rgb2lab
 from skimage.segmentation import felzenszwalb
-from skimage.transform import resize
 from torch import Tensor
 
 from roibench import ops
@@ -78,7 +80,7 @@ class Config:
     scales: tuple[float, ...] = (50, 100)  # k of the segmentation
     similarities: tuple[str, ...] = ("CTSF", "TSF")  # sums of colour, texture, size, fill
     sigma: float = 0.8  # of the segmentation's smoothing
-    min_size: int = 20  # of a first region, in pixels [k]
+    regions: int = 800  # that merging begins with, at most: each has this share of the pixels at least [k pixels]
     long_side: int = 500  # of the image that is searched, at most
     duplicate_iou: float = 0.75  # boxes that overlap a better one by more are left out
     proposals: int = 2000  # per image
@@ -121,7 +123,7 @@ class SelectiveSearch:
         """uint8 [3, H, W] -> boxes and scores, best first."""
         config = self.config
         with stage("preprocess"):
-            rgb = shrink(image.permute(1, 2, 0).numpy().astype(np.float32) / 255, config.long_side)
+            rgb = shrink(image, config.long_side)
         hierarchies = []
         for space in config.colour_spaces:
             with stage("preprocess"):
@@ -130,7 +132,7 @@ class SelectiveSearch:
                 bins = Bins.of(channels)
             for scale in config.scales:
                 with stage("segment"):
-                    labels = segment(channels, scale, config.sigma, config.min_size)
+                    labels = segment(channels, scale, config.sigma, config.regions)
                 with stage("describe"):
                     regions, pairs = describe(labels, bins), adjacent(labels)
                 with stage("merge"):
@@ -155,17 +157,19 @@ class SelectiveSearch:
         return Prediction(boxes=boxes[keep], scores=scores[keep])
 
 
-def shrink(rgb: Floats, long_side: int) -> Floats:
-    """[H, W, 3], at most `long_side` long."""
-    height, width = rgb.shape[:2]
+def shrink(image: Tensor, long_side: int) -> Floats:
+    """uint8 [3, H, W] -> [h, w, 3] in [0, 1], at most `long_side` long."""
+    height, width = image.shape[1:]
     factor = long_side / max(height, width)
-    if factor >= 1:
-        return rgb
-    return resize(rgb, (max(1, round(height * factor)), max(1, round(width * factor))), anti_aliasing=True)
+    if factor < 1:
+        size = max(1, round(height * factor)), max(1, round(width * factor))
+        image = F.interpolate(image[None], size, mode="bilinear", antialias=True)[0]
+    return image.permute(1, 2, 0).numpy().astype(np.float32) / 255
 
 
-def segment(channels: Floats, scale: float, sigma: float, min_size: int) -> Integers:
-    """[H, W, C] -> labels [H, W] from 0."""
+def segment(channels: Floats, scale: float, sigma: float, regions: int) -> Integers:
+    """[H, W, C] -> labels [H, W] from 0, of at most `regions` regions."""
+    min_size = math.ceil(channels.shape[0] * channels.shape[1] / regions)
     with warnings.catch_warnings():  # of images with more than three channels, and of narrow ones taken for such
         warnings.simplefilter("ignore")
         return felzenszwalb(channels, scale, sigma, min_size, channel_axis=-1)

@@ -17,6 +17,7 @@ from roibench.plugins.proposals.selective_search import (
     adjacent,
     describe,
     merge,
+    segment,
 )
 from roibench.plugins.proposals.sliding_window import slide
 from roibench.registry import installed
@@ -154,6 +155,11 @@ def test_a_large_image_is_searched_at_a_smaller_size():
     large = Input("large", one.image.repeat_interleave(8, 1).repeat_interleave(8, 2))
     [found] = search(long_side=128, duplicate_iou=0.95).predict([large])
     assert (box_iou(RECTANGLES * 8, found.boxes).max(1).values > 0.9).all()
+
+
+def test_merging_begins_with_a_bounded_number_of_regions():
+    noise = np.random.default_rng(0).random((90, 120, 3), np.float32)
+    assert 50 < segment(noise, scale=1, sigma=0.1, regions=100).max() + 1 <= 100
 
 
 @pytest.mark.parametrize("name", COLOUR_SPACES)
