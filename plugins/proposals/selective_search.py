@@ -11,7 +11,6 @@ neighbour of each), larger ones than `long_side` are searched at that size, and 
 
 import heapq
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -28,6 +27,7 @@ from torch import Tensor
 from roibench import ops
 from roibench.dataset import DatasetInfo
 from roibench.model import stage
+from roibench.nn.box_coder import clip_boxes
 from roibench.structures import Input, Prediction
 
 Floats = npt.NDArray[np.float32]
@@ -151,7 +151,7 @@ class SelectiveSearch:
         values = np.concatenate([np.arange(len(boxes), 0, -1) * random.random(len(boxes)) for boxes in hierarchies])
         (height, width), (rows, columns) = size, searched
         factors = torch.tensor([width / columns, height / rows] * 2)
-        boxes = torch.from_numpy(np.concatenate(hierarchies)).float() * factors
+        boxes = clip_boxes(torch.from_numpy(np.concatenate(hierarchies)).float() * factors, size)
         scores = torch.from_numpy(1 / (1 + values)).float()
         keep = ops.nms(boxes, scores, config.duplicate_iou)[: config.proposals]
         return Prediction(boxes=boxes[keep], scores=scores[keep])
@@ -170,9 +170,7 @@ def shrink(image: Tensor, long_side: int) -> Floats:
 def segment(channels: Floats, scale: float, sigma: float, regions: int) -> Integers:
     """[H, W, C] -> labels [H, W] from 0, of at most `regions` regions."""
     min_size = math.ceil(channels.shape[0] * channels.shape[1] / regions)
-    with warnings.catch_warnings():  # of images with more than three channels, and of narrow ones taken for such
-        warnings.simplefilter("ignore")
-        return felzenszwalb(channels, scale, sigma, min_size, channel_axis=-1)
+    return felzenszwalb(channels, scale, sigma, min_size, channel_axis=-1)
 
 
 class Bins(NamedTuple):
