@@ -12,11 +12,11 @@ AUGMENT = ("horizontal_flip", "colour_jitter")
 ICONS_BACKBONE = WarmStart(model="resnet_classifier", dataset="icons")
 SCENES_RECIPE = Recipe(
     epochs=8,
-    batch_size=8,
-    learning_rate=2e-3,
+    batch_size=4,
+    learning_rate=1.5e-3,
     optimizer="adamw",
     weight_decay=0.05,
-    warmup_steps=300,
+    warmup_steps=500,
     augment=AUGMENT,
     average=0.999,
 )
