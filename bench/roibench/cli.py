@@ -74,7 +74,13 @@ def list_() -> None:
     ]
     claims = [(spec.name, spec.statement) for spec in registry.claims.values()]
     knobs = [
-        (spec.name, knob.name, str(knob.default or "-"), f"{knob.low} to {knob.high}", knob.description)
+        (
+            spec.name,
+            knob.name,
+            "-" if knob.default is None else f"{knob.default}",
+            f"{knob.low} to {knob.high}",
+            knob.description,
+        )
         for spec in registry.models.values()
         for knob in spec.knobs
     ]
