@@ -80,8 +80,8 @@ def register_claims(register):
     register(
         ClaimSpec(
             "fewer_proposals",
-            "Faster R-CNN with a sixth of its proposals keeps more than 90 % of its AP and takes less time "
-            "(Huang et al. 2017, arXiv 1611.10012, of 50 instead of 300: 96 % in a third of the time).",
+            "With fewer proposals, down to a sixth, Faster R-CNN keeps more than 90 % of its AP and takes less time "
+            "(Huang et al. 2017, arXiv 1611.10012: with 50 instead of 300, 96 % in a third of the time).",
             judge="roibench.plugins.two_stage.claims:fewer_proposals",
         )
     )
