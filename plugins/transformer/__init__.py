@@ -24,7 +24,7 @@ def register_models(register):
             ),
             required_targets=("boxes", "labels"),
             knobs=(
-                Knob("queries", 25, 1, 300, "boxes that the decoder starts from, and so detections, at most"),
+                Knob("queries", 25, 1, 300, "boxes that the decoder starts from, at most"),
                 Knob("layers_used", 3, 1, 3, "decoder layers that predict goes through, the first ones"),
                 SHORT_SIDE,
             ),

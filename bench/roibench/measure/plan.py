@@ -70,8 +70,8 @@ def make_plan(options: Options, registry: Registry) -> Plan:
     models = registry.select_models(options.models)
     if options.weights is not None:
         _check_weights(options.weights, models)
-    settings = {model.name: _settings(model, options, model.name in unplaced) for model in models}
-    if unused := [name for name in options.knobs if not any(name in one[0] for one in settings.values())]:
+    tunings = {model.name: _tunings(model, options, model.name in unplaced) for model in models}
+    if unused := [name for name in options.knobs if not any(name in one[0] for one in tunings.values())]:
         known = {knob.name for model in models for knob in model.learns.knobs}
         raise PlanError(f"--set {unused[0]}: {unknown('knob', unused[0], known)}")
     plugins = plugins_hash(registry)
@@ -91,7 +91,7 @@ def make_plan(options: Options, registry: Registry) -> Plan:
         if not candidates and len(options.datasets) == 1:
             raise PlanError("; ".join(missing) or f"no model has weights for dataset {source!r}")
         skipped += [line for candidate in candidates for line in candidate.unscored] + missing
-        tuned = [(candidate, knobs) for candidate in candidates for knobs in settings[candidate.model.name]]
+        tuned = [(candidate, knobs) for candidate in candidates for knobs in tunings[candidate.model.name]]
         axes = (tuned, options.devices, options.precisions, options.batch_sizes, options.threads or (_cores(),))
         for (candidate, knobs), device, precision, batch_size, threads in itertools.product(*axes):
             spec = CellSpec(
@@ -119,7 +119,7 @@ def make_plan(options: Options, registry: Registry) -> Plan:
     return Plan(list(cells.values()), skipped, [failure.line for failure in registry.failures])
 
 
-def _settings(model: ModelSpec, options: Options, named: bool) -> list[dict[str, int | float]]:
+def _tunings(model: ModelSpec, options: Options, named: bool) -> list[dict[str, int | float]]:
     """What the model is measured with: every combination of the values that were asked for of its knobs, by name.
 
     Raises PlanError for a value that one can't have, and where a model that was named lacks a knob.
