@@ -104,7 +104,7 @@ class Photos(Squares):
 
 
 def build(info: DatasetInfo, config: dict) -> "FindsWhite":
-    return FindsWhite(**config)
+    return FindsWhite(config["behaviour"], config.get("white", WHITE.default))
 
 
 class FindsWhite:
@@ -112,7 +112,7 @@ class FindsWhite:
 
     stages = ("find",)
 
-    def __init__(self, behaviour: str, white: int = WHITE.default) -> None:
+    def __init__(self, behaviour: str, white: int) -> None:
         self.behaviour = behaviour
         self.white = white
 
