@@ -188,9 +188,20 @@ def test_what_is_named_and_can_not_run_is_an_error_before_anything_runs(third_pa
         make_plan(Options(models=models, datasets=("squares",)), third_party)
 
 
-def test_a_model_that_is_named_must_run_on_every_dataset(third_party):
-    with pytest.raises(PlanError, match="model 'works' is scored on boxes, labels; dataset 'photos' has image_label"):
-        make_plan(Options(models=("works", "*imagenet*"), datasets=("squares", "photos")), third_party)
+def test_a_model_that_is_named_must_run_on_one_of_the_datasets(third_party):
+    reason = "model 'works' is scored on boxes, labels; dataset 'photos' has image_label"
+    plan = make_plan(Options(models=("works",), datasets=("squares", "photos")), third_party)
+    assert [cell.spec.dataset for cell in plan.cells] == ["squares"] and plan.skipped == [reason]
+    with pytest.raises(PlanError, match=reason):
+        make_plan(Options(models=("works",), datasets=("photos",)), third_party)
+    with pytest.raises(PlanError, match=f"{reason}; .*'icons'"):
+        make_plan(Options(models=("works", "fcn"), datasets=("photos", "icons")), third_party)
+
+
+def test_all_models_are_those_that_have_weights_and_the_others_are_no_news(third_party):
+    plan = make_plan(Options(datasets=("scenes",)), third_party)
+    assert "faster_rcnn" in {cell.model.name for cell in plan.cells}
+    assert not any("has no weights" in line for line in plan.skipped)
 
 
 def test_what_a_wildcard_matches_and_can_not_run_is_listed_with_its_reason(third_party):
