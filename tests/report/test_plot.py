@@ -89,7 +89,7 @@ def test_the_report_is_imported_without_matplotlib(monkeypatch):
 def test_labels_stay_inside_and_apart(anchors):
     boxes = place_labels(anchors, [(60, 12)] * len(anchors), (0, 0, 400, 300))
     assert boxes.shape == (len(anchors), 4)
-    assert (boxes >= 0).all() and (boxes <= [400, 300, 400, 300]).all()
+    assert (boxes >= -1e-9).all() and (boxes <= np.array([400, 300, 400, 300]) + 1e-9).all()
     for i in range(len(boxes)):
         assert covered(boxes[i : i + 1], np.delete(boxes, i, axis=0)) == pytest.approx(0)
 
