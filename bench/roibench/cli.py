@@ -147,8 +147,8 @@ def train(
         int | None, typer.Option(help="processes that load images (default: 1; on a GPU one per core)")
     ] = None,
     deterministic: Annotated[
-        bool | None, typer.Option(help="the same bits every time (default: on the CPU alone; slow on a GPU)")
-    ] = None,
+        bool, typer.Option("--deterministic", help="the same bits every time on a GPU, too; slow")
+    ] = False,
     on_bad_data: BadDataOption = "fail",
     out: Annotated[Path | None, typer.Option(help="folder (default: results/runs/train-MODEL-DATASET)")] = None,
 ) -> None:

@@ -231,15 +231,15 @@ def train_model(
     batch_size: int | None = None,
     threads: int | None = None,
     workers: int | None = None,
-    deterministic: bool | None = None,
+    deterministic: bool = False,
     on_bad_data: str = "fail",
     begin: Callable[[int, int], Progress] | None = None,
 ) -> Path:
     """Trains a registered model on a dataset's train split and writes folder/MODEL-DATASET.safetensors.
 
     epochs, seed, batch_size: instead of the recipe's; the learning rate follows the batch (with_batch_size). workers:
-    processes that load images; 1 if not given, on a GPU as many as there are cores. deterministic: if not given, yes on
-    the CPU, no on a GPU. begin: called with epochs and steps per epoch before the first step; returns who is told of
+    processes that load images; 1 if not given, on a GPU as many as there are cores. deterministic: on a GPU, too, as
+    always on the CPU. begin: called with epochs and steps per epoch before the first step; returns who is told of
     each. Raises ValueError where model, dataset and recipe don't go together.
     """
     counts = ("--epochs", epochs, 1), ("--batch-size", batch_size, 1), ("--threads", threads, 1)
@@ -277,9 +277,7 @@ def train_model(
     progress = begin(recipe.epochs, math.ceil(len(data) / recipe.batch_size)) if begin else None
     on_cpu = placed.type == "cpu"
     workers = (1 if on_cpu else os.cpu_count() or 1) if workers is None else workers
-    trainer = Trainer(
-        recipe, folder, placed, precision, progress, workers, on_cpu if deterministic is None else deterministic
-    )
+    trainer = Trainer(recipe, folder, placed, precision, progress, workers, deterministic or on_cpu)
     model.fit(data, trainer)
     header = WeightsHeader(
         model=name,
