@@ -60,6 +60,5 @@ def register_models(register):
                 augment=AUGMENT,
                 average=0.999,
             ),
-            weights={"icons": "weights/vit-icons.safetensors"},
         )
     )
