@@ -31,7 +31,8 @@ def test_published_records_are_read_and_rendered(path):
         assert RECORD.validate_json(record.model_dump_json()) == record
         for task, score in record.scores.items():
             short = {key.partition("/")[2]: value.value for key, value in score.values.items()}
-            assert short == {name: value["value"] for name, value in line["scores"][task]["values"].items()}
+            values = line["scores"][task]["values"].items()
+            assert short == {name.rpartition("/")[2]: value["value"] for name, value in values}
     rows = sum(len(table.rows) for table in tables(records))
     assert markdown.render(records).count("\n| ") >= rows and csv.render(records).count("\n") == rows + 1
 

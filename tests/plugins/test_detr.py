@@ -140,7 +140,7 @@ def test_padding_is_not_attended_to():
     """A small image beside a large one gives what it gives alone, but for the convolutions at its border."""
     model = untrained(score_threshold=0.0)
     batch = batch_images(DetectorContract.noise((32, 32), (64, 64)), torch.device("cpu"), None, 512, 16)
-    features = [torch.randn(2, channels, 64 // stride, 64 // stride) for channels, stride in ((80, 8), (96, 16))]
+    features = [torch.randn(2, channels, 64 // stride, 64 // stride) for channels, stride in ((96, 8), (128, 16))]
     memory = model._encode(features, batch)
     starts = model._best(memory, *model._propose(memory))
     logits, boxes = model.decoder(memory, starts[:, None])
