@@ -2,8 +2,7 @@
 and not trainings.
 
 The classifier's backbone is to Scenes what ImageNet's are to COCO: every model with that backbone begins with it.
-Images are the dataset's own size, and never run out; eight epochs of them are the budget, at most 12 minutes on two
-cores.
+Images are the dataset's own size, and never run out; eight epochs of them are the budget.
 """
 
 from roibench.specs import Recipe, WarmStart

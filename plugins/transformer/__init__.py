@@ -29,7 +29,7 @@ def register_models(register):
                 SHORT_SIDE,
             ),
             warm_start=ICONS_BACKBONE,
-            # Its budget is more than other models', as the paper's is: 30 minutes.
+            # Its budget is more than other models', as the paper's is.
             recipe=replace(SCENES_RECIPE, epochs=20, batch_size=8, learning_rate=2e-3, clip_norm=1.0),
             weights={"scenes": "weights/detr-scenes.safetensors"},
         )

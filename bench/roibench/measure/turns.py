@@ -11,7 +11,7 @@ import os
 import random
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -153,7 +153,7 @@ class Group:
         ids = ", ".join(seat.cell.id for seat in self.seats)
         return f"in turns: {ids}{f'; twice: {self.twin.cell.id}' if self.twin else ''}"
 
-    def end(self) -> None:
+    def close(self) -> None:
         for seat in (*self.seats, self.twin):
             if seat:
                 seat.process.end()
@@ -186,7 +186,7 @@ def measure_in_turns(
     for number in count():
         if not waiting:
             return
-        with _ending(Group(folder, registry, watch, debug)) as group:
+        with closing(Group(folder, registry, watch, debug)) as group:
             tell(f"preparing {len(waiting)} cell{'s' * (len(waiting) != 1)}")
             yield from group.fill(waiting)
             yield from group.warm_up()
@@ -196,11 +196,3 @@ def measure_in_turns(
             tell("scoring")
             noise_floor = noise_floor if number else group.noise_floor(reference)
             yield from group.finish(run, number, reference, noise_floor)
-
-
-@contextmanager
-def _ending(group: Group) -> Iterator[Group]:
-    try:
-        yield group
-    finally:
-        group.end()
