@@ -65,6 +65,8 @@ class WarmStart:
     dataset: the bare name of the one for which it ships those weights, whatever the new model learns from.
     """
 
+    __pydantic_config__ = _CHECKED
+
     model: Name
     dataset: Name
 
@@ -78,6 +80,8 @@ class Knob:
     low, high: the least and the largest that it may be; whole numbers alone, unless one of these three is a float.
     description: in a few words.
     """
+
+    __pydantic_config__ = _CHECKED
 
     name: Name
     default: int | float | None
