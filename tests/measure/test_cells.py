@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from planned_cells import measured, planned_cell
+from planned_cells import measured, planned_cell, recorded
 from typer.testing import CliRunner
 
 import roibench.suites
@@ -117,14 +117,14 @@ def test_the_other_cells_stand_and_a_second_run_begins_anew(tmp_path, third_part
 def test_an_interrupted_run_goes_on_and_measures_nothing_twice(tmp_path, third_party):
     plan = make_plan(Options(models=("works", "too_few"), datasets=("squares",), rounds=1), third_party)
     first = Run(plan, tmp_path, installed())
-    done = first.record(plan.cells[0])
+    done = recorded(first, plan.cells[0])
     with (first.folder / "records.jsonl").open("a") as file:
         file.write('{"event": "record", "rec')  # torn by a crash
     first.journal.close()  # as the process's end does
     second = Run(plan, tmp_path, installed())
     assert second.folder == first.folder
-    assert second.record(plan.cells[0]) == done
-    second.record(plan.cells[1])
+    assert recorded(second, plan.cells[0]) == done
+    recorded(second, plan.cells[1])
     second.finish()
     lines = read_lines(second.folder / "records.jsonl")
     events = [line["event"] for line in lines if line["event"] not in ("started", "paused")]
@@ -149,7 +149,7 @@ def test_a_cell_that_was_started_twice_and_never_finished_has_failed(tmp_path, t
         journal.close()
         journal = Journal.open(tmp_path, plan.key)
     journal.close()
-    record = Run(plan, tmp_path, installed()).record(plan.cells[0])
+    record = recorded(Run(plan, tmp_path, installed()), plan.cells[0])
     assert record.status == "failed" and "was active 2 times when the run died" in record.error
 
 
@@ -288,7 +288,7 @@ def test_what_was_found_is_shown_everywhere(tmp_path):
 def test_pytest_heads_its_report_with_what_is_not_run_and_tells_what_was_taken_over(tmp_path, monkeypatch):
     plan = make_plan(Options(models=("works", "fcn*"), datasets=("squares",), rounds=1), installed())
     first = Run(plan, tmp_path / "runs", installed())
-    first.record(plan.cells[0])
+    recorded(first, plan.cells[0])
     first.journal.close()
     suite = Path(roibench.suites.__file__).parent / "bench_models.py"
     command = [
