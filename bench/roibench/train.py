@@ -20,6 +20,7 @@ from io import BytesIO
 from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
 from pathlib import Path
+from time import monotonic
 
 import torch
 from torch import Tensor, nn
@@ -106,8 +107,9 @@ class Trainer:
         torch.use_deterministic_algorithms(self.deterministic)
         try:
             for epoch in range(self._resume(run, parts), recipe.epochs):
+                begun = monotonic()
                 self._epoch(epoch, steps, model, data, optimizer, schedule, average)
-                self._log(epoch, schedule.get_last_lr()[0])
+                self._log(epoch, schedule.get_last_lr()[0], monotonic() - begun)
                 self._save(run, epoch + 1, parts)
         finally:
             torch.use_deterministic_algorithms(before)
@@ -210,11 +212,12 @@ class Trainer:
         torch.save(state | {"run": run, "epoch": epoch, "losses": self.losses}, buffer)
         write_atomically(self.folder / CHECKPOINT, buffer.getvalue())
 
-    def _log(self, epoch: int, learning_rate: float) -> None:
+    def _log(self, epoch: int, learning_rate: float, seconds: float) -> None:
         path = self.folder / LOG
         # A line per epoch; one that was logged, but interrupted before its checkpoint, is replaced.
         lines = path.read_text().splitlines()[:epoch] if path.exists() else []
-        lines.append(json.dumps({"epoch": epoch + 1, "learning_rate": learning_rate, **self.losses}))
+        line = {"epoch": epoch + 1, "seconds": round(seconds, 1), "learning_rate": learning_rate}
+        lines.append(json.dumps(line | self.losses))
         write_atomically(path, ("\n".join(lines) + "\n").encode())
 
 
