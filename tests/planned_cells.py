@@ -4,6 +4,7 @@ from pathlib import Path
 
 from roibench.measure.cell import PlannedCell
 from roibench.measure.record import CellSpec, Record
+from roibench.measure.run import Run
 from roibench.measure.turns import measure_in_turns
 from roibench.registry import Registry, installed
 
@@ -19,6 +20,13 @@ def measured(cell: PlannedCell, folder: Path, registry: Registry | None = None, 
     """The cell's record, measured as in a real run, in a process of its own."""
     [record] = measure_in_turns([cell], folder, registry or installed(), Unwatched(), lambda _: None, debug)
     return record
+
+
+def recorded(run: Run, cell: PlannedCell) -> Record:
+    """The cell's record: the run's own if it has one, else measured now, alone."""
+    for _ in run.measure([cell], lambda _: None):
+        pass
+    return run.journal.records[cell.id]
 
 
 def planned_cell(model: str, **changes) -> PlannedCell:

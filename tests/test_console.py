@@ -37,14 +37,16 @@ def run(tmp_path_factory) -> Path:
 
 def test_a_run_is_told_in_ascii_where_nothing_else_can_be_written(run):
     log = (run / "log").read_text()
-    assert "100.0 +-0.0" in log and "|* |works |" in log and "UnicodeEncodeError" not in log
+    assert "100.0 [100.0, 100.0]" in log and "|* |works |" in log and "UnicodeEncodeError" not in log
     assert "●" in next(run.glob("runs/*/table.md")).read_text()
 
 
-def test_the_log_of_a_run_has_a_line_per_cell_begun_and_done(run):
+def test_the_log_of_a_run_tells_how_far_it_is_and_of_each_cell_what_came_out(run):
     lines = (run / "log").read_text().splitlines()
-    [begun, done] = [line for line in lines if line.startswith("cell 1 of 1, works-squares-cpu-float32-")]
-    assert begun.endswith(": started") and ": AP 100.0 [100.0, 100.0] %, " in done and done.endswith(" ms")
+    [done] = [line for line in lines if line.startswith("cell 1 of 1, works-squares-cpu-float32-")]
+    assert ": AP 100.0 [100.0, 100.0] %, " in done and done.endswith(" ms")
+    begun = next(line for line in lines if line.startswith("in turns: works-squares-cpu-float32-"))
+    assert lines.index("preparing 1 cell") < lines.index(begun) < lines.index("scoring") < lines.index(done)
 
 
 @pytest.mark.usefixtures("third_party")

@@ -45,10 +45,11 @@ def test_run_hands_on_what_was_typed_and_nothing_else(monkeypatch):
     called = []
     monkeypatch.setattr("pytest.main", lambda arguments: called.append(arguments) or 0)
     typed = ["run", "--rounds", "5", "-k", "nms", "--batch-size", "-1", "--benchmark-save=x", "--dataset=voc:a b"]
+    typed += ["--set", "a=1,2", "--set=b=3"]
     assert CliRunner().invoke(cli.app, typed).exit_code == 0
     [arguments] = called
     ours = [word for word in arguments if word.partition("=")[0] in DEFAULTS]
-    assert ours == ["--dataset=voc:a b", "--batch-size=-1", "--rounds=5"]
+    assert ours == ["--dataset=voc:a b", "--batch-size=-1", "--rounds=5", "--set=a=1,2", "--set=b=3"]
     assert arguments[-3:] == ["-k", "nms", "--benchmark-save=x"]
 
 
@@ -61,6 +62,7 @@ def test_run_hands_on_what_was_typed_and_nothing_else(monkeypatch):
         ({"--precision": "bfloat16,float16"}, {"precisions": ("bfloat16", "float16")}),
         ({"--dataset": ["voc:a,b"]}, {"datasets": ("voc:a,b",)}),
         ({"--cell-timeout": "1.5", "--images": "7"}, {"timeout_s": 1.5, "images": 7}),
+        ({"--set": ["a=10, 50", "b=0.5", "a=7"]}, {"knobs": {"a": (10, 50, 7), "b": (0.5,)}}),
         ({"--weights": "a.safetensors"}, {"weights": Path("a.safetensors")}),
     ],
 )
@@ -81,6 +83,10 @@ def test_what_is_typed_becomes_what_it_means(typed, options):
         ({"--cell-timeout": "inf"}, "--cell-timeout inf: want a number of seconds above 0"),
         ({"--cell-timeout": "soon"}, "--cell-timeout 'soon': want a number of seconds"),
         ({"--on-bad-data": "ignore"}, "--on-bad-data 'ignore': want one of fail, skip, clip"),
+        *(
+            ({"--set": ["a=1", wrong]}, f"--set {wrong}: want NAME=NUMBER,..., such as proposals=50,150")
+            for wrong in ("a", "a=", "=1", "a=1,ten")
+        ),
         ({"--precision": "float8"}, "--precision 'float8': want one of float32, bfloat16, float16"),
     ],
 )
@@ -94,6 +100,7 @@ def test_what_is_wrong_is_a_line_that_says_what_would_be_right(typed, line):
     [
         ({"rounds": 0}, "--rounds 0: want 1 or more"),
         ({"devices": []}, "--device: want at least one"),
+        ({"knobs": {"a": ()}}, "--set: want at least one"),
         ({"datasets": "voc:a,b"}, "--dataset 'voc:a,b': "),
         ({"model": ["fcn"]}, "model ['fcn']: "),
     ],

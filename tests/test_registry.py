@@ -9,7 +9,7 @@ import pytest
 
 from roibench import hookspecs
 from roibench.registry import Registry, UnknownNameError, installed, load
-from roibench.specs import DatasetSpec, MetricSpec, ModelSpec, Paper, Recipe, Value, WarmStart
+from roibench.specs import DatasetSpec, Knob, MetricSpec, ModelSpec, Paper, Recipe, Value, WarmStart
 from roibench.task import Task
 from roibench.tasks.detection import Detection
 from roibench.tasks.objects import BOXES
@@ -56,10 +56,18 @@ def test_one_bad_plugin_does_not_stop_the_rest(third_party):
         ({"warm_start": WarmStart("fcn", "voc:here")}, r"warm_start\.dataset"),
         ({"recipe": {"epochs": 3}}, "recipe"),
         ({"weights": {"scenes": "weights.pt"}}, "weights"),
+        ({"knobs": ("proposals",)}, r"knobs\[0\]: want a Knob, got 'proposals'"),
+        ({"knobs": (Knob("Side", 1, 1, 2, ""),)}, r"knobs\[0\]\.name"),
+        ({"knobs": (Knob("side", 1, None, 2, ""),)}, r"knobs\[0\]\.low"),
+        ({"knobs": (Knob("side", 3, 1, 2, ""),)}, r"knobs\[0\]\.default: want a whole number from 1 to 2, got 3"),
+        ({"knobs": (Knob("side", None, 5, 2, ""),)}, r"knobs\[0\]\.default: want a whole number from 5 to 2, got None"),
+        ({"knobs": (Knob("side", 1, 1, 2, ""),), "config": {"side": 2}}, r"knobs\[0\]\.default: want 2, as in config"),
+        ({"knobs": (Knob("side", 1, 1, 2, ""),) * 2}, "knobs: 'side' is declared twice"),
+        ({"knobs": (Knob("side", 1, 1, 2, ""),), "wraps": True}, "knobs: want none"),
     ],
 )
 def test_a_wrong_attribute_is_refused_by_name(changes, words):
-    with pytest.raises(ValueError, match=rf"plugin 'mine', ModelSpec .*: {words}: "):
+    with pytest.raises(ValueError, match=rf"plugin 'mine', ModelSpec .*: {words}"):
         Registry().add("mine", ModelSpec, dataclasses.replace(SPEC, **changes))
 
 

@@ -83,6 +83,7 @@ def test_training_learns_and_logs_each_epoch(tmp_path, stripes):
     lines = [json.loads(line) for line in (tmp_path / "training.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == list(range(1, 9))
     assert lines[-1]["class"] < lines[0]["class"] / 2
+    assert all(line["seconds"] >= 0 for line in lines)
 
 
 def test_a_loss_that_is_not_finite_names_step_and_images(tmp_path, stripes):

@@ -58,6 +58,11 @@ RUN = [
     (("--weights", str(SHIPPED)), "is of model 'faster_rcnn', not of works: want --model faster_rcnn"),
     (("--model", "faster_rcnn,works", "--weights", str(SHIPPED)), "not of works: want --model faster_rcnn"),
     (("--model", "faster_rcnn", "--weights", str(SHIPPED)), "trained for classes"),
+    (("--set", "white"), "--set white: want NAME=NUMBER,..."),
+    (("--set", "white=300"), "--set white=300: model 'works': want a whole number from 0 to 256"),
+    (("--set", "white=0.5"), "--set white=0.5: model 'works': want a whole number from 0 to 256"),
+    (("--set", "proposals=5"), "--set proposals: model 'works' has no such knob; it has white"),
+    (("--model", "*", "--set", "propsals=5"), "no knob matches 'propsals'; did you mean 'proposals'?"),
 ]
 
 TRAIN = [

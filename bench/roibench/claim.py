@@ -1,18 +1,25 @@
-"""Claims: what is said of models, decided by records. What a judge returns, and what most judges are made of."""
+"""Claims: what is said of models, decided by records. What a judge returns, and what most judges are made of.
+
+A model's name is that of its cells with no knob set; `faster_rcnn proposals=50` (CellSpec.label) is that of others.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+import numpy as np
+
 from roibench.datasets.reference import DatasetRef
 from roibench.measure.pairs import is_faster, latency_ratio, mean_difference, noise_floor
 from roibench.measure.record import Interval, Ok
+from roibench.metric import Estimate
+from roibench.metrics.bootstrap import interval
 from roibench.registry import resolve
 from roibench.report.numbers import heading, short_name, with_interval
 from roibench.specs import ClaimSpec
 
-__all__ = ["ClaimError", "Judged", "Ok", "Status", "Verdict", "every", "faster", "judge", "more_accurate"]
+__all__ = ["ClaimError", "Judged", "Ok", "Status", "Verdict", "every", "faster", "judge", "keeps", "more_accurate"]
 
 
 class ClaimError(RuntimeError):
@@ -79,7 +86,7 @@ def more_accurate(records: Sequence[Ok], ours: str, theirs: str, task: str) -> V
 
 def faster(records: Sequence[Ok], ours: str, theirs: str) -> Verdict:
     """One model takes less time than another, in all settings in which they took turns."""
-    first, second = ([record for record in records if record.cell.model == name] for name in (ours, theirs))
+    first, second = ([record for record in records if record.cell.label == name] for name in (ours, theirs))
     pairs = [(one, other) for one in first for other in second if _setting(one) == _setting(other)]
     if not pairs:
         return _not_on_the_same(records, ours, theirs)
@@ -87,6 +94,18 @@ def faster(records: Sequence[Ok], ours: str, theirs: str) -> Verdict:
     if not timed:
         return Verdict(Status.NOT_MEASURED, f"{ours} and {theirs} took no turns together")
     return every(_faster(*one) for one in timed)
+
+
+def keeps(records: Sequence[Ok], ours: str, theirs: str, task: str, share: float) -> Verdict:
+    """With the same weights, one cell has more than a share of another's value that ranks the task, on all images that
+    both were scored on. For values that are better the higher.
+    """
+    first, second = _trainings(records, ours, task), _trainings(records, theirs, task)
+    pairs = [(one, other) for images in first for one in first[images] for other in second.get(images, ())]
+    alike = [(one, other) for one, other in pairs if one.cell.weights_hash == other.cell.weights_hash]
+    if not alike:
+        return _not_on_the_same(records, ours, theirs)
+    return every(_keeps(one, other, task, share) for one, other in alike)
 
 
 class _Images(NamedTuple):
@@ -112,13 +131,13 @@ def _trainings(records: Sequence[Ok], model: str, task: str) -> dict[_Images, li
     """A model's records, of each weights the latest."""
     found: dict[_Images, dict[str | None, Ok]] = {}
     for record in sorted(records, key=lambda record: record.started):
-        if record.cell.model == model and task in record.scores:
+        if record.cell.label == model and task in record.scores:
             found.setdefault(_images(record), {})[record.cell.weights_hash] = record
     return {images: list(trainings.values()) for images, trainings in found.items()}
 
 
 def _more_accurate(images: _Images, ours: list[Ok], theirs: list[Ok], task: str) -> Verdict:
-    names = [side[0].cell.model for side in (ours, theirs)]
+    names = [side[0].cell.label for side in (ours, theirs)]
     found = mean_difference(ours, theirs, task)
     where = f"{DatasetRef.parse(ours[0].cell.dataset).label}, {images.images:,} images"
     if found is None:
@@ -138,7 +157,23 @@ def _more_accurate(images: _Images, ours: list[Ok], theirs: list[Ok], task: str)
     return Verdict(_beyond(found, 0.0, ranking.higher_is_better), figures)
 
 
-def _beyond(found: Interval, neutral: float, higher: bool) -> Status:
+def _keeps(ours: Ok, theirs: Ok, task: str, share: float) -> Verdict:
+    cell, scores = ours.cell, [record.scores[task] for record in (ours, theirs)]
+    first, second = (score.values.get(score.primary) for score in scores)
+    whose = f"of the {short_name(scores[0].primary)} of {theirs.cell.label}"
+    where = f"{DatasetRef.parse(cell.dataset).label}, {ours.images:,} images, {cell.device}, {cell.precision}"
+    resampled = [np.array(score.resampled, np.float64) for score in scores]  # NaN for None
+    if first is None or second is None or not second.value or not all(map(len, resampled)):
+        why = f"what {cell.label} has {whose} ({where}): undefined, or of records of before schema 7, without resamples"
+        return Verdict(Status.NOT_MEASURED, why)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = resampled[0] / resampled[1]
+    found = interval(first.value / second.value, np.where(np.isfinite(ratios), ratios, np.nan))
+    figures = f"{cell.label} has {with_interval(found, '%')} % {whose} ({where}, paired bootstrap, the same weights)"
+    return Verdict(_beyond(found, share, higher=True), figures)
+
+
+def _beyond(found: Interval | Estimate, neutral: float, higher: bool) -> Status:
     if found.low <= neutral <= found.high:
         return Status.CANNOT_TELL
     return Status.HELD if (found.low > neutral) == higher else Status.NOT_HELD
@@ -153,14 +188,14 @@ def _faster(ours: Ok, theirs: Ok, ratio: Interval) -> Verdict:
     known = "" if floor is None else f", noise floor {100 * floor:.1f} %"
     where = f"{DatasetRef.parse(cell.dataset).label}, {cell.device}, {cell.precision}, batch {cell.batch_size}"
     figures = (
-        f"{cell.model} takes {with_interval(ratio)} times as long as {theirs.cell.model} ({where}, {cell.threads} "
+        f"{cell.label} takes {with_interval(ratio)} times as long as {theirs.cell.label} ({where}, {cell.threads} "
         f"thread{'s' * (cell.threads != 1)}, paired over {len(ours.latency.turns.medians)} turns{known})"
     )
     return Verdict(status, figures)
 
 
 def _not_on_the_same(records: Sequence[Ok], *models: str) -> Verdict:
-    measured = {record.cell.model for record in records}
+    measured = {record.cell.label for record in records}
     if missing := [model for model in models if model not in measured]:
         return Verdict(Status.NOT_MEASURED, f"no record of {' and '.join(missing)}")
     return Verdict(Status.NOT_MEASURED, f"{' and '.join(models)} were not measured alike on the same images")

@@ -43,7 +43,7 @@ def options(context: typer.Context, debug: Annotated[bool, typer.Option("--debug
 
 @app.command("list")
 def list_() -> None:
-    """List the registered models, datasets, tasks, metrics and claims, and the plugins that failed."""
+    """List the registered models, their knobs, datasets, tasks, metrics and claims, and the plugins that failed."""
     from rich.text import Text
 
     from roibench.console import console, named
@@ -73,9 +73,21 @@ def list_() -> None:
         (spec.name, spec.task, ", ".join(value.name for value in spec.values)) for spec in registry.metrics.values()
     ]
     claims = [(spec.name, spec.statement) for spec in registry.claims.values()]
+    knobs = [
+        (
+            spec.name,
+            knob.name,
+            "-" if knob.default is None else f"{knob.default}",
+            f"{knob.low} to {knob.high}",
+            knob.description,
+        )
+        for spec in registry.models.values()
+        for knob in spec.knobs
+    ]
     printer = console()
     for table in (
         named(("model", "family", "tasks", "weights for", "paper"), models, title="Models"),
+        named(("model", "knob", "default", "range", "what it is"), knobs, title="Knobs: roibench run --set"),
         named(("dataset", "description", "targets"), datasets, title="Datasets"),
         named(("task", "ground truth", "prediction"), tasks, title="Tasks"),
         named(("metric", "task", "values"), metrics, title="Metrics"),
@@ -87,16 +99,17 @@ def list_() -> None:
 
 
 def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command that takes **typed the options of a run: by field, as they were typed, None where not given."""
+    """Gives a command that takes **typed the options of a run: by field, as they were typed, None where not given; a
+    list where one may be given several times.
+    """
     parameters = [inspect.signature(command).parameters["context"]]
     for option in OPTIONS:
         declared = typer.Option(
             option.flag, help=option.help_with_default, metavar=option.type, rich_help_panel=GROUP, show_default=False
         )
         kind = inspect.Parameter.KEYWORD_ONLY
-        parameters.append(
-            inspect.Parameter(option.field, kind, default=None, annotation=Annotated[str | None, declared])
-        )
+        annotation = Annotated[list[str] | None if option.repeats else str | None, declared]
+        parameters.append(inspect.Parameter(option.field, kind, default=None, annotation=annotation))
     command.__signature__ = inspect.Signature(parameters)
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
@@ -104,7 +117,7 @@ def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 @takes_run_options
-def run(context: typer.Context, **typed: str | None) -> None:
+def run(context: typer.Context, **typed: str | list[str] | None) -> None:
     """Measure models, as `pytest bench --benchmark-only` does. pytest's own options may follow."""
     import pytest
 
@@ -113,8 +126,9 @@ def run(context: typer.Context, **typed: str | None) -> None:
     suite = Path(roibench.suites.__file__).parent / "bench_models.py"
     arguments = ["-p", "roibench.pytest_plugin", "--import-mode=importlib", "-o", "addopts=", "-p", "no:cacheprovider"]
     arguments += ["--full-trace"] if context.obj else []
-    given = [(option.flag, typed[option.field]) for option in OPTIONS]
-    arguments += [f"{flag}={text}" for flag, text in given if text is not None]  # pytest_plugin checks them
+    for option in OPTIONS:  # pytest_plugin checks them
+        given = typed[option.field]
+        arguments += [f"{option.flag}={text}" for text in ([given] if isinstance(given, str) else given or ())]
     code = pytest.main([*arguments, "-q", "--benchmark-only", str(suite), *context.args])
     raise typer.Exit(INTERRUPTED if code == pytest.ExitCode.INTERRUPTED else int(code))
 
@@ -133,8 +147,8 @@ def train(
         int | None, typer.Option(help="processes that load images (default: 1; on a GPU one per core)")
     ] = None,
     deterministic: Annotated[
-        bool | None, typer.Option(help="the same bits every time (default: on the CPU alone; slow on a GPU)")
-    ] = None,
+        bool, typer.Option("--deterministic", help="the same bits every time on a GPU, too; slow")
+    ] = False,
     on_bad_data: BadDataOption = "fail",
     out: Annotated[Path | None, typer.Option(help="folder (default: results/runs/train-MODEL-DATASET)")] = None,
 ) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # No line of a table is this wide: nothing is cropped or folded where no terminal has an edge.
 _ENDLESS = 10_000
-_IN_ASCII = {"●": "*", "±": "+-", "\N{MULTIPLICATION SIGN}": "x"}
+_IN_ASCII = {"●": "*", "○": "o", "\N{MULTIPLICATION SIGN}": "x"}
 
 
 def console(terminal_width: int | None = None, markup: bool | None = None) -> "Console":

@@ -120,6 +120,18 @@ class ModelContract:
         state = other.state_dict()
         assert all(torch.equal(value, state[name]) for name, value in built.state_dict().items())
 
+    def test_its_knobs_need_no_retraining(self, spec: ModelSpec, built: Model) -> None:
+        """Whatever is set, the same weights fit and something is predicted; the default changes nothing."""
+        inputs = self.noise((128, 128))
+        as_it_is = built.predict(inputs)
+        for knob in spec.learns.knobs:
+            for value in (knob.low, knob.high, knob.default):
+                tuned = build_model(spec.tuned({knob.name: value}), self.info)
+                tuned.load_state_dict(built.state_dict())
+                predictions = (tuned.eval() if isinstance(tuned, torch.nn.Module) else tuned).predict(inputs)
+                assert len(predictions) == 1, knob
+            assert same_predictions(predictions, as_it_is), knob
+
     def test_shipped_weights_are_there(self, spec: ModelSpec) -> None:
         registry = installed()
         files = [shipped_weights(spec, dataset, registry) for dataset in spec.weights]

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar, Union, ge
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from roibench.datasets.bad_data import OnBadData
 
@@ -24,8 +25,33 @@ def words(typed: str) -> list[str]:
     return [word for word in map(str.strip, typed.split(",")) if word]
 
 
+def _assigned(typed: Any) -> Any:
+    """NAME=NUMBER,... as typed, once or several times: the numbers by name."""
+    if not isinstance(typed, str | list):
+        return typed
+    found: dict[str, tuple[int | float, ...]] = {}
+    for one in [typed] if isinstance(typed, str) else typed:
+        name, _, values = one.partition("=")
+        try:
+            numbers = tuple(map(_number, words(values)))
+        except ValueError:
+            numbers = ()
+        if not (name.strip() and numbers):
+            raise PydanticCustomError("assignment", "no assignment", {"typed": one})
+        found[name.strip()] = found.get(name.strip(), ()) + numbers
+    return found
+
+
+def _number(word: str) -> int | float:
+    try:
+        return int(word)
+    except ValueError:
+        return float(word)
+
+
 T = TypeVar("T")
 Listed = Annotated[tuple[T, ...], BeforeValidator(lambda value: words(value) if isinstance(value, str) else value)]
+Assigned = Annotated[Mapping[str, Annotated[tuple[int | float, ...], Field(min_length=1)]], BeforeValidator(_assigned)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -74,6 +100,13 @@ class Options(BaseModel):
     threads: Listed[Count] = Field(
         (), validation_alias="--threads", description="CPU threads; one per core if not given"
     )
+    knobs: Assigned = Field(
+        {},
+        validation_alias="--set",
+        description="what needs no retraining (`roibench list` has each model's knobs), such as `proposals=10,50,150`; "
+        "may be given several times. A model that is named must have the knob; one that a wildcard matches and that "
+        "lacks it is measured as it is",
+    )
     weights: Path | None = Field(
         None,
         validation_alias="--weights",
@@ -108,6 +141,7 @@ _MISTAKES = {
     "literal_error": "{flag} {input!r}: want one of {choices}",
     "float_parsing": "{flag} {input!r}: want a number of seconds",
     "greater_than": "{flag} {input}: want a number of seconds above {gt:g}",
+    "assignment": "{flag} {typed}: want NAME=NUMBER,..., such as proposals=50,150",
     "finite_number": "{flag} {input}: want a number of seconds above 0",
 }
 
@@ -129,6 +163,7 @@ class Option(NamedTuple):
 
     type: in the words of a command line, such as INTEGER or TEXT,....
     default: as typed, None where nothing stands for it.
+    repeats: it may be given several times.
     """
 
     field: str
@@ -136,12 +171,13 @@ class Option(NamedTuple):
     type: str
     default: str | None
     help: str
+    repeats: bool
 
     @classmethod
     def of(cls, name: str, field: FieldInfo) -> Self:
-        return cls(
-            name, str(field.validation_alias), _type(field.annotation), _typed(field.default), field.description or ""
-        )
+        flag, annotation = str(field.validation_alias), field.annotation
+        repeats = get_origin(annotation) is Mapping
+        return cls(name, flag, _type(annotation), _typed(field.default), field.description or "", repeats)
 
     @property
     def help_with_default(self) -> str:
@@ -154,13 +190,15 @@ def _type(annotation: Any) -> str:
         return "|".join(arguments)
     if kind is tuple:
         return f"{_type(arguments[0])},..."
+    if kind is Mapping:
+        return "NAME=NUMBER,..."
     if kind in (Annotated, Union, UnionType):  # a union is with None alone, which is typed by leaving the option out
         return _type(arguments[0])
     return {str: "TEXT", int: "INTEGER", float: "FLOAT", Path: "PATH"}[annotation]
 
 
 def _typed(default: Any) -> str | None:
-    if default is None or default == ():
+    if default in (None, (), {}):
         return None
     if isinstance(default, tuple):
         return ",".join(map(str, default))

@@ -30,7 +30,8 @@ PAIRED_BENCHMARKS: "pytest.StashKey[dict[tuple[str, str, int | str], PairedBench
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("roibench", f"RoIBench: {GROUP[0].lower()}{GROUP[1:]}")
     for option in OPTIONS:
-        group.addoption(option.flag, default=option.default, help=option.help_with_default, metavar=option.type)
+        shown = {"help": option.help_with_default, "metavar": option.type}
+        group.addoption(option.flag, default=option.default, action="append" if option.repeats else "store", **shown)
 
 
 def pytest_configure(config: pytest.Config) -> None:

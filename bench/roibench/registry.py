@@ -141,6 +141,8 @@ class Registry:
         problem = self._task_problem(spec) if isinstance(spec, Task) else spec_problem(spec)
         if isinstance(spec, MetricSpec):
             problem = problem or self._values_problem(spec)
+        if isinstance(spec, ModelSpec):
+            problem = problem or _knobs_problem(spec)
         if problem:
             raise RegistrationError(f"plugin {plugin!r}, {kind.__name__} {spec.name!r}: {problem}")
         if spec.name in shelf:
@@ -222,6 +224,23 @@ class Registry:
                     f"values: {second!r} would rank {spec.task}, which {first!r} does; want one value that ranks a task"
                 )
         return None
+
+
+def _knobs_problem(spec: ModelSpec) -> str | None:
+    """A knob is declared once, by the model that is built with it, and its default is what that one is built with."""
+    if spec.wraps and spec.knobs:
+        return "knobs: want none: a wrapper has those of the model inside"
+    names = [knob.name for knob in spec.knobs]
+    for index, knob in enumerate(spec.knobs):
+        if names.count(knob.name) > 1:
+            return f"knobs: {knob.name!r} is declared twice"
+        if (built := spec.config.get(knob.name, knob.default)) != knob.default:
+            return f"knobs[{index}].default: want {built!r}, as in config, got {knob.default!r}"
+        try:
+            knob.value(knob.low if knob.default is None else knob.default)
+        except ValueError as error:
+            return f"knobs[{index}].default: {error}, got {knob.default!r}"
+    return None
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:

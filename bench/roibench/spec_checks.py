@@ -9,6 +9,8 @@ from pydantic.fields import FieldInfo
 
 from roibench.specs import ClaimSpec, DatasetSpec, MetricSpec, ModelSpec
 
+_PARTS = {"values": "a Value", "knobs": "a Knob"}  # attributes that hold several, and what each is
+
 
 def spec_problem(spec: ModelSpec | DatasetSpec | MetricSpec | ClaimSpec) -> str | None:
     """The first thing that is wrong with a spec by itself: which attribute, what it wants and what it got."""
@@ -17,8 +19,8 @@ def spec_problem(spec: ModelSpec | DatasetSpec | MetricSpec | ClaimSpec) -> str 
     except ValidationError as error:
         where, wanted, value = "", "", spec
         for part in error.errors()[0]["loc"]:
-            if where == "values" and isinstance(part, int):
-                where, wanted, value = f"{where}[{part}]", "a Value", value[part]
+            if where in _PARTS and isinstance(part, int):
+                where, wanted, value = f"{where}[{part}]", _PARTS[where], value[part]
             elif isinstance(part, str) and hasattr(value, part):
                 where, wanted = f"{where}.{part}".lstrip("."), _wanted(type(value), part)
                 value = getattr(value, part)

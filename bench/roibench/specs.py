@@ -3,8 +3,8 @@ registering imports none. The registry validates it by these annotations.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field
 
@@ -65,8 +65,36 @@ class WarmStart:
     dataset: the bare name of the one for which it ships those weights, whatever the new model learns from.
     """
 
+    __pydantic_config__ = _CHECKED
+
     model: Name
     dataset: Name
+
+
+@dataclass(frozen=True)
+class Knob:
+    """What of a model can be set without training it again, so that one model is a curve of accuracy against time.
+
+    name: a key of the model's config, which predict reads and no weight's shape depends on.
+    default: what it is unless it is set; None where that is no number: an image's own size.
+    low, high: the least and the largest that it may be; whole numbers alone, unless one of these three is a float.
+    description: in a few words.
+    """
+
+    __pydantic_config__ = _CHECKED
+
+    name: Name
+    default: int | float | None
+    low: int | float
+    high: int | float
+    description: str
+
+    def value(self, number: int | float) -> int | float:
+        """The number in the knob's type. Raises ValueError, saying what it wants, for one that it can't be."""
+        whole = not any(isinstance(one, float) for one in (self.default, self.low, self.high))
+        if not self.low <= number <= self.high or (whole and not isinstance(number, int)):
+            raise ValueError(f"want a {'whole ' if whole else ''}number from {self.low} to {self.high}")
+        return number if whole else float(number)
 
 
 @dataclass(frozen=True)
@@ -80,6 +108,7 @@ class ModelSpec:
     required_targets: fields of Target that training needs.
     optional_targets: those that it also learns from where the dataset has them.
     config: the keyword settings that make this model this model.
+    knobs: those of them that `roibench run --set` may choose. A wrapper has those of the model inside.
     warm_start: the weights of another model that training begins with; None to begin with what `initialize` gives.
     pretrained_on: what tables name as the data that the model's start has seen, such as "ImageNet": where there is a
         warm start, its dataset unless given.
@@ -100,6 +129,7 @@ class ModelSpec:
     required_targets: tuple[str, ...] = ()
     optional_targets: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
+    knobs: tuple[Knob, ...] = ()
     warm_start: WarmStart | None = None
     pretrained_on: str | None = None
     recipe: Recipe | None = None
@@ -111,6 +141,12 @@ class ModelSpec:
     def learns(self) -> "ModelSpec":
         """The model whose weights this one has: itself, or the one that it wraps."""
         return self.inner.learns if self.inner else self
+
+    def tuned(self, knobs: Mapping[str, int | float]) -> Self:
+        """The same model with these values of its knobs, by name."""
+        if self.inner:
+            return replace(self, inner=self.inner.tuned(knobs))
+        return replace(self, config={**self.config, **knobs})
 
     @property
     def origin(self) -> str | None:

@@ -20,6 +20,7 @@ from io import BytesIO
 from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
 from pathlib import Path
+from time import monotonic
 
 import torch
 from torch import Tensor, nn
@@ -106,8 +107,9 @@ class Trainer:
         torch.use_deterministic_algorithms(self.deterministic)
         try:
             for epoch in range(self._resume(run, parts), recipe.epochs):
+                begun = monotonic()
                 self._epoch(epoch, steps, model, data, optimizer, schedule, average)
-                self._log(epoch, schedule.get_last_lr()[0])
+                self._log(epoch, schedule.get_last_lr()[0], monotonic() - begun)
                 self._save(run, epoch + 1, parts)
         finally:
             torch.use_deterministic_algorithms(before)
@@ -210,11 +212,12 @@ class Trainer:
         torch.save(state | {"run": run, "epoch": epoch, "losses": self.losses}, buffer)
         write_atomically(self.folder / CHECKPOINT, buffer.getvalue())
 
-    def _log(self, epoch: int, learning_rate: float) -> None:
+    def _log(self, epoch: int, learning_rate: float, seconds: float) -> None:
         path = self.folder / LOG
         # A line per epoch; one that was logged, but interrupted before its checkpoint, is replaced.
         lines = path.read_text().splitlines()[:epoch] if path.exists() else []
-        lines.append(json.dumps({"epoch": epoch + 1, "learning_rate": learning_rate, **self.losses}))
+        line = {"epoch": epoch + 1, "seconds": round(seconds, 1), "learning_rate": learning_rate}
+        lines.append(json.dumps(line | self.losses))
         write_atomically(path, ("\n".join(lines) + "\n").encode())
 
 
@@ -231,15 +234,15 @@ def train_model(
     batch_size: int | None = None,
     threads: int | None = None,
     workers: int | None = None,
-    deterministic: bool | None = None,
+    deterministic: bool = False,
     on_bad_data: str = "fail",
     begin: Callable[[int, int], Progress] | None = None,
 ) -> Path:
     """Trains a registered model on a dataset's train split and writes folder/MODEL-DATASET.safetensors.
 
     epochs, seed, batch_size: instead of the recipe's; the learning rate follows the batch (with_batch_size). workers:
-    processes that load images; 1 if not given, on a GPU as many as there are cores. deterministic: if not given, yes on
-    the CPU, no on a GPU. begin: called with epochs and steps per epoch before the first step; returns who is told of
+    processes that load images; 1 if not given, on a GPU as many as there are cores. deterministic: on a GPU, too, as
+    always on the CPU. begin: called with epochs and steps per epoch before the first step; returns who is told of
     each. Raises ValueError where model, dataset and recipe don't go together.
     """
     counts = ("--epochs", epochs, 1), ("--batch-size", batch_size, 1), ("--threads", threads, 1)
@@ -277,9 +280,7 @@ def train_model(
     progress = begin(recipe.epochs, math.ceil(len(data) / recipe.batch_size)) if begin else None
     on_cpu = placed.type == "cpu"
     workers = (1 if on_cpu else os.cpu_count() or 1) if workers is None else workers
-    trainer = Trainer(
-        recipe, folder, placed, precision, progress, workers, on_cpu if deterministic is None else deterministic
-    )
+    trainer = Trainer(recipe, folder, placed, precision, progress, workers, deterministic or on_cpu)
     model.fit(data, trainer)
     header = WeightsHeader(
         model=name,

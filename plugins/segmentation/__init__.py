@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from roibench.hookspecs import hookimpl
+from roibench.knobs import SHORT_SIDE
 from roibench.recipes import AUGMENT, ICONS_BACKBONE, SCENES_RECIPE
 from roibench.specs import ModelSpec, Paper, Recipe
 
@@ -42,6 +43,7 @@ def register_models(register):
             build=f"roibench.plugins.segmentation.{name}:build",
             paper=paper,
             required_targets=("semantic_map",),
+            knobs=(SHORT_SIDE,),
             warm_start=ICONS_BACKBONE,
             recipe=SCENES_RECIPE,
             weights={"scenes": f"weights/{name}-scenes.safetensors"},

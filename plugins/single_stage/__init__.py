@@ -1,8 +1,9 @@
 """Single-stage detectors: every location predicts at once what is there and where it ends."""
 
 from roibench.hookspecs import hookimpl
+from roibench.knobs import NMS_IOU, SHORT_SIDE
 from roibench.recipes import ICONS_BACKBONE, SCENES_RECIPE
-from roibench.specs import ClaimSpec, ModelSpec, Paper
+from roibench.specs import ClaimSpec, Knob, ModelSpec, Paper
 
 RETINANET = Paper(
     "Focal Loss for Dense Object Detection",
@@ -13,6 +14,7 @@ RETINANET = Paper(
         "COCO AP by loss": "30.2 cross entropy, 31.1 balanced, 34.0 focal (ResNet-50, 600 px)",
     },
 )
+TOP_CANDIDATES = Knob("top_candidates", 1000, 1, 5000, "boxes per level that suppression sees, at most")
 
 
 @hookimpl
@@ -31,6 +33,7 @@ def register_models(register):
                 paper=RETINANET,
                 required_targets=("boxes", "labels"),
                 config=config,
+                knobs=(SHORT_SIDE, TOP_CANDIDATES, NMS_IOU),
                 warm_start=ICONS_BACKBONE,
                 recipe=SCENES_RECIPE,
                 weights={"scenes": f"weights/{name}-scenes.safetensors"},

@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 from roibench.hookspecs import hookimpl
+from roibench.knobs import SHORT_SIDE
 from roibench.recipes import AUGMENT, ICONS_BACKBONE, SCENES_RECIPE
-from roibench.specs import ModelSpec, Paper, Recipe
+from roibench.specs import Knob, ModelSpec, Paper, Recipe
 
 
 @hookimpl
@@ -22,9 +23,14 @@ def register_models(register):
                 published={"COCO AP": "42.0 (ResNet-50, 41 M parameters, 86 GFLOP, 28 images/s on a V100)"},
             ),
             required_targets=("boxes", "labels"),
+            knobs=(
+                Knob("queries", 25, 1, 300, "boxes that the decoder starts from, at most"),
+                Knob("layers_used", 3, 1, 3, "decoder layers that predict goes through, the first ones"),
+                SHORT_SIDE,
+            ),
             warm_start=ICONS_BACKBONE,
-            # Its budget is more than other models', as the paper's is: 30 minutes.
-            recipe=replace(SCENES_RECIPE, epochs=20, warmup_steps=500, clip_norm=1.0),
+            # Its budget is more than other models', as the paper's is.
+            recipe=replace(SCENES_RECIPE, epochs=20, batch_size=8, learning_rate=2e-3, clip_norm=1.0),
             weights={"scenes": "weights/detr-scenes.safetensors"},
         )
     )
@@ -44,7 +50,7 @@ def register_models(register):
             ),
             required_targets=("image_label",),
             recipe=Recipe(
-                epochs=14,
+                epochs=10,
                 batch_size=16,
                 learning_rate=1e-3,
                 optimizer="adamw",
@@ -54,6 +60,5 @@ def register_models(register):
                 augment=AUGMENT,
                 average=0.999,
             ),
-            weights={"icons": "weights/vit-icons.safetensors"},
         )
     )

@@ -53,6 +53,7 @@ class Config:
     hidden: int = 96  # of the feed-forward networks [2048]
     encoder_layers: int = 1  # [6]
     decoder_layers: int = 3  # [6]
+    layers_used: int | None = None  # of these, in predict; all if None
     queries: int = 25  # [100]
     denoising_groups: int = 1  # of as many queries again, in training
     noise: float = 1.0  # how far the centres of their boxes are shifted, at most, in sides of the box
@@ -167,16 +168,17 @@ class Decoder(nn.Module):
         )
         self.head = Head(classes, dim, config.prior)
 
-    def forward(self, memory: Memory, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, memory: Memory, boxes: Tensor, layers: int | None = None) -> tuple[Tensor, Tensor]:
         """Boxes [B, G, Q, 4] -> logits [L, B, G, Q, C] and boxes [L, B, G, Q, 4] after each of L layers.
 
-        Boxes are centre x, centre y, width, height in units of the image.
+        layers: how many, from the first one on; None for all. Boxes are centre x, centre y, width, height in units of
+        the image.
         """
         shape = boxes.shape[1:3]
         boxes = boxes.flatten(1, 2)
         x = self.content.expand(*boxes.shape[:2], -1)
         all_logits, all_boxes = [], []
-        for layer in self.layers:
+        for layer in self.layers[:layers]:
             embedded = self.position(sine_embedding(boxes, len(self.content) // 4))
             x = layer(x, embedded, boxes, memory, groups=shape[0])
             logits, refined = self.head(x, boxes)
@@ -221,7 +223,7 @@ class DETR(TrainableModel):
             memory = self._encode(features, batch)
         with stage("decoder"):
             boxes = self._best(memory, *self._propose(memory))
-            logits, boxes = self.decoder(memory, boxes[:, None])
+            logits, boxes = self.decoder(memory, boxes[:, None], self.config.layers_used)
         with stage("postprocess"):
             return self._detect(logits[-1, :, 0], boxes[-1, :, 0], batch)
 

@@ -30,11 +30,11 @@ def targets():
 def test_the_registered_dataset_is_icons_and_fills_what_it_declares():
     registry = installed()
     data = open_dataset("icons", registry)
-    assert data == open_icons(None, "val")
+    assert data == open_icons(None, "test")
     assert data.info.fields == FIELDS == set(registry.datasets["icons"].fields)
     assert set(data[0].target.known) == FIELDS
     assert (data.info.name, data.info.classes, data.info.joints) == ("icons", CLASSES, JOINTS)
-    assert data[3].input.id == "icons-val-000003"
+    assert data[3].input.id == "icons-test-000003"
     assert data[3].input.image.shape == (3, 128, 128)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from planned_cells import measured, planned_cell
+from planned_cells import measured, planned_cell, recorded
 from typer.testing import CliRunner
 
 import roibench.suites
@@ -117,14 +117,14 @@ def test_the_other_cells_stand_and_a_second_run_begins_anew(tmp_path, third_part
 def test_an_interrupted_run_goes_on_and_measures_nothing_twice(tmp_path, third_party):
     plan = make_plan(Options(models=("works", "too_few"), datasets=("squares",), rounds=1), third_party)
     first = Run(plan, tmp_path, installed())
-    done = first.record(plan.cells[0])
+    done = recorded(first, plan.cells[0])
     with (first.folder / "records.jsonl").open("a") as file:
         file.write('{"event": "record", "rec')  # torn by a crash
     first.journal.close()  # as the process's end does
     second = Run(plan, tmp_path, installed())
     assert second.folder == first.folder
-    assert second.record(plan.cells[0]) == done
-    second.record(plan.cells[1])
+    assert recorded(second, plan.cells[0]) == done
+    recorded(second, plan.cells[1])
     second.finish()
     lines = read_lines(second.folder / "records.jsonl")
     events = [line["event"] for line in lines if line["event"] not in ("started", "paused")]
@@ -149,7 +149,7 @@ def test_a_cell_that_was_started_twice_and_never_finished_has_failed(tmp_path, t
         journal.close()
         journal = Journal.open(tmp_path, plan.key)
     journal.close()
-    record = Run(plan, tmp_path, installed()).record(plan.cells[0])
+    record = recorded(Run(plan, tmp_path, installed()), plan.cells[0])
     assert record.status == "failed" and "was active 2 times when the run died" in record.error
 
 
@@ -188,9 +188,20 @@ def test_what_is_named_and_can_not_run_is_an_error_before_anything_runs(third_pa
         make_plan(Options(models=models, datasets=("squares",)), third_party)
 
 
-def test_a_model_that_is_named_must_run_on_every_dataset(third_party):
-    with pytest.raises(PlanError, match="model 'works' is scored on boxes, labels; dataset 'photos' has image_label"):
-        make_plan(Options(models=("works", "*imagenet*"), datasets=("squares", "photos")), third_party)
+def test_a_model_that_is_named_must_run_on_one_of_the_datasets(third_party):
+    reason = "model 'works' is scored on boxes, labels; dataset 'photos' has image_label"
+    plan = make_plan(Options(models=("works",), datasets=("squares", "photos")), third_party)
+    assert [cell.spec.dataset for cell in plan.cells] == ["squares"] and plan.skipped == [reason]
+    with pytest.raises(PlanError, match=reason):
+        make_plan(Options(models=("works",), datasets=("photos",)), third_party)
+    with pytest.raises(PlanError, match=r"model 'fcn' is scored on .*; model 'fcn' has no weights for dataset 'icons'"):
+        make_plan(Options(models=("works", "fcn"), datasets=("photos", "icons")), third_party)
+
+
+def test_all_models_are_those_that_have_weights_and_the_others_are_no_news(third_party):
+    plan = make_plan(Options(datasets=("scenes",)), third_party)
+    assert "faster_rcnn" in {cell.model.name for cell in plan.cells}
+    assert not any("has no weights" in line for line in plan.skipped)
 
 
 def test_what_a_wildcard_matches_and_can_not_run_is_listed_with_its_reason(third_party):
@@ -277,7 +288,7 @@ def test_what_was_found_is_shown_everywhere(tmp_path):
 def test_pytest_heads_its_report_with_what_is_not_run_and_tells_what_was_taken_over(tmp_path, monkeypatch):
     plan = make_plan(Options(models=("works", "fcn*"), datasets=("squares",), rounds=1), installed())
     first = Run(plan, tmp_path / "runs", installed())
-    first.record(plan.cells[0])
+    recorded(first, plan.cells[0])
     first.journal.close()
     suite = Path(roibench.suites.__file__).parent / "bench_models.py"
     command = [
@@ -305,7 +316,7 @@ def test_pytest_heads_its_report_with_what_is_not_run_and_tells_what_was_taken_o
             assert taken_over in head and taken_over in report
             assert taken_over in (first.folder / "table.md").read_text()
             assert f"cell 1 of 1, {plan.cells[0].id}: taken over, AP 100.0" in head
-            assert "take turns" not in head
+            assert "in turns" not in head
 
 
 @pytest.mark.usefixtures("third_party")

@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+from planned_cells import recorded
 from typer.testing import CliRunner
 
 from roibench import cli
@@ -19,7 +20,7 @@ def runs(tmp_path, third_party):
     """A run of a model that is right, and one like it whose boxes of the last images are off by a little."""
     plan = make_plan(Options(models=("works",), datasets=("squares",), rounds=1), third_party)
     right = Run(plan, tmp_path / "right", third_party)
-    record = right.record(plan.cells[0])
+    record = recorded(right, plan.cells[0])
     ids, predictions = load_predictions(right.folder / record.predictions)
     shifted = [
         dataclasses.replace(one, boxes=one.boxes + (2.0 if index >= 6 else 0.0))

@@ -189,10 +189,10 @@ def test_ctrl_c_ends_a_training_in_a_line_and_it_goes_on(tmp_path, roibench):
 
 @pytest.fixture
 def small_disk(tmp_path) -> Iterator[Path]:
-    """A file system of 64 KiB."""
+    """A file system of 128 KiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(folder)]
     try:
         subprocess.run(mount, check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
@@ -202,7 +202,7 @@ def small_disk(tmp_path) -> Iterator[Path]:
 
 
 def test_a_full_disk_ends_a_run_in_a_line_and_what_was_finished_is_safe(small_disk, roibench):
-    (small_disk / "filler").write_bytes(bytes((64 - 36) * 1024))  # leaves space for one cell: record and predictions
+    (small_disk / "filler").write_bytes(bytes((128 - 68) * 1024))  # leaves space for one cell: record and predictions
     arguments = ("run", "--dataset", "squares", "--model", "works", "--batch-size", "1,2,3", "--out", str(small_disk))
     running = roibench(*arguments)
     output, errors = running.communicate(timeout=PATIENCE_S)
@@ -216,7 +216,7 @@ def test_a_full_disk_ends_a_run_in_a_line_and_what_was_finished_is_safe(small_di
 
 def test_a_journal_that_filled_the_disk_goes_on_when_there_is_room(small_disk):
     filler = small_disk / "filler"
-    filler.write_bytes(bytes(40 * 1024))
+    filler.write_bytes(bytes(104 * 1024))
     journal = Journal.open(small_disk, "k")
     started = 0
     with pytest.raises(UnwritableError, match="No space left on device"):
@@ -234,7 +234,7 @@ def test_a_journal_that_filled_the_disk_goes_on_when_there_is_room(small_disk):
 def test_a_file_that_can_not_be_written_stays_as_it_was(small_disk):
     path = write_atomically(small_disk / "file", b"old")
     with pytest.raises(UnwritableError, match=r"can't write .*file: No space left on device"):
-        write_atomically(path, bytes(100_000))
+        write_atomically(path, bytes(200_000))
     assert path.read_bytes() == b"old" and [one.name for one in small_disk.iterdir()] == ["file"]
 
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from planned_cells import measured
+from planned_cells import measured, recorded
 
 from roibench.files import file_hash
 from roibench.measure.plan import Options, make_plan
@@ -130,7 +130,7 @@ def test_an_interrupted_run_is_not_taken_over_once_a_plugin_has_changed(folder, 
     options = Options(models=("guess",), datasets=("squares",), rounds=1, batch_sizes=(1, 2))
     plan = make_plan(options, installed())
     first = Run(plan, tmp_path / "runs", installed())
-    record = first.record(plan.cells[0])
+    record = recorded(first, plan.cells[0])
     assert record.status == "ok", record.error
     assert [one.version for one in record.provenance.plugins if one.name == "my_models"] == ["2.1"]
     first.journal.close()

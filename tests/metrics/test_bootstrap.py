@@ -180,7 +180,7 @@ def test_a_bias_that_falls_with_the_root_of_the_images_is_found_from_halves_and_
     bias = np.mean([one.value for one in found]) - 0.5
     centre, doubled = (np.mean([(one.low + one.high) / 2 for one in found]), np.mean([one.resampled for one in found]))
     assert bias > 0.05 and doubled - 0.5 > 1.3 * bias, "percentiles alone would add it once more"
-    assert abs(centre - 0.5) < 0.2 * bias
+    assert abs(centre - 0.5) < 0.3 * bias
 
 
 def test_half_samples_are_pairs_that_share_no_image():

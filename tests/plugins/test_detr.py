@@ -140,7 +140,7 @@ def test_padding_is_not_attended_to():
     """A small image beside a large one gives what it gives alone, but for the convolutions at its border."""
     model = untrained(score_threshold=0.0)
     batch = batch_images(DetectorContract.noise((32, 32), (64, 64)), torch.device("cpu"), None, 512, 16)
-    features = [torch.randn(2, channels, 64 // stride, 64 // stride) for channels, stride in ((80, 8), (96, 16))]
+    features = [torch.randn(2, channels, 64 // stride, 64 // stride) for channels, stride in ((96, 8), (128, 16))]
     memory = model._encode(features, batch)
     starts = model._best(memory, *model._propose(memory))
     logits, boxes = model.decoder(memory, starts[:, None])
@@ -172,3 +172,13 @@ def test_nothing_is_suppressed():
     [prediction] = model._detect(logits, boxes, batch)
     assert prediction.labels.tolist() == [1, 1]
     assert torch.equal(prediction.boxes[0], prediction.boxes[1])
+
+
+def test_predict_may_stop_after_the_first_layers():
+    inputs = DetectorContract.noise((128, 128))
+    one = untrained(layers_used=1, score_threshold=0.0)
+    first = untrained(decoder_layers=1, score_threshold=0.0)
+    first.load_state_dict({name: one.state_dict()[name] for name in first.state_dict()})
+    [found], [expected], [all_of_them] = (model.predict(inputs) for model in (one, first, untrained(score_threshold=0)))
+    assert torch.equal(found.boxes, expected.boxes) and torch.equal(found.scores, expected.scores)
+    assert not torch.equal(found.boxes, all_of_them.boxes)

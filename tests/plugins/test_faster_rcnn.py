@@ -99,3 +99,11 @@ def test_detections_are_torchvisions():
         assert torch.allclose(prediction.boxes, boxes[index], atol=1e-3)
         assert torch.allclose(prediction.scores, scores[index])
         assert torch.equal(prediction.labels + 1, labels[index])
+
+
+def test_fewer_proposals_are_the_best_ones():
+    inputs = DetectorContract.noise((128, 128))
+    few, many = (untrained(proposals=count, nms_iou=1.0, score_threshold=0.0, max_detections=1000) for count in (3, 9))
+    [found], [more] = few.predict(inputs), many.predict(inputs)
+    assert (len(found.boxes), len(more.boxes)) == (3 * 3, 9 * 3)  # a proposal may be one object of each class
+    assert all((more.boxes == box).all(1).any() for box in found.boxes)

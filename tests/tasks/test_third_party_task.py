@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from planned_cells import recorded
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -59,7 +60,7 @@ def run(registry, tmp_path_factory) -> Run:
     plan = make_plan(Options(models=("ramp", "upright"), datasets=("ramps",), rounds=1, threads=(1,)), registry)
     run = Run(plan, tmp_path_factory.mktemp("runs"), registry)
     for cell in plan.cells:
-        record = run.record(cell)
+        record = recorded(run, cell)
         assert record.status == "ok", record.error
     run.finish()
     return run

@@ -11,9 +11,10 @@ from torch import Tensor
 from roibench.dataset import DatasetInfo
 from roibench.hookspecs import hookimpl
 from roibench.model import Wrapper, stage
-from roibench.specs import DatasetSpec, ModelSpec, Paper, WarmStart
+from roibench.specs import DatasetSpec, Knob, ModelSpec, Paper, WarmStart
 from roibench.structures import Input, Prediction, Sample, Target
 
+WHITE = Knob("white", 255, 0, 256, "how bright a pixel is that is found; none is of 256")
 PAPER = Paper("None", 2026, "https://example.org")
 
 
@@ -60,9 +61,8 @@ def register_datasets(register):
 @hookimpl
 def register_models(register):
     for name in ("works", "raises", "hangs", "dies", "too_few", "undeclared_stage", *OUTPUTS):
-        register(
-            ModelSpec(name, "test", ("detection",), build="misbehaving:build", paper=PAPER, config={"behaviour": name})
-        )
+        spec = ModelSpec(name, "test", ("detection",), build="misbehaving:build", paper=PAPER)
+        register(replace(spec, config={"behaviour": name}, knobs=(WHITE,) if name == "works" else ()))
     register(ModelSpec("points", "test", ("attribution",), build="misbehaving:Points", paper=PAPER, wraps=True))
     register(ModelSpec("juggles", "test", ("juggling",), build="misbehaving:build", paper=PAPER))
     lonely = ModelSpec("begins_with_nothing", "test", ("detection",), build="misbehaving:build", paper=PAPER)
@@ -104,7 +104,7 @@ class Photos(Squares):
 
 
 def build(info: DatasetInfo, config: dict) -> "FindsWhite":
-    return FindsWhite(config["behaviour"])
+    return FindsWhite(config["behaviour"], config.get("white", WHITE.default))
 
 
 class FindsWhite:
@@ -112,8 +112,9 @@ class FindsWhite:
 
     stages = ("find",)
 
-    def __init__(self, behaviour: str) -> None:
+    def __init__(self, behaviour: str, white: int) -> None:
         self.behaviour = behaviour
+        self.white = white
 
     def predict(self, inputs: list[Input]) -> list[Prediction]:
         if self.behaviour == "raises":
@@ -129,7 +130,7 @@ class FindsWhite:
         return found[1:] if self.behaviour == "too_few" else found
 
     def _find(self, image: torch.Tensor) -> Prediction:
-        y, x = torch.where(image[0] == 255)
+        y, x = torch.where(image[0] >= self.white)
         if not len(x):
             return Prediction(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
         box = torch.stack([x.min(), y.min(), x.max() + 1, y.max() + 1]).float()

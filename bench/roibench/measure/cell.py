@@ -131,6 +131,8 @@ class Measurement:
         """Opens the dataset, builds the model and sees what memory it takes; MiB of this process afterwards."""
         self.started = datetime.now(UTC)
         self.prepared, self.memory = prepare(self.cell, self.registry, self.on_progress)
+        gc.collect()
+        gc.freeze()  # what is there by now stays: a collection between turns needn't look at it
         return memory_now(torch.device("cpu"))
 
     def warm_up(self) -> Pace:

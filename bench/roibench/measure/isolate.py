@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Mapping
@@ -31,7 +32,7 @@ class CellProcess:
     """A cell in a process of its own, which does one step of roibench.measure.cell.Measurement whenever it is asked.
 
     The process begins at once and prepares the cell, so that several can do so side by side. If this process dies, the
-    cell's ends, too. debug: a cell that raises prints its traceback on standard error.
+    cell's ends, too. debug: the traceback of a cell that raises is printed on standard error.
     """
 
     def __init__(self, cell: "PlannedCell", folder: Path, debug: bool = False) -> None:
@@ -82,6 +83,8 @@ class CellProcess:
                     doing = content
                 case "reply":
                     return content
+                case "traceback":
+                    sys.stderr.write(content)
                 case "unwritable":
                     raise UnwritableError(content)
                 case _:
@@ -137,7 +140,7 @@ def _serve(cell: "PlannedCell", folder: Path, debug: bool, pipe: Connection, env
         pipe.send(("unwritable", str(error)))
     except Exception as error:
         if debug:
-            traceback.print_exc()
+            pipe.send(("traceback", traceback.format_exc()))
         pipe.send(("error", f"{type(error).__name__}: {error}"))
 
 

@@ -20,8 +20,8 @@ from roibench.measure.provenance import cpu_name, source_state
 from roibench.measure.record import CellSpec
 from roibench.model import Model
 from roibench.options import Options
-from roibench.registry import Registry
-from roibench.specs import ModelSpec
+from roibench.registry import Registry, unknown
+from roibench.specs import Knob, ModelSpec
 from roibench.task import Task
 from roibench.weights import load_weights, read_header, state_hash
 
@@ -70,6 +70,10 @@ def make_plan(options: Options, registry: Registry) -> Plan:
     models = registry.select_models(options.models)
     if options.weights is not None:
         _check_weights(options.weights, models)
+    tunings = {model.name: _tunings(model, options, model.name in unplaced) for model in models}
+    if unused := [name for name in options.knobs if not any(name in one[0] for one in tunings.values())]:
+        known = {knob.name for model in models for knob in model.learns.knobs}
+        raise PlanError(f"--set {unused[0]}: {unknown('knob', unused[0], known)}")
     plugins = plugins_hash(registry)
     cells: dict[str, PlannedCell] = {}
     skipped: list[str] = []
@@ -87,8 +91,9 @@ def make_plan(options: Options, registry: Registry) -> Plan:
         if not candidates and len(options.datasets) == 1:
             raise PlanError("; ".join(missing) or f"no model has weights for dataset {source!r}")
         skipped += [line for candidate in candidates for line in candidate.unscored] + missing
-        axes = (candidates, options.devices, options.precisions, options.batch_sizes, options.threads or (_cores(),))
-        for candidate, device, precision, batch_size, threads in itertools.product(*axes):
+        tuned = [(candidate, knobs) for candidate in candidates for knobs in tunings[candidate.model.name]]
+        axes = (tuned, options.devices, options.precisions, options.batch_sizes, options.threads or (_cores(),))
+        for (candidate, knobs), device, precision, batch_size, threads in itertools.product(*axes):
             spec = CellSpec(
                 model=candidate.model.name,
                 dataset=source,
@@ -103,14 +108,36 @@ def make_plan(options: Options, registry: Registry) -> Plan:
                 weights_hash=candidate.weights_hash,
                 plugins_hash=plugins,
                 on_bad_data=options.on_bad_data,
+                knobs=knobs,
                 timeout_s=options.timeout_s,
             )
-            cells[spec.id] = PlannedCell(spec, candidate.model, candidate.tasks, candidate.weights)
+            cells[spec.id] = PlannedCell(spec, candidate.model.tuned(knobs), candidate.tasks, candidate.weights)
     if nowhere := [reasons for reasons in unplaced.values() if len(reasons) == len(options.datasets)]:
         raise PlanError("; ".join(nowhere[0]))
     if not cells:
         raise PlanError("; ".join(skipped))
     return Plan(list(cells.values()), skipped, [failure.line for failure in registry.failures])
+
+
+def _tunings(model: ModelSpec, options: Options, named: bool) -> list[dict[str, int | float]]:
+    """What the model is measured with: every combination of the values that were asked for of its knobs, by name.
+
+    Raises PlanError for a value that one can't have, and where a model that was named lacks a knob.
+    """
+    knobs = model.learns.knobs
+    if named and (missing := options.knobs.keys() - {knob.name for knob in knobs}):
+        has = ", ".join(knob.name for knob in knobs) or "none"
+        raise PlanError(f"--set {min(missing)}: model {model.name!r} has no such knob; it has {has}")
+    chosen = [knob for knob in knobs if knob.name in options.knobs]
+    values = [[_value(model, knob, value) for value in options.knobs[knob.name]] for knob in chosen]
+    return [dict(zip((knob.name for knob in chosen), one, strict=True)) for one in itertools.product(*values)]
+
+
+def _value(model: ModelSpec, knob: Knob, value: int | float) -> int | float:
+    try:
+        return knob.value(value)
+    except ValueError as error:
+        raise PlanError(f"--set {knob.name}={value}: model {model.name!r}: {error}") from error
 
 
 def _candidate(model: ModelSpec, source: str, data: Dataset, options: Options, registry: Registry) -> Candidate:

@@ -27,6 +27,7 @@ class CellSpec(_Data):
     plugins_hash: pins the files of all plugins, see Plugin; None: whichever there are.
     images: how many, from the first one on; None for all.
     rounds: timed passes over the images, at least.
+    knobs: what was set of the model's, by name, in the order in which it declares them.
     budget_s: seconds that the timed rounds may take; a slower model is run on a prefix of the images.
     timeout_s: seconds after which the cell is given up.
     """
@@ -44,6 +45,7 @@ class CellSpec(_Data):
     weights_hash: str | None = None
     plugins_hash: str | None = None
     on_bad_data: OnBadData = "fail"
+    knobs: dict[str, int | float] = {}
     seed: int = 0
     budget_s: float = 120.0
     timeout_s: float = 900.0
@@ -51,9 +53,16 @@ class CellSpec(_Data):
     @property
     def id(self) -> str:
         """Short, stable name of the cell: what it is, and a digest of everything that it depends on."""
-        digest = hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
+        unset = None if self.knobs else {"knobs"}  # cells of before there were knobs keep their names
+        digest = hashlib.sha256(self.model_dump_json(exclude=unset).encode()).hexdigest()[:8]
         name = DatasetRef.parse(self.dataset).name
-        return f"{self.model}-{name}-{self.device.replace(':', '')}-{self.precision}-{digest}"
+        knobs = "".join(f"-{knob}{value}" for knob, value in self.knobs.items())
+        return f"{self.model}{knobs}-{name}-{self.device.replace(':', '')}-{self.precision}-{digest}"
+
+    @property
+    def label(self) -> str:
+        """The model and what was set of it, as reports and claims name it: `faster_rcnn proposals=50`."""
+        return " ".join([self.model, *(f"{name}={value}" for name, value in self.knobs.items())])
 
 
 class Interval(_Data):

@@ -61,12 +61,6 @@ class Run:
         for record in measure_in_turns(waiting, self.folder, self.registry, self.journal, tell, self.debug):
             yield self._keep(record)
 
-    def record(self, cell: PlannedCell) -> Record:
-        """The cell's record: the journal's if it has one, else measured now, alone."""
-        for _ in self.measure([cell], tell=lambda _: None):
-            pass
-        return self.journal.records[cell.id]
-
     def _keep(self, record: Record) -> Record:
         self.journal.add(record)
         return record

@@ -11,7 +11,7 @@ import os
 import random
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -151,9 +151,9 @@ class Group:
     @property
     def description(self) -> str:
         ids = ", ".join(seat.cell.id for seat in self.seats)
-        return f"{len(self.seats)} cells take turns{f', {self.twin.cell.id} twice' if self.twin else ''}: {ids}"
+        return f"in turns: {ids}{f'; twice: {self.twin.cell.id}' if self.twin else ''}"
 
-    def end(self) -> None:
+    def close(self) -> None:
         for seat in (*self.seats, self.twin):
             if seat:
                 seat.process.end()
@@ -186,20 +186,13 @@ def measure_in_turns(
     for number in count():
         if not waiting:
             return
-        with _ending(Group(folder, registry, watch, debug)) as group:
+        with closing(Group(folder, registry, watch, debug)) as group:
+            tell(f"preparing {len(waiting)} cell{'s' * (len(waiting) != 1)}")
             yield from group.fill(waiting)
             yield from group.warm_up()
             reference = group.seat_twin(reference)
-            tell(f"{group.description}{f'; {len(waiting)} cells wait for memory' * bool(waiting)}")
+            tell(f"{group.description}{f'; {len(waiting)} more wait for memory' * bool(waiting)}")
             yield from group.take_turns()
             tell("scoring")
             noise_floor = noise_floor if number else group.noise_floor(reference)
             yield from group.finish(run, number, reference, noise_floor)
-
-
-@contextmanager
-def _ending(group: Group) -> Iterator[Group]:
-    try:
-        yield group
-    finally:
-        group.end()

@@ -64,7 +64,7 @@ def precision_interval(value: float, resampled: ArrayLike, halves: ArrayLike) ->
     resampled [R] holds it under each resample, halves [H] under each half sample. Precision at its highest from here on
     exceeds the true one by a maximum of noise, which falls with the root of the number of images: what half samples
     exceed the value by, the value exceeds the truth by 1 / (sqrt(2) - 1) times. The resamples' percentiles are mirrored
-    about the value without this bias.
+    about the value without this bias; where few images leave the value itself outside, the interval reaches up to it.
     """
     resampled, halves = (np.asarray(x, np.float64) for x in (resampled, halves))
     defined, halves = (x[~np.isnan(x)] for x in (resampled, halves))
@@ -73,7 +73,7 @@ def precision_interval(value: float, resampled: ArrayLike, halves: ArrayLike) ->
     bias = (halves.mean() - value) / (np.sqrt(2) - 1) if len(halves) else 0.0
     tails = np.quantile(defined, [(1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2])
     low, high = np.clip(value - bias - (tails - defined.mean()), 0, 1)
-    return Estimate(float(value), float(low), float(high), resampled)
+    return Estimate(float(value), float(min(low, value)), float(max(high, value)), resampled)
 
 
 def interval(value: float, resampled: ArrayLike, alone: ArrayLike = (), costs: ArrayLike = ()) -> Estimate:

@@ -23,7 +23,9 @@ def render(records: Sequence[Record]) -> str:
 
 def _line(table: Table, row: Row) -> dict[str, object]:
     line = {"task": table.task, "dataset": table.dataset, "dataset_hash": table.dataset_hash}
-    line |= {"model": row.model, "family": row.record.family, "cell_id": row.record.cell_id} | row.setting._asdict()
+    cell = row.record.cell
+    line |= {"model": cell.model} | {f"knob_{name}": value for name, value in cell.knobs.items()}
+    line |= {"family": row.record.family, "cell_id": row.record.cell_id} | row.setting._asdict()
     line |= _interval("p50_ms", row.p50)
     latency, record = row.record.latency, row.record
     line |= {"p90_ms": latency.p90, "p99_ms": latency.p99, "images_per_s": latency.throughput}

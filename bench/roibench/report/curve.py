@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_NOT_LOSSES = ("epoch", "learning_rate")
+_NOT_LOSSES = ("epoch", "seconds", "learning_rate")
 
 
 def training_curve(epochs: Sequence[Mapping[str, float]], title: str) -> Figure:
     """Mean losses of each epoch (log scale), their sum, and the learning rate at the epoch's end behind them.
 
-    epochs: the lines of training.jsonl: `epoch` (from 1), `learning_rate`, and the losses by name.
+    epochs: the lines of training.jsonl: `epoch` (from 1), `seconds` it took, `learning_rate`, and the losses by name.
     """
     from matplotlib.figure import Figure
 

@@ -37,7 +37,7 @@ def write_gallery(run: Path, images: Sequence[int], out: Path, registry: Registr
     columns = {"ground truth": true}
     for record in records:
         found = recorded_predictions(record, run, images, frames, registry)
-        columns[record.cell.model] = [
+        columns[record.cell.label] = [
             draw(one.input.image, prediction, classes, fields) for one, prediction in zip(samples, found, strict=True)
         ]
     picture = BytesIO()

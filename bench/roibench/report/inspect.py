@@ -96,7 +96,7 @@ def write_inspection(found: Inspection, run: Path, out: Path, registry: Registry
     columns = {
         "costs": [_note(one.id, found.line(one)) for one in found.worst],
         "ground truth": _drawn(samples, true, classes, fields),
-        found.record.cell.model: _drawn(samples, predictions, classes, fields),
+        found.record.cell.label: _drawn(samples, predictions, classes, fields),
     }
     picture = BytesIO()
     side_by_side(columns).save(picture, "png")

@@ -32,6 +32,7 @@ def speed_accuracy(table: Table) -> Figure | None:
 
     Bars are 95 % intervals, of the median over turns and of the score over images. The colour is the model's family,
     the marker its setting: full on the Pareto front, hollow where it can't be told from it, pale where it is beaten.
+    A thin line goes through what differs in the value of one knob alone.
     """
     from matplotlib.figure import Figure
 
@@ -45,6 +46,10 @@ def speed_accuracy(table: Table) -> Figure | None:
     markers = {setting: _MARKERS[i % len(_MARKERS)] for i, setting in enumerate(settings)}
     for row in rows:
         _point(axes, row, colours[row.record.family], markers[row.setting])
+    curves = _curves(rows)
+    for _, curve in curves:
+        points = [(row.p50.value, _span(row)[0]) for row in curve]
+        axes.plot(*zip(*points, strict=True), color=colours[curve[0].record.family], linewidth=0.8, zorder=2)
     pareto_fronts = [
         [row for row in rows if row.setting == setting and row.standing is Standing.FRONT] for setting in settings
     ]
@@ -61,8 +66,31 @@ def speed_accuracy(table: Table) -> Figure | None:
     figure.draw_without_rendering()  # the layout decides where points are, and so where labels can be
     figure.set_layout_engine("none")
     title.set_x(axes.get_position().x0)
-    _names(axes, rows)
+    # Along a curve its first point has the whole name, the others what differs.
+    short = {row.record.cell_id: f"{row.record.cell.knobs[knob]}" for knob, curve in curves for row in curve[1:]}
+    _names(axes, rows, [short.get(row.record.cell_id, row.model) for row in rows])
     return figure
+
+
+def _curves(rows: list[Row]) -> list[tuple[str, list[Row]]]:
+    """Rows that differ in one knob alone, in the order of its values, and its name. Of several knobs it is the first
+    that was varied, and there is a curve for each combination of the others.
+    """
+    models: dict[tuple[object, ...], list[Row]] = {}
+    for row in rows:
+        cell = row.record.cell
+        models.setdefault((cell.model, cell.weights_hash, row.setting, tuple(cell.knobs)), []).append(row)
+    curves = []
+    for (*_, knobs), found in models.items():
+        varied = (knob for knob in knobs if len({row.record.cell.knobs[knob] for row in found}) > 1)
+        if (along := next(varied, None)) is None:
+            continue
+        apart: dict[tuple[object, ...], list[Row]] = {}
+        for row in sorted(found, key=lambda row: row.record.cell.knobs[along]):
+            others = tuple(value for knob, value in row.record.cell.knobs.items() if knob != along)
+            apart.setdefault(others, []).append(row)
+        curves += [(along, curve) for curve in apart.values()]
+    return curves
 
 
 def _point(axes: Axes, row: Row, colour: str, marker: str) -> None:
@@ -133,7 +161,7 @@ def _legend(axes: Axes, table: Table, colours: dict[str, str], markers: dict[Set
     axes.figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
 
 
-def _names(axes: Axes, rows: list[Row]) -> None:
+def _names(axes: Axes, rows: list[Row], names: list[str]) -> None:
     """Label each point where little is covered, with a line to the point where the label is further off."""
     from matplotlib.patheffects import withStroke
 
@@ -151,8 +179,8 @@ def _names(axes: Axes, rows: list[Row]) -> None:
 
     style = {"fontsize": 8, "va": "bottom", "zorder": 4, "path_effects": [withStroke(linewidth=2, foreground="white")]}
     labels = [
-        axes.annotate(row.model, place, (0, 0), textcoords="offset points", **style)
-        for row, place in zip(rows, places, strict=True)
+        axes.annotate(name, place, (0, 0), textcoords="offset points", **style)
+        for name, place in zip(names, places, strict=True)
     ]
     sizes = [label.get_window_extent().size for label in labels]
     inside = axes.get_window_extent().extents

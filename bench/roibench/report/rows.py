@@ -79,7 +79,8 @@ class Row:
 
     @property
     def model(self) -> str:
-        return self.record.cell.model
+        """Its name, and what was set of its knobs."""
+        return self.record.cell.label
 
     @property
     def scores(self) -> dict[str, ScoreValue]:
@@ -198,7 +199,7 @@ class Table:
 class Cell:
     """What a cell that ran did with its time, whatever it was scored under.
 
-    model: its name.
+    model: its name, and what was set of its knobs.
     dataset: as typed, without the folders above.
     setting: what it was measured with.
     p50: milliseconds per image.
@@ -217,7 +218,7 @@ class Remark:
     """A remark on one cell.
 
     cell_id: which.
-    model: its model.
+    model: its model, and what was set of that one's knobs.
     dataset: as typed, without the folders above.
     text: one line.
     """
@@ -242,7 +243,7 @@ def cells(records: Sequence[Record]) -> list[Cell]:
     """The cells that ran and told their stages, fastest first."""
     found = [
         Cell(
-            record.cell.model,
+            record.cell.label,
             _dataset(record),
             _setting(record),
             record.latency.p50,
@@ -280,7 +281,7 @@ def _ran(records: Sequence[Record]) -> list[Ok]:
 
 
 def _remark(record: Record, text: str) -> Remark:
-    return Remark(record.cell_id, record.cell.model, _dataset(record), text)
+    return Remark(record.cell_id, record.cell.label, _dataset(record), text)
 
 
 def _row(record: Ok, task: str) -> Row:

@@ -104,7 +104,7 @@ def render_comparisons(comparisons: Sequence[Comparison]) -> RenderableType:
     for comparison in comparisons:
         title = f"{comparison.task.replace('_', ' ')} on {comparison.dataset}, {comparison.images:,} images"
         grid = _grid(title)
-        names = (one.record.cell.model for one in comparison.entries)
+        names = (one.record.cell.label for one in comparison.entries)
         grid.add_column("model", overflow="fold", min_width=_longest(names))
         grid.add_column("weights", overflow="fold")
         grid.add_column(
@@ -114,12 +114,12 @@ def render_comparisons(comparisons: Sequence[Comparison]) -> RenderableType:
         grid.add_column("x its time [95 % CI]", justify="right", overflow="fold")
         for one in comparison.entries:
             weights = (one.record.cell.weights_hash or "-")[:8]
-            name = f"{one.record.cell.model} {DOUBTFUL}" if one.warnings else one.record.cell.model
+            name = f"{one.record.cell.label} {DOUBTFUL}" if one.warnings else one.record.cell.label
             scores = (with_interval(value, comparison.unit) for value in (one.value, one.behind))
             grid.add_row(name, weights, *scores, with_interval(one.times))
         parts.append(grid)
         parts += [
-            Text(f"{DOUBTFUL} {one.record.cell.model}: {warning}", style="yellow")
+            Text(f"{DOUBTFUL} {one.record.cell.label}: {warning}", style="yellow")
             for one in comparison.entries
             for warning in one.warnings
         ]
@@ -163,8 +163,8 @@ def ranked(score: Score) -> str:
 
 
 def _longest(names: Iterable[str]) -> int:
-    """As wide a column must be that folds none of them."""
-    return max(map(len, names), default=0)
+    """As wide a column must be that folds none of their words."""
+    return max((len(word) for name in names for word in name.split()), default=0)
 
 
 def _stages(ran: list[Cell]) -> RichTable:
