@@ -26,6 +26,16 @@ def test_stages_are_told_to_a_listener_in_order_and_to_nobody_else():
     assert recorder.events == ["+outer", "+inner", "-inner", "-outer"]
 
 
+def test_the_stages_of_a_model_inside_a_stage_can_be_kept_from_the_listener():
+    recorder = Recorder()
+    with listening(recorder), stage("outer"):
+        with listening(None), stage("of the model inside"):
+            pass
+        with stage("inner"):
+            pass
+    assert recorder.events == ["+outer", "+inner", "-inner", "-outer"]
+
+
 def test_a_stage_that_raises_is_closed_and_so_is_the_listener():
     recorder = Recorder()
     with pytest.raises(KeyError), listening(recorder), stage("broken"):

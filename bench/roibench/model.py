@@ -165,14 +165,16 @@ class stage:  # noqa: N801 - reads as a statement: `with stage("backbone"): ...`
 
 
 class listening:  # noqa: N801 - as stage
-    """Sends the stages marked inside the block to a listener."""
+    """Sends the stages marked inside the block to a listener; to nobody if None: those of a model that another one asks
+    within a stage of its own.
+    """
 
     __slots__ = ("_token", "listener")
 
-    def __init__(self, listener: StageListener) -> None:
+    def __init__(self, listener: StageListener | None) -> None:
         self.listener = listener
 
-    def __enter__(self) -> StageListener:
+    def __enter__(self) -> StageListener | None:
         self._token = _listener.set(self.listener)
         return self.listener
 

@@ -102,6 +102,7 @@ class Regions(NamedTuple):
 
 
 class SelectiveSearch:
+    version = 1  # counts what changes the boxes of an image
     stages = ("preprocess", "segment", "describe", "merge", "rank")
 
     def __init__(self, config: Config) -> None:

@@ -15,11 +15,60 @@ FASTER_RCNN = Paper(
         "VOC07 mAP": "69.9 (73.2 with 07+12), VGG16, 198 ms on a K40: 141 convolution + 10 proposals + 47 region"
     },
 )
+SLIDING_WINDOW = Paper(
+    "OverFeat: Integrated Recognition, Localization and Detection using Convolutional Networks",
+    2013,
+    "https://arxiv.org/abs/1312.6229",
+    published={"ILSVRC13 mAP": "24.3 (windows share their convolutions, and boxes are regressed: neither is so here)"},
+)
+RCNN = Paper(
+    "Rich Feature Hierarchies for Accurate Object Detection and Semantic Segmentation",
+    2014,
+    "https://arxiv.org/abs/1311.2524",
+    published={"VOC07 mAP": "66.0 (VGG16, 47 s an image on a K40; 58.5 with AlexNet, 13 s on a GPU)"},
+)
+SPPNET = Paper(
+    "Spatial Pyramid Pooling in Deep Convolutional Networks for Visual Recognition",
+    2014,
+    "https://arxiv.org/abs/1406.4729",
+    published={"VOC07 mAP": "63.1 (VGG16, 5 scales, 2.3 s an image on a K40, without proposals: 20x R-CNN)"},
+)
+FAST_RCNN = Paper(
+    "Fast R-CNN",
+    2015,
+    "https://arxiv.org/abs/1504.08083",
+    published={
+        "VOC07 mAP": "66.9 (70.0 with 07+12), VGG16, 0.32 s an image on a K40 (146x R-CNN with truncated SVD), "
+        "without proposals, which take about 2 s"
+    },
+)
 PROPOSALS = Knob("proposals", 150, 1, 1000, "boxes of the first stage that the second one classifies, at most")
+
+
+SEARCHED = Knob("proposals", 2000, 1, 2000, "boxes of selective search that are looked at, at most")
 
 
 @hookimpl
 def register_models(register):
+    for name, paper, epochs, knobs in (
+        ("sliding_window_detector", SLIDING_WINDOW, 2, ()),
+        ("rcnn", RCNN, 2, (SEARCHED,)),
+        ("sppnet", SPPNET, 4, (SEARCHED,)),
+        ("fast_rcnn", FAST_RCNN, 6, (SEARCHED, replace(SHORT_SIDE, default=256))),
+    ):
+        register(
+            ModelSpec(
+                name,
+                family="two_stage",
+                tasks=("detection",),
+                build=f"roibench.plugins.two_stage.{name}:build",
+                paper=paper,
+                required_targets=("boxes", "labels"),
+                knobs=(*knobs, NMS_IOU),
+                warm_start=ICONS_BACKBONE,
+                recipe=replace(SCENES_RECIPE, epochs=epochs),
+            )
+        )
     register(
         ModelSpec(
             "faster_rcnn",

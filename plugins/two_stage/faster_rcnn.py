@@ -23,16 +23,15 @@ from roibench.nn.images import ImageBatch, batch_images
 from roibench.nn.matcher import match, sample
 from roibench.nn.pyramid import FeaturePyramid, PyramidRoIAlign
 from roibench.nn.targets import BoxTargets, batch_boxes
+from roibench.plugins.two_stage.second_stage import BoxHead, SecondStageConfig, box_head_losses, detect, sample_regions
 from roibench.structures import Input, Prediction, Target
-from roibench.tasks.objects import MAX_DETECTIONS, SCORE_THRESHOLD
 
 
 @dataclass(frozen=True)
-class Config(BackboneConfig):
+class Config(SecondStageConfig, BackboneConfig):
     """Hyperparameters, with the paper's values in brackets where small images want others. Lengths are pixels."""
 
     channels: int = 64  # of the pyramid [256]
-    hidden: int = 128  # of the box head [1024]
     short_side: int | None = None  # images are resized to it [600]
     long_side: int = 1333
     anchor_sizes: tuple[tuple[float, ...], ...] = ((9, 14), (21, 32), (48, 70))  # per level
@@ -48,11 +47,6 @@ class Config(BackboneConfig):
 
     roi_size: int = 7  # of what RoI align gives: 7 x 7
     canonical_size: float = 7.0  # of a RoI on its level, in locations [14]
-    roi_positive_iou: float = 0.5
-    roi_samples: int = 128  # per image, at most a quarter of them positive
-    nms_iou: float = 0.5
-    score_threshold: float = SCORE_THRESHOLD
-    max_detections: int = MAX_DETECTIONS
 
 
 class RegionProposals(nn.Module):
@@ -75,36 +69,6 @@ class RegionProposals(nn.Module):
             logits.append(self.objectness(hidden).float().permute(0, 2, 3, 1).flatten(1))
             deltas.append(self.deltas(hidden).float().permute(0, 2, 3, 1).reshape(len(feature), -1, 4))
         return logits, deltas
-
-
-class BoxHead(nn.Module):
-    """Fast R-CNN's head (Girshick 2015): two hidden layers, then C + 1 class logits (0 is background) and C boxes.
-
-    The hidden layers are normalised over the batch's RoIs, for the pyramid's reason.
-    """
-
-    def __init__(self, channels: int, size: int, hidden: int, classes: int) -> None:
-        super().__init__()
-        self.hidden = nn.Sequential(
-            nn.Flatten(),
-            nn.Linear(channels * size * size, hidden, bias=False),
-            nn.BatchNorm1d(hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, hidden, bias=False),
-            nn.BatchNorm1d(hidden),
-            nn.ReLU(),
-        )
-        self.logits = nn.Linear(hidden, classes + 1)
-        self.deltas = nn.Linear(hidden, classes * 4)
-        nn.init.normal_(self.logits.weight, std=0.01)
-        nn.init.normal_(self.deltas.weight, std=0.001)
-        for layer in (self.logits, self.deltas):
-            nn.init.zeros_(layer.bias)
-
-    def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """[K, channels, size, size] -> logits [K, C + 1], box deltas [K, C, 4]."""
-        x = self.hidden(pooled)
-        return self.logits(x).float(), self.deltas(x).float().unflatten(1, (-1, 4))
 
 
 class Proposed(NamedTuple):
@@ -131,9 +95,8 @@ class FasterRCNN(TrainableModel):
         self.anchors = AnchorGenerator(config.anchor_sizes, config.aspect_ratios, config.strides)
         self.rpn = RegionProposals(config.channels, self.anchors.per_location)
         self.roi_align = PyramidRoIAlign(config.roi_size, config.strides, config.canonical_size)
-        self.box_head = BoxHead(config.channels, config.roi_size, config.hidden, classes)
+        self.box_head = BoxHead(config.channels * config.roi_size**2, config.hidden, classes)
         self.anchor_coder = BoxCoder()
-        self.roi_coder = BoxCoder(weights=(10.0, 10.0, 5.0, 5.0))
 
     def initialize(self) -> None:
         self.backbone.load_pretrained()
@@ -147,7 +110,7 @@ class FasterRCNN(TrainableModel):
         with stage("box_head"):
             class_logits, class_deltas = self.box_head(pooled)
         with stage("postprocess"):
-            return self.detect(class_logits, class_deltas, proposals, batch)
+            return detect(class_logits.softmax(-1)[:, 1:], class_deltas, proposals, batch, self.config)
 
     def first_stage(
         self, inputs: Sequence[Input], before_nms: int, count: int
@@ -164,14 +127,16 @@ class FasterRCNN(TrainableModel):
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
         """The paper's four: objectness and box of the RPN, class and box of the head."""
-        batch = self.batch(inputs)
+        config, batch = self.config, self.batch(inputs)
         objects = batch_boxes(batch, targets)
         pyramid = self.pyramid(self.backbone(batch.pixels))
         logits, deltas = self.rpn(pyramid)
         anchors = self.anchors(pyramid)
-        proposals = self.propose(anchors, logits, deltas, batch, self.config.training_proposals)
+        proposals = self.propose(anchors, logits, deltas, batch, config.training_proposals)
         rpn = self._rpn_losses(torch.cat(anchors), torch.cat(logits, 1), torch.cat(deltas, 1), objects)
-        return rpn | self._head_losses(pyramid, proposals, objects)
+        regions = sample_regions(proposals, objects, config)
+        logits, head_deltas = self.box_head(self.roi_align(pyramid, regions.boxes))
+        return rpn | box_head_losses(logits, head_deltas, regions)
 
     def batch(self, inputs: Sequence[Input]) -> ImageBatch:
         config = self.config
@@ -237,61 +202,6 @@ class FasterRCNN(TrainableModel):
         )
         return {"rpn_objectness": classification / sampled, "rpn_box": regression / sampled}
 
-    def _head_losses(
-        self, pyramid: list[Tensor], proposals: list[Tensor], objects: Sequence[BoxTargets]
-    ) -> dict[str, Tensor]:
-        """Fast R-CNN's multi-task loss over sampled proposals; the ground truth is proposed too."""
-        config = self.config
-        rois, classes, delta_targets = [], [], []
-        for proposed, (boxes, labels, ignored) in zip(proposals, objects, strict=True):
-            learned = boxes if ignored is None else boxes[~ignored]
-            candidates = torch.cat([proposed, learned])
-            matched = match(
-                ops.box_iou(boxes, candidates),
-                config.roi_positive_iou,
-                config.roi_positive_iou,
-                keep_best=False,
-                ignored=ignored,
-            )
-            chosen = sample(matched, config.roi_samples, positive_fraction=0.25)
-            index = matched[chosen]
-            positive = index >= 0
-            rois.append(candidates[chosen])
-            classes.append(torch.where(positive, _take(labels, index) + 1, 0))
-            delta_targets.append(self.roi_coder.encode(boxes[index[positive]], candidates[chosen][positive]))
-        class_targets = torch.cat(classes)
-        logits, deltas = self.box_head(self.roi_align(pyramid, rois))
-        positive = torch.where(class_targets > 0)[0]
-        own_deltas = deltas[positive, class_targets[positive] - 1]
-        count = max(1, len(class_targets))
-        return {
-            "head_class": F.cross_entropy(logits, class_targets, reduction="sum") / count,
-            "head_box": F.smooth_l1_loss(own_deltas, torch.cat(delta_targets), beta=1 / 9, reduction="sum") / count,
-        }
-
-    def detect(self, logits: Tensor, deltas: Tensor, proposals: list[Tensor], batch: ImageBatch) -> list[Prediction]:
-        """Each proposal may become one detection per class; suppression is per class.
-
-        logits [K, C + 1] and box deltas [K, C, 4] of all images' proposals [K_i, 4].
-        """
-        config = self.config
-        counts = [len(one) for one in proposals]
-        scores = logits.softmax(-1)[:, 1:].split(counts)
-        boxes = self.roi_coder.decode(deltas, torch.cat(proposals)[:, None]).split(counts)
-        predictions = []
-        for index, (score, box) in enumerate(zip(scores, boxes, strict=True)):
-            row, label = torch.where(score > config.score_threshold)
-            box, score = batch.to_image(index, box[row, label]), score[row, label]
-            keep = ops.batched_nms(box, score, label, config.nms_iou)[: config.max_detections]
-            predictions.append(Prediction(boxes=box[keep].cpu(), scores=score[keep].cpu(), labels=label[keep].cpu()))
-        return predictions
-
 
 def build(info: DatasetInfo, config: Mapping[str, Any]) -> FasterRCNN:
     return FasterRCNN(len(info.classes), Config(**config))
-
-
-def _take(values: Tensor, index: Tensor) -> Tensor:
-    """values[index] where index >= 0, and 0 elsewhere; `values` may be empty."""
-    padded = torch.cat([values, values.new_zeros(1)])
-    return padded[torch.where(index >= 0, index, len(values))]

@@ -24,7 +24,12 @@ _DIAGONAL |= {"left": "top", "right": "bottom", "top": "left", "bottom": "right"
 
 def horizontal_flip(sample: Sample, generator: Generator, joints: Sequence[str]) -> Sample:
     """Mirrors left and right, half of the time."""
-    return _mirrored(sample, 2, joints, _HORIZONTAL) if _coin(generator) else sample
+    return mirror(sample, joints) if _coin(generator) else sample
+
+
+def mirror(sample: Sample, joints: Sequence[str]) -> Sample:
+    """Left and right exchanged. joints: as in `augment`."""
+    return _mirrored(sample, 2, joints, _HORIZONTAL)
 
 
 def vertical_flip(sample: Sample, generator: Generator, joints: Sequence[str]) -> Sample:

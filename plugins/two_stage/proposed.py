@@ -1,0 +1,81 @@
+"""Regions that selective search proposes, for detectors that don't find any themselves (Girshick et al. 2014, arXiv
+1311.2524): a stage of predict, and a fixed set of images in training, whose proposals are found once.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from roibench.dataset import Dataset
+from roibench.datasets.cache import cache_root, load, save
+from roibench.model import TrainableModel, listening
+from roibench.nn.augment import mirror
+from roibench.nn.images import ImageBatch
+from roibench.plugins.proposals.selective_search import Config, SelectiveSearch
+from roibench.structures import Input, Sample, Target
+
+PROPOSALS = "proposals"  # the field of a target that has them
+
+
+class SearchedDetector(TrainableModel):
+    """proposals: per image, that predict looks at, at most."""
+
+    def __init__(self, proposals: int) -> None:
+        super().__init__()
+        self.search = SelectiveSearch(Config())
+        self.proposals = proposals
+
+    def propose(self, inputs: Sequence[Input], batch: ImageBatch) -> list[Tensor]:
+        """Per image, xyxy boxes [<= proposals, 4] in pixels of the batch, best first."""
+        with listening(None):
+            found = [one.boxes[: self.proposals] for one in self.search.predict(inputs)]
+        return [batch.to_batch(index, boxes.to(self.device)) for index, boxes in enumerate(found)]
+
+    def proposed(self, inputs: Sequence[Input], targets: Sequence[Target], batch: ImageBatch) -> list[Tensor]:
+        """The same for training: all proposals, those that the targets have where they have some."""
+        known = [one.extra.get(PROPOSALS) for one in targets]
+        if any(boxes is None for boxes in known):
+            known = [one.boxes for one in self.search.predict(inputs)]
+        return [batch.to_batch(index, boxes.to(self.device)) for index, boxes in enumerate(known)]
+
+
+class WithProposals:
+    """A dataset's first images and, after them, the same mirrored, with proposals in Target.extra.
+
+    What has been found is kept on disk, so that models, and trainings that are repeated, share it.
+    """
+
+    unbounded = False
+
+    def __init__(self, data: Dataset, search: SelectiveSearch, images: int) -> None:
+        self.data, self.search, self.images = data, search, min(images, len(data))
+        self.info = data.info
+        found_by = f"{data.hash} {search.version} {search.config}"
+        self.folder = cache_root() / "proposals" / hashlib.sha256(found_by.encode()).hexdigest()
+        self.hash = hashlib.sha256(f"{found_by} {self.images}".encode()).hexdigest()
+
+    def __len__(self) -> int:
+        return 2 * self.images
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        sample = self.data[index % self.images]
+        boxes = self.find(sample.input)
+        if index >= self.images:
+            sample = mirror(sample, self.info.joints)
+            width = sample.input.image.shape[2]
+            boxes = torch.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1)
+        return Sample(sample.input, dataclasses.replace(sample.target, extra={PROPOSALS: boxes}))
+
+    def find(self, one: Input) -> Tensor:
+        """The proposals of an image as it is: float32 xyxy [K, 4]."""
+        file = self.folder / hashlib.sha256(one.id.encode()).hexdigest()
+        content = load(file)
+        if content is None:
+            content = memoryview(bytearray(self.search.propose(one.image).boxes.numpy().tobytes()))
+            save(file, bytes(content), "proposals")
+        return torch.frombuffer(content, dtype=torch.float32).reshape(-1, 4)
