@@ -49,13 +49,14 @@ def register_models(register):
                 },
             ),
             required_targets=("image_label",),
+            # Attention that begins without windows finds nothing for its first 80,000 images.
             recipe=Recipe(
-                epochs=10,
+                epochs=84,
                 batch_size=16,
                 learning_rate=1e-3,
                 optimizer="adamw",
                 weight_decay=0.05,
-                warmup_steps=500,
+                warmup_steps=1000,
                 clip_norm=1.0,
                 augment=AUGMENT,
                 average=0.999,

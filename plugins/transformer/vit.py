@@ -26,7 +26,7 @@ class Config:
     """Hyperparameters, with ViT-B/16's values in brackets where small images want others. Lengths are pixels."""
 
     image_size: int = 128  # what the longer side is resized to [224]
-    patch_size: int = 8  # [16]
+    patch_size: int = 16  # as in the paper
     dim: int = 128  # of a token [768]
     heads: int = 4  # [12]
     hidden: int = 384  # of the feed-forward networks [3072]

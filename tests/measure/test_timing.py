@@ -1,5 +1,6 @@
 """Clocks and summaries, on models whose times are known."""
 
+import mmap
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -169,6 +170,16 @@ def test_peak_memory_is_the_blocks_own_and_sees_what_was_freed():
         held = torch.ones(64 * 2**20 // 4)
         del held
     assert 60 < memory.found.taken < 100
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak can't be reset here")
+def test_peak_memory_leaves_out_pages_of_files(tmp_path):
+    file = tmp_path / "library"
+    file.write_bytes(bytes(64 * 2**20))
+    with peak_memory(CPU) as memory, file.open("rb") as opened:
+        mapped = mmap.mmap(opened.fileno(), 0, prot=mmap.PROT_READ)
+        assert sum(mapped[:: mmap.PAGESIZE]) == 0
+    assert memory.found.taken < 10
 
 
 def test_parameters_are_the_trainable_ones():

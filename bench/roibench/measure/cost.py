@@ -29,6 +29,13 @@ def memory_now(device: torch.device) -> float:
     return psutil.Process().memory_info().rss / MIB
 
 
+def code_now() -> float:
+    """MiB of this process that are pages of files: the libraries' code, as far as it was needed by now. How much of it
+    comes with a page is the system's choice of the moment.
+    """
+    return getattr(psutil.Process().memory_info(), "shared", 0) / MIB
+
+
 @dataclass
 class MemorySeen:
     """found: filled in at the end of the block."""
@@ -38,14 +45,15 @@ class MemorySeen:
 
 @contextmanager
 def peak_memory(device: torch.device) -> Iterator[MemorySeen]:
-    """Sees what memory the block takes: memory_now before it, and at its peak."""
-    seen, before = MemorySeen(), memory_now(device)
+    """Sees what memory the block takes: memory_now before it, and at its peak, without code that was loaded meanwhile."""
+    seen, before, code = MemorySeen(), memory_now(device), code_now()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif _LINUX_PEAK.exists():
         _LINUX_PEAK.write_text("5")  # proc(5), clear_refs: the peak begins anew at what is resident now
     yield seen
-    seen.found = Memory(before=before, peak=max(before, _peak(device)))
+    loaded = 0.0 if device.type == "cuda" else max(0.0, code_now() - code)
+    seen.found = Memory(before=before, peak=max(before, _peak(device) - loaded))
 
 
 def _peak(device: torch.device) -> float:
