@@ -45,7 +45,7 @@ class MemorySeen:
 
 @contextmanager
 def peak_memory(device: torch.device) -> Iterator[MemorySeen]:
-    """Sees what memory the block takes: memory_now before it, and at its peak, without code that was loaded meanwhile."""
+    """Sees what memory the block takes: memory_now before it, and at its peak, without code loaded meanwhile."""
     seen, before, code = MemorySeen(), memory_now(device), code_now()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
