@@ -19,7 +19,19 @@ from roibench.registry import resolve
 from roibench.report.numbers import heading, short_name, with_interval
 from roibench.specs import ClaimSpec
 
-__all__ = ["ClaimError", "Judged", "Ok", "Status", "Verdict", "every", "faster", "judge", "keeps", "more_accurate"]
+__all__ = [
+    "ClaimError",
+    "Judged",
+    "Ok",
+    "Status",
+    "Verdict",
+    "beyond",
+    "every",
+    "faster",
+    "judge",
+    "keeps",
+    "more_accurate",
+]
 
 
 class ClaimError(RuntimeError):
@@ -154,7 +166,7 @@ def _more_accurate(images: _Images, ours: list[Ok], theirs: list[Ok], task: str)
         f"{names[0]} - {names[1]}: {value} ({where}, {images.device}, {images.precision}, paired bootstrap, "
         f"{trainings})"
     )
-    return Verdict(_beyond(found, 0.0, ranking.higher_is_better), figures)
+    return Verdict(beyond(found, 0.0, ranking.higher_is_better), figures)
 
 
 def _keeps(ours: Ok, theirs: Ok, task: str, share: float) -> Verdict:
@@ -170,10 +182,11 @@ def _keeps(ours: Ok, theirs: Ok, task: str, share: float) -> Verdict:
         ratios = resampled[0] / resampled[1]
     found = interval(first.value / second.value, np.where(np.isfinite(ratios), ratios, np.nan))
     figures = f"{cell.label} has {with_interval(found, '%')} % {whose} ({where}, paired bootstrap, the same weights)"
-    return Verdict(_beyond(found, share, higher=True), figures)
+    return Verdict(beyond(found, share, higher=True), figures)
 
 
-def _beyond(found: Interval | Estimate, neutral: float, higher: bool) -> Status:
+def beyond(found: Interval | Estimate, neutral: float, higher: bool = True) -> Status:
+    """Held where all of the interval lies above the neutral value; below it, if the lower is the better."""
     if found.low <= neutral <= found.high:
         return Status.CANNOT_TELL
     return Status.HELD if (found.low > neutral) == higher else Status.NOT_HELD

@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
-from roibench.claim import Ok, Status, Verdict, every, faster, keeps, more_accurate
+from roibench.claim import Ok, Status, Verdict, beyond, every, faster, keeps, more_accurate
+from roibench.datasets.reference import DatasetRef
+from roibench.measure.record import Interval
+from roibench.report.numbers import with_interval
 
 
 def two_stages(records: Sequence[Ok]) -> Verdict:
@@ -28,3 +31,48 @@ def fewer_proposals(records: Sequence[Ok]) -> Verdict:
             parts += [keeps(records, *pair, "detection", share=0.9), faster(records, *pair)]
     why = "no records of faster_rcnn with several numbers of proposals, the fewest at least a sixth of the most"
     return every(parts) if parts else Verdict(Status.NOT_MEASURED, why)
+
+
+def proposals_bottleneck(records: Sequence[Ok]) -> Verdict:
+    parts = []
+    for record in _of(records, "fast_rcnn"):
+        whole, search = record.latency.p50, _search(record)
+        share = Interval(value=search / whole.value, low=search / whole.high, high=search / whole.low)
+        figures = f"selective search takes {with_interval(share, '%')} % of fast_rcnn's time ({_where(record)})"
+        parts.append(Verdict(beyond(share, 0.5), figures))
+    return every(parts)
+
+
+def shared_convolutions(records: Sequence[Ok]) -> Verdict:
+    """Medians less their stage of proposals are compared, with what the medians' intervals make of that."""
+    parts = []
+    for slow in _of(records, "rcnn"):
+        for record in (*_of(records, "sppnet"), *_of(records, "fast_rcnn")):
+            if _where(record) == _where(slow):
+                ours, theirs = _without_search(record), _without_search(slow)
+                ratio = Interval(
+                    value=theirs.value / ours.value, low=theirs.low / ours.high, high=theirs.high / ours.low
+                )
+                names = f"rcnn takes {with_interval(ratio)} times as long as {record.cell.label}"
+                parts.append(Verdict(beyond(ratio, 10.0), f"without proposals {names} ({_where(record)})"))
+    why = "no records of rcnn and of sppnet or fast_rcnn in one setting"
+    return every(parts) if parts else Verdict(Status.NOT_MEASURED, why)
+
+
+def _of(records: Sequence[Ok], model: str) -> list[Ok]:
+    return [record for record in records if record.cell.label == model]
+
+
+def _where(record: Ok) -> str:
+    cell = record.cell
+    return f"{DatasetRef.parse(cell.dataset).label}, {cell.device}, {cell.precision}, {cell.threads} threads"
+
+
+def _search(record: Ok) -> float:
+    """Milliseconds of selective search per image."""
+    return next(stage.milliseconds for stage in record.stages if stage.name == "selective_search")
+
+
+def _without_search(record: Ok) -> Interval:
+    whole, search = record.latency.p50, _search(record)
+    return Interval(value=whole.value - search, low=max(0.0, whole.low - search), high=whole.high - search)

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from roibench import cli
 from roibench.claim import ClaimError, Status, Verdict, every, faster, judge, keeps, more_accurate
 from roibench.measure.pairs import accuracy_difference, mean_difference
-from roibench.measure.record import Score, Turns
+from roibench.measure.record import Interval, Score, Stage, Turns
 from roibench.registry import RegistrationError, Registry, installed
 from roibench.report import markdown
 from roibench.specs import ClaimSpec
@@ -152,7 +152,8 @@ def test_the_built_in_claims_are_judged_with_all_their_parts(scored):
         for inner in ("fcn", "vit")
         for name, value in (("grad_cam", 0.9), ("center", 0.2))
     ]
-    found = {one.claim.name: one.verdict for one in judge(claims.values(), detectors + explainers)}
+    searched = [searching(scored, *one) for one in (("rcnn", 2000, 300), ("sppnet", 400, 300), ("fast_rcnn", 420, 310))]
+    found = {one.claim.name: one.verdict for one in judge(claims.values(), detectors + explainers + searched)}
     assert {verdict.status for verdict in found.values()} == {Status.HELD}
     assert "faster_rcnn - retinanet: AP 5.0" in found["two_stages"].figures
     assert "retinanet takes 0.900" in found["two_stages"].figures
@@ -203,6 +204,43 @@ def test_fewer_proposals_are_compared_where_all_else_is_the_same(scored):
     assert found.verdict.status is Status.NOT_HELD and "98.0 [" in found.verdict.figures
     apart = [both[0], both[3], scored("faster_rcnn", 0.5), *tuned(scored, {10: (0.4, 5), 300: (0.5, 9)})]
     assert judge([claim], apart)[0].verdict.status is Status.NOT_MEASURED
+
+
+def searching(scored, model, p50, search):
+    """Of a detector that takes so many milliseconds, with selective search and without it."""
+    stages = [
+        Stage(name=name, milliseconds=value, share=value / p50)
+        for name, value in (("selective_search", search), ("backbone", p50 - search))
+    ]
+    whole = Interval(value=p50, low=p50 * 0.99, high=p50 * 1.01)
+    one = scored(model, 0.4)
+    return one.model_copy(update={"stages": stages, "latency": one.latency.model_copy(update={"p50": whole})})
+
+
+@pytest.mark.parametrize(
+    ("rcnn", "sppnet", "fast", "status"),
+    [
+        ((2000, 300), (400, 300), (420, 300), Status.HELD),
+        ((2000, 300), (400, 300), (600, 300), Status.NOT_HELD),
+        ((1300, 300), (400, 300), (400, 300), Status.CANNOT_TELL),
+        ((2000, 0), (200, 0), (100, 0), Status.CANNOT_TELL),
+    ],
+)
+def test_convolutions_that_are_shared_are_judged_without_the_proposals(scored, rcnn, sppnet, fast, status):
+    claim = installed().claims["shared_convolutions"]
+    records = [searching(scored, *one) for one in (("rcnn", *rcnn), ("sppnet", *sppnet), ("fast_rcnn", *fast))]
+    verdict = judge([claim], records)[0].verdict
+    assert verdict.status is status, verdict.figures
+    assert "times as long as sppnet (scenes, cpu" in verdict.figures
+    assert judge([claim], records[1:])[0].verdict.status is Status.NOT_MEASURED
+
+
+@pytest.mark.parametrize(("search", "status"), [(300, Status.HELD), (200, Status.CANNOT_TELL), (100, Status.NOT_HELD)])
+def test_proposals_are_a_bottleneck_where_they_take_more_than_half(scored, search, status):
+    claim = installed().claims["proposals_bottleneck"]
+    verdict = judge([claim], [searching(scored, "fast_rcnn", 400, search)])[0].verdict
+    assert verdict.status is status
+    assert verdict.figures.startswith(f"selective search takes {search / 4:.1f} [")
 
 
 def test_a_model_that_was_set_otherwise_is_another_one(scored):
