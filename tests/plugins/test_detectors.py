@@ -43,8 +43,9 @@ def test_an_image_learned_by_heart_is_found_again(name):
 def test_its_operations_can_be_counted(name):
     info = DatasetInfo("noise", "val", ("first", "second", "third"), image_size=(96, 160))
     model = build_model(installed().models[name], info).eval()
+    learned = [parameter.requires_grad for parameter in model.parameters()]
     assert count_cost(model, [DetectorContract.noise((96, 160))]).flops > 1e6
-    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert [parameter.requires_grad for parameter in model.parameters()] == learned
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 
 import torch
 
+from roibench.assemble import build_model
 from roibench.contract import NetworkContract
+from roibench.dataset import DatasetInfo
 from roibench.model import TrainableModel
-from roibench.specs import MetricSpec, Value
-from roibench.structures import Target
+from roibench.specs import MetricSpec, ModelSpec, Value
+from roibench.structures import Input, Target
 from roibench.tasks.objects import (
     BOXES,
     COCO_VALUES,
@@ -49,6 +51,16 @@ class DetectorContract(NetworkContract):
         assert (prediction.scores.diff() <= 0).all()
         assert prediction.labels.dtype == torch.int64
         assert prediction.labels.min() >= 0 and prediction.labels.max() < len(self.info.classes)
+
+    def test_one_class_is_enough(self, spec: ModelSpec) -> None:
+        model = build_model(spec, DatasetInfo("contract", "val", ("only",), image_size=(128, 128)), self.overrides)
+        [found] = model.eval().predict(self.noise((128, 128)))
+        assert (found.labels == 0).all()
+
+    def test_an_image_of_one_colour_is_no_accident(self, eager: TrainableModel) -> None:
+        flat = [torch.full((3, 128, 128), value, dtype=torch.uint8) for value in (0, 128, 255)]
+        for found in eager.predict([Input(f"flat-{index}", image) for index, image in enumerate(flat)]):
+            assert torch.isfinite(found.boxes).all() and torch.isfinite(found.scores).all()
 
     def test_an_image_alone_and_in_a_batch_gives_the_same_boxes(self, eager: TrainableModel) -> None:
         inputs = self.noise((128, 128), (128, 128))
