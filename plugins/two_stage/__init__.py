@@ -50,11 +50,13 @@ SEARCHED = Knob("proposals", 2000, 1, 2000, "boxes of selective search that are 
 
 @hookimpl
 def register_models(register):
-    for name, paper, epochs, knobs in (
-        ("sliding_window_detector", SLIDING_WINDOW, 2, ()),
-        ("rcnn", RCNN, 2, (SEARCHED,)),
-        ("sppnet", SPPNET, 4, (SEARCHED,)),
-        ("fast_rcnn", FAST_RCNN, 4, (SEARCHED, replace(SHORT_SIDE, default=192))),
+    # Mirrored images come with their proposals (proposed.py); a flip would leave these out.
+    searched = replace(SCENES_RECIPE, augment=("colour_jitter",))
+    for name, paper, recipe, epochs, knobs in (
+        ("sliding_window_detector", SLIDING_WINDOW, SCENES_RECIPE, 2, ()),
+        ("rcnn", RCNN, searched, 2, (SEARCHED,)),
+        ("sppnet", SPPNET, searched, 4, (SEARCHED,)),
+        ("fast_rcnn", FAST_RCNN, searched, 4, (SEARCHED, replace(SHORT_SIDE, default=256))),
     ):
         register(
             ModelSpec(
@@ -66,7 +68,7 @@ def register_models(register):
                 required_targets=("boxes", "labels"),
                 knobs=(*knobs, NMS_IOU),
                 warm_start=ICONS_BACKBONE,
-                recipe=replace(SCENES_RECIPE, epochs=epochs),
+                recipe=replace(recipe, epochs=epochs),
             )
         )
     register(

@@ -26,7 +26,7 @@ from roibench.structures import Input, Prediction, Target
 class Config(SecondStageConfig, BackboneConfig):
     """Hyperparameters, with the paper's values in brackets where small images want others. Lengths are pixels."""
 
-    short_side: int | None = 192  # images are resized to it [600]
+    short_side: int | None = 256  # images are resized to it [600]
     long_side: int = 1000
     proposals: int = 2000  # that predict looks at, at most
     roi_size: int = 5  # of what RoI pool gives: 5 x 5 [7]

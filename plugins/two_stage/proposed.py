@@ -36,10 +36,13 @@ class SearchedDetector(TrainableModel):
 
     def proposed(self, inputs: Sequence[Input], targets: Sequence[Target], batch: ImageBatch) -> list[Tensor]:
         """The same for training: all proposals, those that the targets have where they have some."""
-        known = [one.extra.get(PROPOSALS) for one in targets]
-        if any(boxes is None for boxes in known):
-            known = [one.boxes for one in self.search.predict(inputs)]
-        return [batch.to_batch(index, boxes.to(self.device)) for index, boxes in enumerate(known)]
+        found = []
+        for index, (one, target) in enumerate(zip(inputs, targets, strict=True)):
+            boxes = target.extra.get(PROPOSALS)
+            if boxes is None:
+                boxes = self.search.propose(one.image.cpu()).boxes
+            found.append(batch.to_batch(index, boxes.to(self.device)))
+        return found
 
 
 class WithProposals:

@@ -21,7 +21,7 @@ from roibench.plugins.two_stage.region_svm import RegionSVM, RegionSVMConfig
 class Config(RegionSVMConfig):
     """short_side: pixels that images are resized to [688]."""
 
-    short_side: int | None = 192
+    short_side: int | None = 256
     levels: tuple[int, ...] = (4, 2, 1)  # bins per axis [6, 3, 2, 1]
 
 
