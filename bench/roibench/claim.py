@@ -21,6 +21,7 @@ from roibench.specs import ClaimSpec
 
 __all__ = [
     "ClaimError",
+    "Interval",
     "Judged",
     "Ok",
     "Status",
@@ -31,6 +32,7 @@ __all__ = [
     "judge",
     "keeps",
     "more_accurate",
+    "with_interval",
 ]
 
 

@@ -2,10 +2,18 @@
 
 from collections.abc import Sequence
 
-from roibench.claim import Ok, Status, Verdict, beyond, every, faster, keeps, more_accurate
-from roibench.datasets.reference import DatasetRef
-from roibench.measure.record import Interval
-from roibench.report.numbers import with_interval
+from roibench.claim import (
+    Interval,
+    Ok,
+    Status,
+    Verdict,
+    beyond,
+    every,
+    faster,
+    keeps,
+    more_accurate,
+    with_interval,
+)
 
 
 def two_stages(records: Sequence[Ok]) -> Verdict:
@@ -65,7 +73,7 @@ def _of(records: Sequence[Ok], model: str) -> list[Ok]:
 
 def _where(record: Ok) -> str:
     cell = record.cell
-    return f"{DatasetRef.parse(cell.dataset).label}, {cell.device}, {cell.precision}, {cell.threads} threads"
+    return f"{cell.dataset}, {cell.device}, {cell.precision}, {cell.threads} threads"
 
 
 def _search(record: Ok) -> float:

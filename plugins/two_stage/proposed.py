@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from roibench.cache import cache_root, load, save
 from roibench.dataset import Dataset
-from roibench.datasets.cache import cache_root, load, save
 from roibench.model import TrainableModel, listening
 from roibench.nn.augment import mirror
 from roibench.nn.images import ImageBatch

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from roibench.cache import cache_root
 from roibench.datasets import scenes as package
-from roibench.datasets.cache import cache_root
 from roibench.datasets.scenes import Scenes
 from roibench.datasets.scenes.compose import render
 

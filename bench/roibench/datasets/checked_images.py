@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import PIL
 
-from roibench.datasets import cache
+from roibench import cache
 from roibench.datasets.bad_data import BadData, BadDataError, Problem
 from roibench.datasets.images import naming, read_labels, read_rgb
 from roibench.datasets.values import brief

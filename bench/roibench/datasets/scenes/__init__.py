@@ -14,8 +14,8 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from roibench.cache import cache_root
 from roibench.dataset import DatasetInfo
-from roibench.datasets.cache import cache_root
 from roibench.datasets.scenes import cache
 from roibench.datasets.scenes.backgrounds import PHOTOGRAPHS
 from roibench.datasets.scenes.captions import VOCABULARY, describe

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from roibench.datasets import cache
+from roibench import cache
 from roibench.datasets.scenes.compose import MAX_OBJECTS, OBJECT, Scene
 
 _TABLE = MAX_OBJECTS * OBJECT.itemsize

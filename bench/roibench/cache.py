@@ -1,4 +1,4 @@
-"""What datasets keep on disk: files written whole or not at all, and checked when read."""
+"""What is kept on disk so that it needn't be made again: files written whole or not at all, and checked when read."""
 
 import hashlib
 import os
