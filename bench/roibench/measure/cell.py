@@ -39,8 +39,8 @@ from roibench.weights import read_header
 TURNS = 25  # blocks of the images, each timed in a turn of its own
 LEAST_TURNS = 10
 WARMUP_CALLS = 8
-MEMORY_IMAGES = 16
-STAGE_IMAGES = 64
+MEMORY_IMAGES = 8
+STAGE_IMAGES = 64  # or an eighth of those that were timed, where that is less
 COST_IMAGES = 8
 ARTEFACT_IMAGES = 8
 
@@ -180,7 +180,7 @@ class Measurement:
         """
         cell, spec = self.cell, self.cell.spec
         outcome = self._score()
-        observed = observe(self.prepared, self.on_progress)
+        observed = observe(self.prepared, min(STAGE_IMAGES, max(COST_IMAGES, len(self.inputs) // 8)), self.on_progress)
         return Ok(
             cell=spec,
             cell_id=spec.id,
@@ -258,11 +258,14 @@ def prepare(cell: PlannedCell, registry: Registry, on_progress: Progress) -> tup
     return prepared, memory.found
 
 
-def observe(prepared: Prepared, on_progress: Progress) -> Observed:
-    """Stages, FLOPs and what the model has to show, in passes of their own: none of them disturbs the timed ones."""
+def observe(prepared: Prepared, images: int, on_progress: Progress) -> Observed:
+    """Stages, FLOPs and what the model has to show, in passes of their own: none of them disturbs the timed ones.
+
+    images: from the first one on, whose stages are timed.
+    """
     model, precision = prepared.model, prepared.precision
     on_progress("stage times")
-    stages = time_stages(model, prepared.batches(STAGE_IMAGES), precision, prepared.device)
+    stages = time_stages(model, prepared.batches(images), precision, prepared.device)
     on_progress("counting FLOPs")
     with precision():
         cost = count_cost(model, list(prepared.batches(COST_IMAGES)))
