@@ -152,3 +152,11 @@ def register_claims(register):
             judge="roibench.plugins.two_stage.claims:proposals_bottleneck",
         )
     )
+    register(
+        ClaimSpec(
+            "suppression",
+            "With a higher IoU threshold of suppression, 0.7 instead of 0.5, Faster R-CNN finds more of the objects "
+            "that overlap another one of their class, and has a lower AP.",
+            judge="roibench.plugins.two_stage.claims:suppression",
+        )
+    )

@@ -67,6 +67,25 @@ def shared_convolutions(records: Sequence[Ok]) -> Verdict:
     return every(parts) if parts else Verdict(Status.NOT_MEASURED, why)
 
 
+def suppression(records: Sequence[Ok]) -> Verdict:
+    """Intervals of the recalls that lie apart: no resamples of it are kept."""
+    low, high = (_of(records, f"faster_rcnn nms_iou={threshold}") for threshold in (0.5, 0.7))
+    parts = [more_accurate(records, "faster_rcnn nms_iou=0.5", "faster_rcnn nms_iou=0.7", "detection")]
+    for ours, theirs in ((one, other) for one in high for other in low if _where(one) == _where(other)):
+        near = [record.scores["detection"].values.get("neighbour_recall/near") for record in (ours, theirs)]
+        if None in near:
+            continue
+        status = Status.CANNOT_TELL
+        if near[0].low > near[1].high or near[0].high < near[1].low:
+            status = Status.HELD if near[0].value > near[1].value else Status.NOT_HELD
+        found, before = (with_interval(one, "%") for one in near)
+        figures = (
+            f"of objects near their like {found} % are found, at 0.5 {before} % ({_where(ours)}, {ours.images} images)"
+        )
+        parts.append(Verdict(status, figures))
+    return every(parts)
+
+
 def _of(records: Sequence[Ok], model: str) -> list[Ok]:
     return [record for record in records if record.cell.label == model]
 

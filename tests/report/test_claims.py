@@ -136,7 +136,34 @@ def test_a_claim_of_parts_is_as_its_weakest_part():
     assert every([held, held]).status is Status.HELD and every([]).status is Status.NOT_MEASURED
 
 
-def test_the_built_in_claims_are_judged_with_all_their_parts(scored):
+def suppressing(scored, score, found):
+    """Faster R-CNN at several thresholds of suppression: {threshold: (AP, recall of objects near their like)}."""
+    records = []
+    for threshold, (ap, near) in found.items():
+        one = scored("faster_rcnn", ap, knobs={"nms_iou": threshold})
+        detection = one.scores["detection"]
+        values = detection.values | {"neighbour_recall/near": score(near, near - 0.03, near + 0.03)}
+        records.append(
+            one.model_copy(update={"scores": {"detection": detection.model_copy(update={"values": values})}})
+        )
+    return records
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "status"),
+    [
+        ((0.5, 0.6), (0.45, 0.7), Status.HELD),
+        ((0.5, 0.6), (0.45, 0.62), Status.CANNOT_TELL),
+        ((0.5, 0.7), (0.45, 0.6), Status.NOT_HELD),
+        ((0.45, 0.6), (0.5, 0.7), Status.NOT_HELD),
+    ],
+)
+def test_suppression_is_judged_by_ap_and_by_the_objects_near_their_like(scored, score, low, high, status):
+    [found] = judge([installed().claims["suppression"]], suppressing(scored, score, {0.5: low, 0.7: high}))
+    assert found.verdict.status is status, found.verdict.figures
+
+
+def test_the_built_in_claims_are_judged_with_all_their_parts(scored, score):
     claims = installed().claims
     assert {"focal_loss", "two_stages", "grad_cam"} <= set(claims)
     detectors = [
@@ -145,6 +172,7 @@ def test_the_built_in_claims_are_judged_with_all_their_parts(scored):
         scored("faster_rcnn", 0.5, turns=turns(10)),
         scored("faster_rcnn", 0.48, turns=turns(8), knobs={"proposals": 50}),
         scored("faster_rcnn", 0.5, turns=turns(11), knobs={"proposals": 300}),
+        *suppressing(scored, score, {0.5: (0.5, 0.6), 0.7: (0.45, 0.7)}),
     ]
     about = {"task": "attribution", "primary": "pointing_game/pointing"}
     explainers = [

@@ -76,6 +76,12 @@ class Detection(ObjectTask):
     prediction_fields = (BOXES, SCORES, LABELS)
     metrics = (
         MetricSpec("coco_ap", name, "roibench.metrics.detection:coco_ap", COCO_VALUES),
+        MetricSpec(
+            "neighbour_recall",
+            name,
+            "roibench.metrics.neighbours:neighbour_recall",
+            (Value("near"), Value("apart")),
+        ),
         MetricSpec("voc_ap", name, "roibench.metrics.detection:voc_ap", (Value("VOC07_AP50"), Value("VOC_AP50"))),
     )
     contract = DetectorContract
