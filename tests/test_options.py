@@ -62,6 +62,7 @@ def test_run_hands_on_what_was_typed_and_nothing_else(monkeypatch):
         ({"--precision": "bfloat16,float16"}, {"precisions": ("bfloat16", "float16")}),
         ({"--dataset": ["voc:a,b"]}, {"datasets": ("voc:a,b",)}),
         ({"--cell-timeout": "1.5", "--images": "7"}, {"timeout_s": 1.5, "images": 7}),
+        ({"--cell-budget": "60"}, {"budget_s": 60.0}),
         ({"--set": ["a=10, 50", "b=0.5", "a=7"]}, {"knobs": {"a": (10, 50, 7), "b": (0.5,)}}),
         ({"--weights": "a.safetensors"}, {"weights": Path("a.safetensors")}),
     ],

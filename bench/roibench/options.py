@@ -118,6 +118,14 @@ class Options(BaseModel):
         description="`fail`, listing every broken file and box; `skip`; or `clip`, which clips boxes to their images "
         "and skips the rest",
     )
+    budget_s: float = Field(
+        10.0,
+        gt=0,
+        allow_inf_nan=False,
+        validation_alias="--cell-budget",
+        description="seconds that a cell's timed passes may take; a slower model is measured on the first images "
+        "alone, the most of 10, 20, 50, 100, ... that it can see in that time",
+    )
     timeout_s: float = Field(
         900.0,
         gt=0,

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import roibench.suites
 from roibench import cli
 from roibench.files import file_hash
-from roibench.measure.cell import PlannedCell
+from roibench.measure.cell import PlannedCell, prefix
 from roibench.measure.journal import Journal, read_lines, read_records
 from roibench.measure.plan import Options, PlanError, make_plan
 from roibench.measure.predictions import load_predictions
@@ -66,6 +66,21 @@ def test_a_cell_is_timed_and_scored_on_the_same_outputs(tmp_path):
     assert np.load(files["sums"]).shape == (8,)
     assert all(file_hash(files[one.name]) == one.sha256 for one in record.artefacts)
     assert RECORD.validate_json(record.model_dump_json()) == record
+
+
+@pytest.mark.usefixtures("third_party")
+def test_a_model_that_is_too_slow_for_its_budget_is_measured_on_the_first_images(tmp_path):
+    record = measured(cell("works", batch_size=5, budget_s=1e-6), tmp_path)
+    assert (record.images, record.rounds) == (5, 10)
+    ids, _ = load_predictions(tmp_path / record.predictions)
+    assert ids == [f"square-{i}" for i in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("affordable", "images"), [(0.001, 1), (1.9, 1), (4.99, 2), (5, 5), (19.6, 10), (99, 50), (100, 100), (499.9, 200)]
+)
+def test_a_slow_model_sees_a_round_number_of_images(affordable, images):
+    assert prefix(affordable) == images
 
 
 @pytest.mark.usefixtures("third_party")
@@ -210,6 +225,7 @@ def test_what_a_wildcard_matches_and_can_not_run_is_listed_with_its_reason(third
     assert [line.split("'")[1] for line in plan.skipped] == [
         "fcn",
         "fcn_mobilenet",
+        "fast_rcnn",
         "faster_rcnn",
         "faster_rcnn_mobilenet",
     ]

@@ -3,6 +3,7 @@ what it costs beside time.
 """
 
 import gc
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -141,8 +142,11 @@ class Measurement:
         prepared, spec = self.prepared, self.cell.spec
         seconds = _warm_seconds(prepared)
         passes = spec.rounds
-        affordable = max(int(spec.budget_s / (seconds * passes)), spec.batch_size)
-        self.inputs = prepared.inputs.first(affordable)
+        affordable = spec.budget_s / (seconds * passes)
+        if affordable < len(prepared.inputs):
+            self.inputs = prepared.inputs.first(max(prefix(affordable), spec.batch_size))
+        else:
+            self.inputs = prepared.inputs
         batches = -(-len(self.inputs) // spec.batch_size)
         blocks = min(TURNS, batches)
         self.passes = max(passes, -(-LEAST_TURNS // blocks))
@@ -227,6 +231,14 @@ class Measurement:
         of_images = self.folder / "per_image" / f"{cell.id}.csv"
         save_per_image(of_images, ids, per_image)
         return Outcome(scores, kept, of_images, artefacts)
+
+
+def prefix(images: float) -> int:
+    """How many are measured where so many could be: the next lower of 1, 2, 5, 10, 20, 50, ... A few numbers that are
+    far apart, so that a model is mostly measured on the same images, and models on the same as others.
+    """
+    power = 10 ** max(0, math.floor(math.log10(max(images, 1))))
+    return power * next(step for step in (5, 2, 1) if step * power <= max(images, 1))
 
 
 def prepare(cell: PlannedCell, registry: Registry, on_progress: Progress) -> tuple[Prepared, Memory]:

@@ -109,6 +109,7 @@ def make_plan(options: Options, registry: Registry) -> Plan:
                 plugins_hash=plugins,
                 on_bad_data=options.on_bad_data,
                 knobs=knobs,
+                budget_s=options.budget_s,
                 timeout_s=options.timeout_s,
             )
             cells[spec.id] = PlannedCell(spec, candidate.model.tuned(knobs), candidate.tasks, candidate.weights)

@@ -28,7 +28,7 @@ class CellSpec(_Data):
     images: how many, from the first one on; None for all.
     rounds: timed passes over the images, at least.
     knobs: what was set of the model's, by name, in the order in which it declares them.
-    budget_s: seconds that the timed rounds may take; a slower model is run on a prefix of the images.
+    budget_s: seconds that the timed rounds may take; a slower model is run on the first images alone.
     timeout_s: seconds after which the cell is given up.
     """
 
