@@ -178,6 +178,18 @@ class DatasetSpec:
 
 
 @dataclass(frozen=True)
+class Point:
+    """Where a value lies on a curve that several values make, such as recall against the number of proposals.
+
+    curve: its name. at: where on it. along: what `at` counts, in words.
+    """
+
+    curve: str
+    at: float
+    along: str
+
+
+@dataclass(frozen=True)
 class Value:
     """A number that a metric gives, and how it is read.
 
@@ -187,6 +199,7 @@ class Value:
     ranks: models are ranked by it; one value of a task is.
     shown: tables have it beside that one.
     plotted: it has a plot against speed of its own.
+    point: it is one of a curve, which is drawn.
     """
 
     __pydantic_config__ = _CHECKED
@@ -197,6 +210,7 @@ class Value:
     ranks: bool = False
     shown: bool = False
     plotted: bool = False
+    point: Point | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from roibench.datasets.bad_data import OnBadData
 from roibench.datasets.reference import DatasetRef
 from roibench.measure.migrate import SCHEMA_VERSION, migrated
 from roibench.options import Precision
+from roibench.specs import Point
 
 
 class _Data(BaseModel):
@@ -80,6 +81,7 @@ class ScoreValue(Interval):
     higher_is_better: bool
     shown: bool
     plotted: bool
+    point: Point | None = None
 
 
 class Score(_Data):

@@ -54,6 +54,7 @@ class Scores:
                 higher_is_better=declared.higher_is_better,
                 shown=declared.shown,
                 plotted=declared.plotted,
+                point=declared.point,
             )
         return Score(
             primary=self.primary,

@@ -13,17 +13,17 @@ from roibench.structures import Prediction, Target
 
 COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)  # proposals per image, of the curves
 _AVERAGED = (10, 100, 1000)  # of the average recalls
-_LEVELS = {"recall50": 0.5, "recall70": 0.7}
+LEVELS = {"recall50": 0.5, "recall70": 0.7}
 
 
 def proposal_recall(predictions: Sequence[Prediction], targets: Sequence[Target], probe: None = None) -> Result:
-    """recall50, recall70, AR10, AR100 and AR1000: fractions of the objects of all images that a proposal covers.
+    """recall50, recall70, AR10, AR100 and AR1000: fractions of the objects of all images that a proposal covers; and
+    recall50_at_K and recall70_at_K, with the best K proposals of each image, for K in COUNTS.
 
     Labels don't matter; proposals are matched with objects one to one, best score first, as pycocotools' COCOeval does
     with useCats = 0. recall50 and recall70: at IoU 0.5 and 0.7, with the best 2,000 proposals of each image. AR at k:
     the mean of the recalls at IoU 0.5, 0.55 ... 0.95 with the best k of each image (COCO; Hosang et al. 2016).
     Crowds and ignored objects need not be covered.
-    artefacts["recall by proposals"]: "recall50" or "recall70" -> {proposals per image: recall}.
     """
     pairings = [pair_boxes(*image, one_class=True) for image in by_image(predictions, targets)]
     matching = match(pairings, areas={"all": AREAS["all"]}, max_detections=max(COUNTS))
@@ -40,16 +40,15 @@ def proposal_recall(predictions: Sequence[Prediction], targets: Sequence[Target]
     def statistic(weights: Weights) -> dict[str, Floats]:
         recalls = recall(weights)
         averages = {f"AR{k}": recalls[COUNTS.index(k)].mean(0) for k in _AVERAGED}
-        return {name: recalls[-1, _level(iou)] for name, iou in _LEVELS.items()} | averages
+        points = {
+            f"{name}_at_{k}": recalls[i, _level(iou)] for name, iou in LEVELS.items() for i, k in enumerate(COUNTS)
+        }
+        return {name: recalls[-1, _level(iou)] for name, iou in LEVELS.items()} | averages | points
 
-    curves = recall(np.ones((1, matching.images), np.int64))[..., 0]
-    by_count = {name: dict(zip(COUNTS, curves[:, _level(iou)].tolist(), strict=True)) for name, iou in _LEVELS.items()}
     of_images = per_image(statistic, matching.images)
-    return Result(
-        bootstrap(statistic, matching.images, of_images=of_images),
-        per_image=of_images,
-        artefacts={"recall by proposals": by_count if objects.any() else {}},
-    )
+    values = bootstrap(statistic, matching.images, of_images=of_images)
+    # Of an image alone, the curves' points say no more than their ends.
+    return Result(values, per_image={name: column for name, column in of_images.items() if "_at_" not in name})
 
 
 def _level(iou: float) -> int:

@@ -22,13 +22,12 @@ from roibench.measure.journal import FILE, read_records
 from roibench.measure.record import Ok, Record
 from roibench.registry import Registry, unknown
 from roibench.report import csv, markdown
-from roibench.report.plot import SOURCE, drawn_from, speed_accuracy
 from roibench.report.rows import Table, tables
-from roibench.report.write import SPEED_ACCURACY, picture, plots
+from roibench.report.write import SOURCE, SPEED_ACCURACY, Drawing, drawings
 
 RESULTS = Path("results")
 RUNS = options.Options().out  # where runs write: nothing there is published
-MARKERS = ("table FOLDER TASK", "plot FOLDER TASK [VALUE]", "stages FOLDER", "claims [NAME...]", "options")
+MARKERS = ("table FOLDER TASK", "plot FOLDER TASK [WHAT]", "stages FOLDER", "claims [NAME...]", "options")
 _MARKER = re.compile(r"<!-- roibench: *(.*?) *-->")
 _END = "<!-- end -->"
 
@@ -58,18 +57,18 @@ class Plot:
     """A published .png, which differs where it was drawn from other numbers."""
 
     path: Path
-    table: Table
+    drawing: Drawing
 
     @property
     def differs(self) -> bool:
         if not self.path.is_file():
             return True
         with Image.open(self.path) as image:
-            return image.info.get(SOURCE) != drawn_from(self.table)
+            return image.info.get(SOURCE) != self.drawing.source
 
     @property
     def content(self) -> bytes:
-        return picture(speed_accuracy(self.table), "png", self.table)
+        return self.drawing.content("png")
 
 
 def publish(root: Path, registry: Registry) -> list[Path]:
@@ -92,8 +91,8 @@ def published(root: Path, registry: Registry) -> Iterator[Text | Plot]:
     for folder, records in results.records.items():
         yield Text(root / folder / "table.md", markdown.render(records))
         yield Text(root / folder / "table.csv", csv.render(records))
-        for name, table in plots(records).items():
-            yield Plot(root / folder / f"{name}.png", table)
+        for name, drawing in drawings(records).items():
+            yield Plot(root / folder / f"{name}.png", drawing)
     for path in (root / "README.md", *sorted((root / "docs").glob("*.md"))):
         if path.is_file():
             place = path.parent.relative_to(root)
@@ -169,13 +168,13 @@ class _Results:
 
     def _plots(self, folder: str, task: str, what: str, place: Path) -> str:
         self._tables(folder, task)
-        there = plots(self._folder(folder))
-        found = {name: table for name, table in there.items() if table.task == task and name.startswith(f"{what}-")}
+        there = drawings(self._folder(folder))
+        found = {name: one for name, one in there.items() if one.table.task == task and name.startswith(f"{what}-")}
         if not found:
             raise PublishError(f"{folder}: no plot of {what!r} for {task}; there are: {', '.join(there) or 'none'}")
         lines = []
-        for name, table in found.items():
-            title = f"{markdown.titled(table)}: {table.name(table.primary)} against time"
+        for name, drawing in found.items():
+            title = f"{markdown.titled(drawing.table)}: {drawing.about}"
             lines.append(f"![{title}]({os.path.relpath(Path(folder, f'{name}.png'), place)})")
         return "\n".join(lines)
 

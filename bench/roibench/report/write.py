@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -15,13 +17,39 @@ from roibench.measure.paired import PairedBenchmark
 from roibench.measure.record import Provenance, Record
 from roibench.report import csv, markdown, operators
 from roibench.report.curve import training_curve
-from roibench.report.plot import SOURCE, drawn_from, speed_accuracy
+from roibench.report.curves import curve_points, curves, stage_shares, stages
+from roibench.report.plot import points, speed_accuracy
 from roibench.report.rows import Table, tables
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+SOURCE = "Source"  # the key of a PNG's text that holds Drawing.source
 SPEED_ACCURACY = "speed_accuracy"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A table as a picture.
+
+    about: what it shows, in a few words.
+    draw: makes the figure of the table.
+    numbers: all that is drawn.
+    """
+
+    table: Table
+    about: str
+    draw: Callable[[Table], Figure]
+    numbers: Callable[[Table], object]
+
+    @property
+    def source(self) -> str:
+        """SHA-256 of all numbers that are drawn; the picture's own bytes are matplotlib's version's, too."""
+        return hashlib.sha256(repr(self.numbers(self.table)).encode()).hexdigest()
+
+    def content(self, kind: str) -> bytes:
+        """kind: png or svg; a PNG tells its source."""
+        return picture(self.draw(self.table), kind, {SOURCE: self.source})
 
 
 def write_report(
@@ -34,11 +62,8 @@ def write_report(
     """
     pages = {"table.md": markdown.render(records, notes), "table.csv": csv.render(records)}
     written = [write_atomically(folder / name, text.encode()) for name, text in pages.items()]
-    for name, table in plots(records).items():
-        figure = speed_accuracy(table)
-        written += [
-            write_atomically(folder / f"{name}.{kind}", picture(figure, kind, table)) for kind in ("png", "svg")
-        ]
+    for name, drawing in drawings(records).items():
+        written += [write_atomically(folder / f"{name}.{kind}", drawing.content(kind)) for kind in ("png", "svg")]
     return written
 
 
@@ -54,28 +79,35 @@ def write_operators(benchmarks: Sequence[PairedBenchmark], machine: Provenance, 
     return write_atomically(folder / "ops.md", operators.markdown(benchmarks, machine).encode())
 
 
-def plots(records: Sequence[Record]) -> dict[str, Table]:
-    """What there is to plot, by file name without ending: speed_accuracy-TASK-DATASET of what ranks, and likewise
-    VALUE-TASK-DATASET of each value that its metric wants plotted. Two datasets of one name are told apart by their
-    hash.
+def drawings(records: Sequence[Record]) -> dict[str, Drawing]:
+    """What there is to draw, by file name without ending: speed_accuracy-TASK-DATASET of what ranks, and likewise
+    VALUE-TASK-DATASET of each value that its metric wants plotted; curves-TASK-DATASET where values are points of some,
+    and stages-TASK-DATASET where several models tell theirs. Two datasets of one name are told apart by their hash.
     """
-    named: dict[str, Table] = {}
+    named: dict[str, Drawing] = {}
     for table in tables(records):
-        plotted = {SPEED_ACCURACY: table}
-        plotted |= {table.name(key): table.by(key) for key, value in table.values.items() if value.plotted}
-        for what, ranked in plotted.items():
-            if any(row.score is not None for row in ranked.rows):
-                name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{what}-{table.task}-{table.dataset}")
-                named[f"{name}-{table.dataset_hash[:8]}" if name in named else name] = ranked
+        found = {SPEED_ACCURACY: table}
+        found |= {table.name(key): table.by(key) for key, value in table.values.items() if value.plotted}
+        drawn = {
+            what: Drawing(one, f"{one.name(one.primary)} against time", speed_accuracy, points)
+            for what, one in found.items()
+            if any(row.score is not None for row in one.rows)
+        }
+        if curve_points(table):
+            drawn["curves"] = Drawing(table, " and ".join(curve_points(table)), curves, curve_points)
+        if len(stage_shares(table)) > 1:
+            drawn["stages"] = Drawing(table, "where the time goes", stages, stage_shares)
+        for what, drawing in drawn.items():
+            name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{what}-{table.task}-{table.dataset}")
+            named[f"{name}-{table.dataset_hash[:8]}" if name in named else name] = drawing
     return named
 
 
-def picture(figure: Figure, kind: str, table: Table | None = None) -> bytes:
-    """The same bytes for the same figure: no date, no random ids. table: a PNG tells that it was drawn from it."""
+def picture(figure: Figure, kind: str, told: Mapping[str, str] = MappingProxyType({})) -> bytes:
+    """The same bytes for the same figure: no date, no random ids. told: what a PNG says of itself."""
     from matplotlib import rc_context
 
     data = io.BytesIO()
-    told = {SOURCE: drawn_from(table)} if table and kind == "png" else {}
     with rc_context({"svg.hashsalt": "roibench"}):
-        figure.savefig(data, format=kind, metadata={"Date": None} if kind == "svg" else told)
+        figure.savefig(data, format=kind, metadata={"Date": None} if kind == "svg" else dict(told))
     return data.getvalue()

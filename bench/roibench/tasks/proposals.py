@@ -7,9 +7,10 @@ from roibench.assemble import build_model
 from roibench.contract import ModelContract
 from roibench.dataset import DatasetInfo
 from roibench.measure.checks import check_predictions
+from roibench.metrics.proposals import COUNTS, LEVELS
 from roibench.model import Model
 from roibench.registry import installed
-from roibench.specs import MetricSpec, ModelSpec, Value
+from roibench.specs import MetricSpec, ModelSpec, Point, Value
 from roibench.structures import Input, Prediction
 from roibench.task import Frame
 from roibench.tasks.objects import BOXES, SCORES, TRUE_BOXES, ObjectTask
@@ -71,6 +72,11 @@ class Proposals(ObjectTask):
                 Value("AR10", shown=True),
                 Value("AR100"),
                 Value("AR1000"),
+                *(
+                    Value(f"{curve}_at_{count}", point=Point(curve, count, "proposals per image"))
+                    for curve in LEVELS
+                    for count in COUNTS
+                ),
             ),
         ),
     )
