@@ -61,5 +61,6 @@ def register_models(register):
                 augment=AUGMENT,
                 average=0.999,
             ),
+            weights={"icons": "weights/vit-icons.safetensors"},
         )
     )

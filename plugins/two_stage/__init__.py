@@ -69,6 +69,7 @@ def register_models(register):
                 knobs=(*knobs, NMS_IOU),
                 warm_start=ICONS_BACKBONE,
                 recipe=replace(recipe, epochs=epochs),
+                weights={"scenes": f"weights/{name}-scenes.safetensors"},
             )
         )
     register(
