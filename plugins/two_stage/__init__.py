@@ -15,6 +15,12 @@ FASTER_RCNN = Paper(
         "VOC07 mAP": "69.9 (73.2 with 07+12), VGG16, 198 ms on a K40: 141 convolution + 10 proposals + 47 region"
     },
 )
+HOG_SVM = Paper(
+    "Histograms of Oriented Gradients for Human Detection",
+    2005,
+    "https://doi.org/10.1109/CVPR.2005.177",
+    published={"INRIA person, miss rate at 1e-4 false positives per window": "about 10 %"},
+)
 PROPOSALS = Knob("proposals", 150, 1, 1000, "boxes of the first stage that the second one classifies, at most")
 
 
@@ -64,6 +70,18 @@ def register_models(register):
                 augment=("horizontal_flip", "vertical_flip", "transpose", "colour_jitter"),
                 average=0.995,
             ),
+        )
+    )
+    register(
+        ModelSpec(
+            "hog_svm",
+            family="two_stage",
+            tasks=("detection",),
+            build="roibench.plugins.two_stage.hog_svm:build",
+            paper=HOG_SVM,
+            required_targets=("boxes", "labels"),
+            knobs=(replace(NMS_IOU, default=0.3),),
+            recipe=Recipe(epochs=2),
         )
     )
 
