@@ -207,7 +207,7 @@ class HogSVM(nn.Module):
         """The blocks [36, rows, columns] of the class's window whose first is at a place: level, row, column."""
         level, row, column = place
         rows, columns = _blocks(self.sizes[label]).tolist()
-        return levels[level].blocks[:, row : row + rows, column : column + columns].cpu()
+        return levels[level].blocks[:, row : row + rows, column : column + columns].clone().cpu()
 
     def separate(self, label: int, positives: list[Tensor], negatives: list[Tensor], seed: int) -> None:
         """Trains the class's SVM."""
