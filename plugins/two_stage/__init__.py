@@ -1,4 +1,4 @@
-"""Two-stage detectors: find regions first, then classify each."""
+"""Two-stage detectors: find regions first, then classify each; and their ancestor, which classifies every window."""
 
 from dataclasses import replace
 

@@ -204,10 +204,13 @@ class HogSVM(nn.Module):
         return match(iou, config.positive_iou, config.negative_iou, keep_best=False, ignored=target.ignored)
 
     def features(self, levels: Sequence[Level], label: int, place: Sequence[int]) -> Tensor:
-        """The blocks [36, rows, columns] of the class's window whose first is at a place: level, row, column."""
+        """The blocks [36, rows, columns] of the class's window whose first is at a place: level, row, column.
+
+        They are copied, for else they would keep the whole level.
+        """
         level, row, column = place
         rows, columns = _blocks(self.sizes[label]).tolist()
-        return levels[level].blocks[:, row : row + rows, column : column + columns].clone().cpu()
+        return levels[level].blocks[:, row : row + rows, column : column + columns].clone()
 
     def separate(self, label: int, positives: list[Tensor], negatives: list[Tensor], seed: int) -> None:
         """Trains the class's SVM."""
