@@ -95,6 +95,22 @@ def test_a_loss_that_is_not_finite_names_step_and_images(tmp_path, stripes):
         Trainer(RECIPE, tmp_path, CPU, "float32", workers=0).fit(Diverges(), stripes)
 
 
+def test_a_recipe_without_a_learning_rate_is_not_the_common_loops(tmp_path, stripes):
+    with pytest.raises(TrainingError, match="Tiny: the recipe has no learning rate"):
+        trained(stripes, tmp_path, Recipe(epochs=1))
+
+
+def test_what_is_not_trained_by_gradients_trains_through_the_same_door(tmp_path, third_party):
+    begun = []
+    path = train_model(
+        "hog_svm", "squares", tmp_path, third_party, begin=lambda *counts: begun.append(counts), threads=1
+    )
+    header = read_header(path)
+    assert (header.precision, header.recipe["epochs"], header.recipe["learning_rate"]) == ("float32", 2, None)
+    assert load_file(path)["bias"].isfinite().all()
+    assert not begun and [file.name for file in tmp_path.iterdir()] == [path.name], "no loop to tell of, and no log"
+
+
 HEADER = WeightsHeader(
     model="tiny", dataset="stripes", data_hash="x", classes=("dark", "bright"), config={}, recipe={}, seed=0,
     precision="float32", threads=1, roibench="0", torch="2",

@@ -78,6 +78,7 @@ TRAIN = [
     (("faster_rcnn", "--device", "tpu"), "--device 'tpu': want cpu"),
     (("faster_rcnn", "--device", "cuda:99"), "usable GPU"),
     (("faster_rcnn", "--epochs", "0"), "--epochs 0: want 1 or more"),
+    (("hog_svm", "--dataset", "squares", "--batch-size", "2"), "isn't trained by gradients, and has none to choose"),
     (("faster_rcnn", "--threads", "0"), "--threads 0: want 1 or more"),
     (("faster_rcnn", "--workers", "-1"), "--workers -1: want 0 or more"),
     (("faster_rcnn", "--dataset", "voc:x", "--on-bad-data", "ignore"), "want one of fail, skip, clip"),

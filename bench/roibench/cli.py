@@ -283,8 +283,10 @@ def _train(model: str, dataset: str, folder: Path, **options: Any) -> Path:
             return progress
 
         path = train_model(model, dataset, folder, installed(), begin=begin, **options)
-    curve = write_training_curve(folder / LOG, f"{model} on {DatasetRef.parse(dataset).label}")
-    typer.echo(f"wrote {path} and {curve}")
+    written = [path]
+    if (folder / LOG).is_file():  # the common loop's
+        written.append(write_training_curve(folder / LOG, f"{model} on {DatasetRef.parse(dataset).label}"))
+    typer.echo(f"wrote {' and '.join(map(str, written))}")
     return path
 
 

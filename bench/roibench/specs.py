@@ -30,11 +30,12 @@ class Paper:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a gradient-trained model is trained by roibench.train. Epochs count, never the clock.
+    """How a model is trained by roibench.train. Epochs count, never the clock.
 
-    epochs: passes over the training split.
+    epochs: passes over the training split, or over what of it the model learns from.
     batch_size: images per step.
-    learning_rate: its peak; linear warm-up over warmup_steps, then half a cosine down to zero.
+    learning_rate: its peak; linear warm-up over warmup_steps, then half a cosine down to zero. None for a model that
+        isn't trained by gradients: its own `fit` knows how, and of all this counts epochs and seed alone.
     optimizer: "sgd" (momentum 0.9) or "adamw".
     weight_decay: not applied to biases and normalisation.
     warmup_steps: steps in which the learning rate rises.
@@ -46,8 +47,8 @@ class Recipe:
     """
 
     epochs: int
-    batch_size: int
-    learning_rate: float
+    batch_size: int = 1
+    learning_rate: float | None = None
     optimizer: str = "sgd"
     weight_decay: float = 1e-4
     warmup_steps: int = 200

@@ -88,10 +88,15 @@ class Trainer:
     def fit(self, model: TrainableModel, data: Dataset) -> None:
         """Trains the model in place; at the end it holds the averaged weights and is in eval mode.
 
-        Raises TrainingError if a loss is not finite, or if the folder holds a checkpoint of another run; before the
-        first step, BusyError or UnwritableError if the folder can't be used.
+        Raises TrainingError if the recipe has no learning rate, if a loss is not finite, or if the folder holds a
+        checkpoint of another run; before the first step, BusyError or UnwritableError if the folder can't be used.
         """
         recipe = self.recipe
+        if recipe.learning_rate is None:
+            raise TrainingError(
+                f"{type(model).__name__}: the recipe has no learning rate, without which the common loop can't train; "
+                "want one, or a fit of the model's own"
+            )
         torch.manual_seed(recipe.seed)
         model.to(self.device, memory_format=torch.channels_last)
         optimizer = _optimizer(model, recipe)
@@ -242,8 +247,8 @@ def train_model(
 
     epochs, seed, batch_size: instead of the recipe's; the learning rate follows the batch (with_batch_size). workers:
     processes that load images; 1 if not given, on a GPU as many as there are cores. deterministic: on a GPU, too, as
-    always on the CPU. begin: called with epochs and steps per epoch before the first step; returns who is told of
-    each. Raises ValueError where model, dataset and recipe don't go together.
+    always on the CPU. begin: called with epochs and steps per epoch before the first step of the common loop; returns
+    who is told of each. Raises ValueError where model, dataset and recipe don't go together.
     """
     counts = ("--epochs", epochs, 1), ("--batch-size", batch_size, 1), ("--threads", threads, 1)
     for option, value, least in (*counts, ("--workers", workers, 0)):
@@ -254,9 +259,14 @@ def train_model(
     placed = usable_device(device)
     spec = registry.model(name)
     if spec.recipe is None:
-        raise ValueError(f"model {name!r} has no recipe: it isn't trained by gradients")
+        raise ValueError(f"model {name!r} has no recipe: it isn't trained")
     recipe = dataclasses.replace(spec.recipe, seed=seed, epochs=epochs or spec.recipe.epochs)
-    recipe = with_batch_size(recipe, batch_size or recipe.batch_size)
+    by_gradients = recipe.learning_rate is not None
+    for option, value in (("--batch-size", batch_size), ("--precision", precision)):
+        if value is not None and not by_gradients:
+            raise ValueError(f"{option} {value}: model {name!r} isn't trained by gradients, and has none to choose")
+    if batch_size is not None:
+        recipe = with_batch_size(recipe, batch_size)
     data = open_dataset(dataset, registry, split="train", on_bad_data=on_bad_data)
     if missing := set(spec.required_targets) - data.info.fields:
         needed, lacking = ", ".join(spec.required_targets), ", ".join(sorted(missing))
@@ -273,13 +283,16 @@ def train_model(
         torch.set_num_threads(threads)
     torch.manual_seed(recipe.seed)
     model = build_model(spec, data.info)
-    model.initialize()
+    if isinstance(model, TrainableModel):
+        model.initialize()
     start = _starting_weights(spec, registry)
     if start is not None:
         load_shared(start, model)
-    progress = begin(recipe.epochs, math.ceil(len(data) / recipe.batch_size)) if begin else None
+    steps = math.ceil(len(data) / recipe.batch_size)
+    progress = begin(recipe.epochs, steps) if begin and by_gradients else None
     on_cpu = placed.type == "cpu"
     workers = (1 if on_cpu else os.cpu_count() or 1) if workers is None else workers
+    precision = precision if by_gradients else "float32"
     trainer = Trainer(recipe, folder, placed, precision, progress, workers, deterministic or on_cpu)
     model.fit(data, trainer)
     header = WeightsHeader(

@@ -1,4 +1,4 @@
-"""Two-stage detectors: find regions first, then classify each."""
+"""Two-stage detectors: find regions first, then classify each; and their ancestor, which classifies every window."""
 
 from dataclasses import replace
 
@@ -42,9 +42,13 @@ FAST_RCNN = Paper(
         "without proposals, which take about 2 s"
     },
 )
+HOG_SVM = Paper(
+    "Histograms of Oriented Gradients for Human Detection",
+    2005,
+    "https://doi.org/10.1109/CVPR.2005.177",
+    published={"INRIA person, miss rate at 1e-4 false positives per window": "about 10 %"},
+)
 PROPOSALS = Knob("proposals", 150, 1, 1000, "boxes of the first stage that the second one classifies, at most")
-
-
 SEARCHED = Knob("proposals", 2000, 1, 2000, "boxes of selective search that are looked at, at most")
 
 
@@ -116,6 +120,18 @@ def register_models(register):
                 augment=("horizontal_flip", "vertical_flip", "transpose", "colour_jitter"),
                 average=0.995,
             ),
+        )
+    )
+    register(
+        ModelSpec(
+            "hog_svm",
+            family="two_stage",
+            tasks=("detection",),
+            build="roibench.plugins.two_stage.hog_svm:build",
+            paper=HOG_SVM,
+            required_targets=("boxes", "labels"),
+            knobs=(replace(NMS_IOU, default=0.3),),
+            recipe=Recipe(epochs=2),
         )
     )
 
