@@ -48,7 +48,7 @@ class Config:
     positive_iou: float = 0.6  # of a window and an object that it shows
     negative_iou: float = 0.3  # of a window that shows none and any object of its class: less
     negatives: int = 5  # per class, image and round, at most [10 at random, then all]
-    C: float = 0.01  # of the SVM
+    C: float = 0.1  # of the SVM [0.01]
     nms_iou: float = 0.3
     score_threshold: float = SCORE_THRESHOLD
     max_detections: int = MAX_DETECTIONS
