@@ -44,7 +44,7 @@ class Config:
     scale_factor: float = 1.2  # from level to level
     cells: int = 16  # that an object covers in its window [about 4 x 12]
 
-    training_images: int = 500  # the first ones
+    training_images: int = 1000  # the first ones
     positive_iou: float = 0.6  # of a window and an object that it shows
     negative_iou: float = 0.3  # of a window that shows none and any object of its class: less
     negatives: int = 5  # per class, image and round, at most [10 at random, then all]
