@@ -22,6 +22,7 @@ class Simulated:
     def __init__(self, fails=None, turns_of=None):
         self.log, self.fails, self.turns_of = [], fails or {}, turns_of or {}
         self.alive, self.most = 0, 0
+        self.scoring, self.most_scoring = 0, 0
 
     def process(self, cell, folder, debug):
         world = self
@@ -31,9 +32,16 @@ class Simulated:
 
         class Process:
             ended = False
+            asked = ("prepare",)
 
-            def ask(self, step, *arguments):
-                name = cell.model.name
+            def begin(self, *asked):
+                self.asked = asked
+                world.scoring += asked[0] == "finish"
+                world.most_scoring = max(world.most_scoring, world.scoring)
+
+            def answer(self):
+                (step, *arguments), name = self.asked, cell.model.name
+                world.scoring -= step == "finish"
                 world.log.append((step, name, twin))
                 if world.fails.get(name) == step and not twin:
                     raise CellProcessError(f"no {step} today")
@@ -94,13 +102,15 @@ def test_the_noise_floor_is_what_the_two_processes_of_one_cell_differ_by(race):
     assert {round(found.noise_floor, 6) for found in records} == {0.02}
 
 
-def test_cells_prepare_before_any_is_timed_and_are_scored_after_all_were(race):
+def test_cells_prepare_before_any_is_timed_and_are_scored_side_by_side_after_all_were(race, monkeypatch):
+    monkeypatch.setattr(turns.os, "cpu_count", lambda: 2)
     _, world, _ = race()
     steps = [step for step, _, twin in world.log if not twin]
-    assert steps == ["prepare"] * 3 + ["warm_up"] * 3 + ["take_turn"] * 75 + ["finish"] * 3
+    assert steps == ["prepare"] * 3 + ["warm_up"] * 3 + ["take_turn"] * 75 + ["observe"] * 3 + ["finish"] * 3
+    assert world.most_scoring == 2
 
 
-@pytest.mark.parametrize("step", ["prepare", "warm_up", "take_turn", "finish"])
+@pytest.mark.parametrize("step", ["prepare", "warm_up", "take_turn", "observe", "finish"])
 def test_a_cell_that_fails_leaves_and_the_others_go_on(race, step):
     records, world, _ = race(fails={"works": step})
     failed = [one for one in records if hasattr(one, "error")]

@@ -1,5 +1,5 @@
-"""One cell, step by step: prepare it, warm up, time predict in turns, score what was timed, and only then observe what
-what it costs beside time.
+"""One cell, step by step: prepare it, warm up, time predict in turns, observe what it costs beside time, and score what
+was timed.
 """
 
 import gc
@@ -178,13 +178,15 @@ class Measurement:
         self.timed.append(timed)
         return timed.median
 
+    def observe(self) -> None:
+        """What the cell costs beside time."""
+        images = min(STAGE_IMAGES, max(COST_IMAGES, len(self.inputs) // 8))
+        self.observed = observe(self.prepared, images, self.on_progress)
+
     def finish(self, turns: Turns) -> Ok:
-        """Scores what was timed, and only then observes what it costs beside time. turns: what the record keeps of
-        them.
-        """
-        cell, spec = self.cell, self.cell.spec
+        """Scores what was timed. turns: what the record keeps of them."""
+        cell, spec, observed = self.cell, self.cell.spec, self.observed
         outcome = self._score()
-        observed = observe(self.prepared, min(STAGE_IMAGES, max(COST_IMAGES, len(self.inputs) // 8)), self.on_progress)
         return Ok(
             cell=spec,
             cell_id=spec.id,

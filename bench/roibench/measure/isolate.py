@@ -43,14 +43,20 @@ class CellProcess:
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
         self._process.start()
         theirs.close()
-        self._tell("prepare")
+        self.begin("prepare")
 
     def ask(self, step: str, *arguments: Any) -> Any:
-        """What the step gives; `prepare` was asked for already. Raises CellProcessError for the cell's fault, and
-        UnwritableError for the disk's.
-        """
-        if step != "prepare":
-            self._tell(step, *arguments)
+        """What the step gives. Raises CellProcessError for the cell's fault, and UnwritableError for the disk's."""
+        self.begin(step, *arguments)
+        return self.answer()
+
+    def begin(self, step: str, *arguments: Any) -> None:
+        """Asks, and doesn't wait for the answer. `prepare` has been asked for from the start."""
+        with suppress(BrokenPipeError):  # it has died: listening tells of what
+            self._pipe.send((step, arguments))
+
+    def answer(self) -> Any:
+        """What the step that was begun gives; raises as `ask`."""
         begun = monotonic()
         try:
             return self._listen(begun + self._left_s)
@@ -63,10 +69,6 @@ class CellProcess:
             self._process.kill()
         self._process.join()
         self._pipe.close()
-
-    def _tell(self, step: str, *arguments: Any) -> None:
-        with suppress(BrokenPipeError):  # it has died: listening tells of what
-            self._pipe.send((step, arguments))
 
     def _listen(self, deadline: float) -> Any:
         doing = "starting"

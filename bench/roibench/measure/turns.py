@@ -75,7 +75,7 @@ class Group:
                 return
             seat = starting.popleft()
             try:
-                resident.append(self._ask(seat, "prepare"))
+                resident.append(self._answer(seat))
                 self.seats.append(seat)
             except CellProcessError as error:
                 yield self._failed(seat, error)
@@ -95,7 +95,7 @@ class Group:
         if reference is not None:
             twin = self._launch(reference)
             try:
-                self._ask(twin, "prepare")
+                self._answer(twin)
                 twin.pace = self._ask(twin, "warm_up")
                 self.twin = twin
             except CellProcessError:
@@ -119,21 +119,34 @@ class Group:
     def finish(
         self, run: str, number: int, reference: PlannedCell | None, noise_floor: float | None
     ) -> Iterator[Record]:
-        """Scores the cells, one after the other, and ends their processes."""
+        """Observes the cells, one after the other; scores them, as many side by side as there are cores; and ends their
+        processes.
+        """
         twin = self.twin
         if twin is not None:
             twin.process.end()
         for seat in list(self.seats):
-            turns = Turns(
-                run=run,
-                group=number,
-                medians=tuple(seat.medians),
-                reference_cell=reference.id if twin and reference else None,
-                reference=tuple(twin.medians) if twin else (),
-                noise_floor=noise_floor,
-            )
             try:
-                record: Ok = self._ask(seat, "finish", turns)
+                self._ask(seat, "observe")
+            except CellProcessError as error:
+                yield self._failed(seat, error)
+        waiting, scoring = deque(self.seats), deque[_Seat]()
+        while waiting or scoring:
+            while waiting and len(scoring) < (os.cpu_count() or 1):
+                seat = waiting.popleft()
+                turns = Turns(
+                    run=run,
+                    group=number,
+                    medians=tuple(seat.medians),
+                    reference_cell=reference.id if twin and reference else None,
+                    reference=tuple(twin.medians) if twin else (),
+                    noise_floor=noise_floor,
+                )
+                seat.process.begin("finish", turns)
+                scoring.append(seat)
+            seat = scoring.popleft()
+            try:
+                record: Ok = self._answer(seat)
             except CellProcessError as error:
                 yield self._failed(seat, error)
             else:
@@ -162,9 +175,13 @@ class Group:
         return _Seat(cell, CellProcess(cell, self.folder, self.debug), datetime.now(UTC))
 
     def _ask(self, seat: _Seat, step: str, *arguments: object) -> Any:
+        seat.process.begin(step, *arguments)
+        return self._answer(seat)
+
+    def _answer(self, seat: _Seat) -> Any:
         self.watch.start(seat.cell.id)
         try:
-            return seat.process.ask(step, *arguments)
+            return seat.process.answer()
         finally:
             self.watch.pause(seat.cell.id)
 
