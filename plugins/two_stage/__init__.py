@@ -132,6 +132,7 @@ def register_models(register):
             required_targets=("boxes", "labels"),
             knobs=(replace(NMS_IOU, default=0.3),),
             recipe=Recipe(epochs=2),
+            weights={"scenes": "weights/hog_svm-scenes.safetensors"},
         )
     )
 
