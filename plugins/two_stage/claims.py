@@ -15,6 +15,8 @@ from roibench.claim import (
     with_interval,
 )
 
+SEARCH = "selective_search"  # the stage
+
 
 def two_stages(records: Sequence[Ok]) -> Verdict:
     accuracy = more_accurate(records, "faster_rcnn", "retinanet", "detection")
@@ -58,12 +60,24 @@ def shared_convolutions(records: Sequence[Ok]) -> Verdict:
         for record in (*_of(records, "sppnet"), *_of(records, "fast_rcnn")):
             if _where(record) == _where(slow):
                 ours, theirs = _without_search(record), _without_search(slow)
-                ratio = Interval(
-                    value=theirs.value / ours.value, low=theirs.low / ours.high, high=theirs.high / ours.low
-                )
+                ratio = _divided(theirs, ours)
                 names = f"rcnn takes {with_interval(ratio)} times as long as {record.cell.label}"
                 parts.append(Verdict(beyond(ratio, 10.0), f"without proposals {names} ({_where(record)})"))
     why = "no records of rcnn and of sppnet or fast_rcnn in one setting"
+    return every(parts) if parts else Verdict(Status.NOT_MEASURED, why)
+
+
+def learned_proposals(records: Sequence[Ok]) -> Verdict:
+    """A stage has no interval of its own: that of all of predict, in proportion, stands for it."""
+    parts = []
+    for learned in _of(records, "faster_rcnn"):
+        for searched in _of(records, "fast_rcnn"):
+            if _where(learned) == _where(searched):
+                ours, theirs = _time_of(learned, "rpn", "proposals"), _time_of(searched, SEARCH)
+                ratio = _divided(theirs, ours)
+                figures = f"selective search takes {with_interval(ratio)} times as long as the RPN ({_where(learned)})"
+                parts.append(Verdict(beyond(ratio, 10.0), figures))
+    why = "no records of faster_rcnn and fast_rcnn in one setting"
     return every(parts) if parts else Verdict(Status.NOT_MEASURED, why)
 
 
@@ -97,9 +111,23 @@ def _where(record: Ok) -> str:
 
 def _search(record: Ok) -> float:
     """Milliseconds of selective search per image."""
-    return next(stage.milliseconds for stage in record.stages if stage.name == "selective_search")
+    return _time_of(record, SEARCH).value
 
 
 def _without_search(record: Ok) -> Interval:
     whole, search = record.latency.p50, _search(record)
     return Interval(value=whole.value - search, low=max(0.0, whole.low - search), high=whole.high - search)
+
+
+def _time_of(record: Ok, *stages: str) -> Interval:
+    """Milliseconds of some stages per image."""
+    value = sum(stage.milliseconds for stage in record.stages if stage.name in stages)
+    whole = record.latency.p50
+    return Interval(value=value, low=value * whole.low / whole.value, high=value * whole.high / whole.value)
+
+
+def _divided(dividend: Interval, divisor: Interval) -> Interval:
+    """With the widest interval that the two allow."""
+    return Interval(
+        value=dividend.value / divisor.value, low=dividend.low / divisor.high, high=dividend.high / divisor.low
+    )

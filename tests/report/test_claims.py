@@ -169,7 +169,7 @@ def test_the_built_in_claims_are_judged_with_all_their_parts(scored, score):
     detectors = [
         scored("retinanet", 0.45, turns=turns(9)),
         scored("retinanet_cross_entropy", 0.4),
-        scored("faster_rcnn", 0.5, turns=turns(10)),
+        proposing(scored("faster_rcnn", 0.5, turns=turns(10)), 4),
         scored("faster_rcnn", 0.48, turns=turns(8), knobs={"proposals": 50}),
         scored("faster_rcnn", 0.5, turns=turns(11), knobs={"proposals": 300}),
         *suppressing(scored, score, {0.5: (0.5, 0.6), 0.7: (0.45, 0.7)}),
@@ -232,6 +232,19 @@ def test_fewer_proposals_are_compared_where_all_else_is_the_same(scored):
     assert found.verdict.status is Status.NOT_HELD and "98.0 [" in found.verdict.figures
     apart = [both[0], both[3], scored("faster_rcnn", 0.5), *tuned(scored, {10: (0.4, 5), 300: (0.5, 9)})]
     assert judge([claim], apart)[0].verdict.status is Status.NOT_MEASURED
+
+
+def proposing(record, milliseconds):
+    """The record with stages of proposals that take so long, together."""
+    stages = [Stage(name=name, milliseconds=milliseconds / 2, share=0.1) for name in ("rpn", "proposals")]
+    return record.model_copy(update={"stages": stages})
+
+
+@pytest.mark.parametrize(("search", "status"), [(300, Status.HELD), (41, Status.CANNOT_TELL), (20, Status.NOT_HELD)])
+def test_the_time_of_proposals_that_are_learned_is_that_of_their_two_stages(scored, search, status):
+    records = [proposing(scored("faster_rcnn", 0.5), 4), searching(scored, "fast_rcnn", 400, search)]
+    [found] = judge([installed().claims["learned_proposals"]], records)
+    assert found.verdict.status is status, found.verdict.figures
 
 
 def searching(scored, model, p50, search):
