@@ -173,8 +173,8 @@ def register_claims(register):
     register(
         ClaimSpec(
             "learned_proposals",
-            "Proposals that its network finds itself cost Faster R-CNN less than a tenth of what selective search costs "
-            "Fast R-CNN (published: 10 ms on a GPU, and 2 s).",
+            "Proposals that its network finds itself cost Faster R-CNN less than a tenth of what selective search "
+            "costs Fast R-CNN (published: 10 ms on a GPU, and 2 s).",
             judge="roibench.plugins.two_stage.claims:learned_proposals",
         )
     )
