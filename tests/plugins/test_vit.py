@@ -19,7 +19,7 @@ class TestViT(ClassifierContract):
 
 def untrained(**overrides):
     torch.manual_seed(0)
-    return build_model(installed().models["vit"], INFO, overrides).eval()
+    return build_model(installed().models["vit"], INFO, {"patch_size": 8} | overrides).eval()
 
 
 def reference_of(layer: EncoderLayer) -> EncoderBlock:
