@@ -205,7 +205,8 @@ def test_a_task_brings_its_metrics_and_what_is_built_in_comes_first(monkeypatch)
     assert names == ["datasets", "tasks", "aaa", "zzz"]
     registry = Registry()
     registry.add("tasks", Task, Detection())
-    assert list(registry.metrics) == ["coco_ap", "neighbour_recall", "voc_ap"] and registry.origin["MetricSpec", "coco_ap"] == "tasks"
+    assert list(registry.metrics) == ["coco_ap", "neighbour_recall", "voc_ap"]
+    assert registry.origin["MetricSpec", "coco_ap"] == "tasks"
     late = MetricSpec("count", "detection", "a:b", (Value("error", ranks=True),))
     with pytest.raises(ValueError, match="'count/error' would rank detection, which 'coco_ap/AP' does"):
         registry.add("aaa", MetricSpec, late)
