@@ -70,6 +70,17 @@ def test_accuracies_of_fewer_images_stand_below(record):
     assert names(tables([record("few", 0.9, images=40), record("all", 0.3)])[0]) == ["all", "few"]
 
 
+def test_a_model_that_saw_fewer_images_has_no_standing_but_a_speed(record, raced):
+    few = raced("few", 0.9, 1.3).model_copy(update={"images": 40})
+    (table,) = tables([few, record("slow", 0.2, 30.0, images=40), raced("all", 0.3, 1.0)])
+    marks = {row.model: row.standing for row in table.rows}
+    assert marks == {"all": Standing.FRONT, "few": Standing.FEWER, "slow": Standing.FEWER}
+    [ratio] = [row.fastest for row in table.rows if row.model == "few"]
+    assert ratio.value == pytest.approx(1.3, rel=0.02)
+    elsewhere = tables([few, record("all", 0.3, threads=1)])[0]
+    assert {row.standing for row in elsewhere.rows} == {Standing.FRONT}
+
+
 def test_datasets_of_one_name_are_kept_apart(record):
     found = tables([record("a"), record("b", dataset_hash="f0" * 32), record("c")])
     assert [names(table) for table in found] == [["a", "c"], ["b"]]

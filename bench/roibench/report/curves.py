@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MARKERS = "os^Dv*PX"
-_NAMED = 0.08  # shares of the time from here on have their name in the bar
+_CHARACTER = 0.011  # of a name, as a share of the bar: it stands there if it fits
 
 
 def curve_points(table: Table) -> dict[str, dict[str, list[tuple[float, float, float, float]]]]:
@@ -50,7 +50,7 @@ def curves(table: Table) -> Figure:
         axes.set_title(f"{curve} ({unit})" if unit else curve, fontsize=10)
         axes.grid(visible=True, color="0.92", linewidth=0.8)
         axes.spines[["top", "right"]].set_visible(False)
-    _titled(figure, table, "band: 95 % confidence interval")
+    _titled(figure, table, "bands: 95 % confidence intervals")
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     return figure
@@ -93,7 +93,7 @@ def _bar(
     left = 0.0
     for name, share in parts:
         axes.barh(place, 100 * share, left=left, color=colours[name], edgecolor="white", linewidth=0.6)
-        if share >= _NAMED:
+        if share >= _CHARACTER * len(name):
             axes.text(left + 50 * share, place, name, ha="center", va="center", fontsize=7)
         left += 100 * share
     axes.text(101, place, f"{short(milliseconds)} ms", va="center", fontsize=8, clip_on=False)
@@ -101,7 +101,7 @@ def _bar(
 
 def _titled(figure: Figure, table: Table, said: str) -> None:
     title = table.title[0].upper() + table.title[1:]
-    figure.suptitle(f"{title}: {said}\n{table.shared}", fontsize=9.5)
+    figure.suptitle(f"{title} ({said})\n{table.shared}", fontsize=9.5)
 
 
 def _name(table: Table, row: Row) -> str:

@@ -26,8 +26,8 @@ _NOTES = (
     "CPU: processor time of all threads. Memory: what the model and its predictions take beyond the process before. "
     "GFLOPs: a multiply-add counts as two; element-wise operators and suppression are not counted. Parameters: "
     "trainable ones. Pareto front: ● no other model of the same setting is as accurate and faster, or as fast and more "
-    "accurate; ○ beaten, but by none that is both faster and more accurate beyond doubt. Accuracies are comparable "
-    "only at an equal number of images."
+    "accurate; ○ beaten, but by none that is both faster and more accurate beyond doubt; - seen on fewer images than "
+    "others, and not compared. Accuracies are comparable only at an equal number of images."
 )
 
 _PASSES = "Passes: FLOPs over those of a prediction of the model behind the @."

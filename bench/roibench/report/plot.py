@@ -101,6 +101,7 @@ def _point(axes: Axes, row: Row, colour: str, marker: str) -> None:
         Standing.FRONT: {"markeredgecolor": "white"},
         Standing.NEAR: {"markeredgecolor": colour, "markerfacecolor": "white"},
         Standing.BEATEN: {"markeredgecolor": "white", "alpha": 0.45},
+        Standing.FEWER: {"markeredgecolor": "white", "alpha": 0.45},
     }
     axes.errorbar(row.p50.value, score, xerr=spread, yerr=upright, **style, **fill[row.standing])
 

@@ -40,6 +40,11 @@ class Setting(NamedTuple):
     machine: str
 
     @property
+    def timed(self) -> tuple[object, ...]:
+        """What speeds must share: all but the images."""
+        return self[1:]
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """Each field in words, in the order of the fields."""
         few = FEW_NOTE if self.images < FEW else ""
@@ -54,6 +59,7 @@ class Standing(StrEnum):
     FRONT = "●"  # no other one is as good and faster, or as fast and better
     NEAR = "○"  # beaten, but none is both better and faster beyond doubt
     BEATEN = ""
+    FEWER = "-"  # seen on fewer images than another one of an otherwise equal setting: not compared
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,8 @@ class Row:
     setting: what must be equal for a comparison.
     primary: METRIC/VALUE of what ranks.
     score: the value that ranks, None where it is undefined.
-    fastest: how many times as long it takes as the fastest row of its setting, None where they took no turns together.
+    fastest: how many times as long it takes as the fastest row of its setting, whatever the number of images; None
+        where they took no turns together.
     standing: among the rows of its setting.
     """
 
@@ -308,14 +315,17 @@ def _one_line(error: str) -> str:
 
 
 def _ranked(rows: list[Row]) -> tuple[Row, ...]:
-    rows = [_placed(row, [rival for rival in rows if rival.setting == row.setting]) for row in rows]
+    rows = [_placed(row, [rival for rival in rows if rival.setting.timed == row.setting.timed]) for row in rows]
     return tuple(sorted(rows, key=lambda row: (-row.setting.images, -_goodness(row), row.p50.value)))
 
 
 def _placed(row: Row, rivals: list[Row]) -> Row:
-    """rivals: the rows of its setting, itself among them."""
+    """rivals: the rows of its setting, itself among them, and of those that differ in the number of images."""
     fastest = min(rivals, key=lambda rival: rival.p50.value)
-    if row.score is None or any(_beats(rival, row) for rival in rivals):
+    rivals, others = [rival for rival in rivals if rival.setting == row.setting], rivals
+    if any(other.setting.images > row.setting.images for other in others):
+        standing = Standing.FEWER
+    elif row.score is None or any(_beats(rival, row) for rival in rivals):
         doubtless = row.score is None or any(_surely_beats(rival, row) for rival in rivals)
         standing = Standing.BEATEN if doubtless else Standing.NEAR
     else:

@@ -28,8 +28,8 @@ from roibench.report.rows import (
 )
 
 LEGEND = (
-    f"{Standing.FRONT} on the Pareto front of its setting, {Standing.NEAR} can't be told from it.  [95 % CI]: of times "
-    "over turns.  x fastest: paired."
+    f"{Standing.FRONT} on the Pareto front of its setting, {Standing.NEAR} can't be told from it, {Standing.FEWER} "
+    "seen on fewer images, not compared.  [95 % CI]: of times over turns.  x fastest: paired."
 )
 
 
