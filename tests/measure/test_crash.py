@@ -202,7 +202,8 @@ def small_disk(tmp_path) -> Iterator[Path]:
 
 
 def test_a_full_disk_ends_a_run_in_a_line_and_what_was_finished_is_safe(small_disk, roibench):
-    (small_disk / "filler").write_bytes(bytes((128 - 68) * 1024))  # leaves space for one cell: record and predictions
+    # Leaves space for one cell's record, and for the files of the two that are scored side by side.
+    (small_disk / "filler").write_bytes(bytes((128 - 88) * 1024))
     arguments = ("run", "--dataset", "squares", "--model", "works", "--batch-size", "1,2,3", "--out", str(small_disk))
     running = roibench(*arguments)
     output, errors = running.communicate(timeout=PATIENCE_S)

@@ -42,6 +42,7 @@ def test_values_have_the_keys_and_declarations_of_the_metrics_that_gave_them():
         f"{metric.name}/{value.name}": (metric.task, value)
         for metric in installed().metrics.values()
         for value in metric.values
+        if value.point is None  # no record of before schema 6 has curves
     }
     # Values that no record of before schema 6 can have.
     for metric, names in {

@@ -51,6 +51,8 @@ def register_models(register):
     ))
 """
 
+TWO_STAGE = ("fast_rcnn", "faster_rcnn", "hog_svm", "rcnn", "sliding_window_detector", "sppnet")  # what ships weights
+
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, third_party) -> Path:
@@ -91,7 +93,7 @@ def test_a_plugin_is_known_by_its_distribution_its_version_and_its_files(folder)
     names = {one.name for one in provenance(installed()).plugins}
     assert {"two_stage", "datasets", "tasks", "misbehaving"} <= names and "broken_import" not in names
     shipped = next(one for one in plugin_states(installed()) if one.name == "two_stage")
-    assert list(shipped.weights) == ["weights/faster_rcnn-scenes.safetensors"]
+    assert list(shipped.weights) == [f"weights/{name}-scenes.safetensors" for name in TWO_STAGE]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from roibench.assemble import build_model
 from roibench.dataset import DatasetInfo
 from roibench.nn.images import batch_images
+from roibench.plugins.two_stage.second_stage import detect
 from roibench.registry import installed
 from roibench.tasks.detection import DetectorContract
 
@@ -88,7 +89,7 @@ def test_detections_are_torchvisions():
     corner = torch.rand(2, 40, 2) * 50
     proposals = list(torch.cat([corner, corner + 5 + torch.rand(2, 40, 2) * 40], dim=2))
     logits, deltas = torch.randn(80, 4) * 2, torch.randn(80, 3, 4)
-    predictions = model.detect(logits, deltas, proposals, batch)
+    predictions = detect(logits.softmax(-1)[:, 1:], deltas, proposals, batch, config)
 
     reference = RoIHeads(None, None, None, 0.5, 0.5, 128, 0.25, (10.0, 10.0, 5.0, 5.0), 0.3, config.nms_iou, 100)
     background = torch.zeros(80, 1, 4)  # the reference gives it a box too

@@ -62,6 +62,7 @@ def test_readme_is_a_front_page():
             "plot results/mine detection",
             ["![Detection on scenes: AP against time](../results/mine/speed_accuracy-detection-scenes.png)"],
         ),
+        ("plot results/mine detection stages", ["![Detection on scenes: where the time goes](../results/mine/stages-"]),
         ("stages results/mine", ["| quick | scenes | 10.0 | preprocess 5%"]),
         ("claims", ["| It is so. | not measured | no record of retinanet and retinanet_cross_entropy |"]),
         ("claims mine", ["| It is so. |"]),
@@ -80,15 +81,17 @@ def test_a_marker_is_followed_by_what_it_names(checkout, registry, marker, words
 def test_reports_are_written_once_and_differ_where_records_do(checkout, registry, record):
     root = checkout("table results/mine detection")
     written = {str(path.relative_to(root)) for path in publish(root, registry)}
-    reports = {f"results/mine/{name}" for name in ("table.md", "table.csv", "speed_accuracy-detection-scenes.png")}
-    assert written == reports | {"docs/page.md"}
+    plots = [f"{what}-detection-scenes.png" for what in ("speed_accuracy", "stages")]
+    assert written == {f"results/mine/{name}" for name in ("table.md", "table.csv", *plots)} | {"docs/page.md"}
     assert publish(root, registry) == []
     with (root / "results/mine/records.jsonl").open("a") as file:
         file.write(f'{{"event": "record", "record": {record("new", 0.4, 20).model_dump_json()}}}\n')
     assert {str(one.path.relative_to(root)) for one in differing(root, registry)} == written
 
 
-@pytest.mark.parametrize("file", ["table.md", "table.csv", "speed_accuracy-detection-scenes.png"])
+@pytest.mark.parametrize(
+    "file", ["table.md", "table.csv", "speed_accuracy-detection-scenes.png", "stages-detection-scenes.png"]
+)
 def test_what_somebody_changed_differs(checkout, registry, file):
     root = checkout("options")
     publish(root, registry)

@@ -11,8 +11,8 @@ from roibench.report.write import write_report, write_training_curve
 
 def test_the_report_is_tables_and_plots(record, failed, tmp_path):
     paths = write_report([record("a"), record("b", 0.5, 90), failed("c")], tmp_path / "new" / "folder")
-    plot = "speed_accuracy-detection-scenes"
-    assert [path.name for path in paths] == ["table.md", "table.csv", f"{plot}.png", f"{plot}.svg"]
+    plots = [f"{what}-detection-scenes.{kind}" for what in ("speed_accuracy", "stages") for kind in ("png", "svg")]
+    assert [path.name for path in paths] == ["table.md", "table.csv", *plots]
     assert sorted(paths) == sorted((tmp_path / "new" / "folder").iterdir())
     with Image.open(paths[2]) as picture:
         assert min(picture.size) >= 800

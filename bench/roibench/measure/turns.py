@@ -11,7 +11,7 @@ import os
 import random
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -175,13 +175,19 @@ class Group:
         return _Seat(cell, CellProcess(cell, self.folder, self.debug), datetime.now(UTC))
 
     def _ask(self, seat: _Seat, step: str, *arguments: object) -> Any:
-        seat.process.begin(step, *arguments)
-        return self._answer(seat)
+        with self._watched(seat):
+            seat.process.begin(step, *arguments)
+            return seat.process.answer()
 
     def _answer(self, seat: _Seat) -> Any:
+        with self._watched(seat):
+            return seat.process.answer()
+
+    @contextmanager
+    def _watched(self, seat: _Seat) -> Iterator[None]:
         self.watch.start(seat.cell.id)
         try:
-            return seat.process.answer()
+            yield
         finally:
             self.watch.pause(seat.cell.id)
 

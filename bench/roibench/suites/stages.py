@@ -17,7 +17,9 @@ from roibench.assemble import build_model
 from roibench.datasets.scenes import Scenes
 from roibench.measure.paired import Case
 from roibench.nn.images import MEAN, STD
+from roibench.plugins.two_stage.second_stage import detect
 from roibench.registry import installed
+from roibench.structures import Prediction
 from roibench.suites.operators import OperatorBenchmark
 from roibench.weights import load_weights, shipped_weights
 
@@ -88,7 +90,11 @@ class Stages:
             results = [dict(zip(("boxes", "scores", "labels"), one, strict=True)) for one in zip(*found, strict=True)]
             return self.transform.postprocess(results, self.batch.sizes, self.batch.originals)
 
-        return Case(lambda: self.model.detect(self.class_logits, self.class_deltas, self.rois, self.batch), baseline)
+        def ours() -> list[Prediction]:
+            scores = self.class_logits.softmax(-1)[:, 1:]
+            return detect(scores, self.class_deltas, self.rois, self.batch, self.model.config)
+
+        return Case(ours, baseline)
 
 
 def _case(name: str) -> Case:
