@@ -14,36 +14,26 @@ from torch import Tensor
 from roibench import ops
 from roibench.dataset import Dataset, DatasetInfo
 from roibench.model import Trainer, stage
-from roibench.nn.backbones import BackboneConfig, build_backbone
-from roibench.nn.images import ImageBatch, batch_images
 from roibench.nn.targets import batch_boxes
-from roibench.plugins.two_stage.proposed import SearchedDetector, WithProposals
-from roibench.plugins.two_stage.second_stage import BoxHead, SecondStageConfig, box_head_losses, detect, sample_regions
+from roibench.plugins.two_stage.proposed import SearchedConfig, SearchedDetector, WithProposals
+from roibench.plugins.two_stage.second_stage import BoxHead, box_head_losses, detect, sample_regions
 from roibench.structures import Input, Prediction, Target
 
 
 @dataclass(frozen=True)
-class Config(SecondStageConfig, BackboneConfig):
+class Config(SearchedConfig):
     """Hyperparameters, with the paper's values in brackets where small images want others. Lengths are pixels."""
 
     short_side: int | None = 256  # images are resized to it [600]
-    long_side: int = 1000
-    proposals: int = 2000  # that predict looks at, at most
     roi_size: int = 5  # of what RoI pool gives: 5 x 5 [7]
-    training_images: int = 2000
 
 
 class FastRCNN(SearchedDetector):
     stages = ("preprocess", "selective_search", "backbone", "roi_pool", "box_head", "postprocess")
 
     def __init__(self, classes: int, config: Config) -> None:
-        super().__init__(config.proposals)
-        self.config = config
-        self.backbone = build_backbone(config)
+        super().__init__(config)
         self.box_head = BoxHead(self.backbone.channels[-1] * config.roi_size**2, config.hidden, classes)
-
-    def initialize(self) -> None:
-        self.backbone.load_pretrained()
 
     @torch.inference_mode()
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
@@ -68,10 +58,6 @@ class FastRCNN(SearchedDetector):
 
     def fit(self, data: Dataset, trainer: Trainer) -> None:
         trainer.fit(self, WithProposals(data, self.search, self.config.training_images))
-
-    def batch(self, inputs: Sequence[Input]) -> ImageBatch:
-        config = self.config
-        return batch_images(inputs, self.device, config.short_side, config.long_side, self.backbone.strides[-1])
 
     def roi_pool(self, features: Tensor, boxes: Sequence[Tensor]) -> Tensor:
         """The last map [B, C, h, w], boxes [K_i, 4] per image in pixels -> [sum K_i, C, size, size]."""

@@ -5,6 +5,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,25 +14,48 @@ from roibench.cache import cache_root, load, save
 from roibench.dataset import Dataset
 from roibench.model import TrainableModel, listening
 from roibench.nn.augment import mirror
-from roibench.nn.images import ImageBatch
+from roibench.nn.backbones import BackboneConfig, build_backbone
+from roibench.nn.images import ImageBatch, batch_images
 from roibench.plugins.proposals.selective_search import Config, SelectiveSearch
+from roibench.plugins.two_stage.second_stage import SecondStageConfig
 from roibench.structures import Input, Sample, Target
 
 PROPOSALS = "proposals"  # the field of a target that has them
 
 
-class SearchedDetector(TrainableModel):
-    """proposals: per image, that predict looks at, at most."""
+@dataclass(frozen=True)
+class SearchedConfig(SecondStageConfig, BackboneConfig):
+    """Lengths are pixels.
 
-    def __init__(self, proposals: int) -> None:
+    short_side, long_side: images are resized to the one, and are no longer than the other.
+    proposals: per image, that predict looks at, at most.
+    training_images: that the network learns from.
+    """
+
+    short_side: int | None = None
+    long_side: int = 1000
+    proposals: int = 2000
+    training_images: int = 2000
+
+
+class SearchedDetector(TrainableModel):
+    def __init__(self, config: SearchedConfig) -> None:
         super().__init__()
+        self.config = config
         self.search = SelectiveSearch(Config())
-        self.proposals = proposals
+        self.backbone = build_backbone(config)
+
+    def initialize(self) -> None:
+        self.backbone.load_pretrained()
+
+    def batch(self, inputs: Sequence[Input]) -> ImageBatch:
+        config = self.config
+        return batch_images(inputs, self.device, config.short_side, config.long_side, self.backbone.strides[-1])
 
     def propose(self, inputs: Sequence[Input], batch: ImageBatch) -> list[Tensor]:
         """Per image, xyxy boxes [<= proposals, 4] in pixels of the batch, best first."""
         with listening(None):
-            found = [one.boxes[: self.proposals] for one in self.search.predict(inputs)]
+            found = [one.boxes[: self.config.proposals] for one in self.search.predict(inputs)]
         return [batch.to_batch(index, boxes.to(self.device)) for index, boxes in enumerate(found)]
 
     def proposed(self, inputs: Sequence[Input], targets: Sequence[Target], batch: ImageBatch) -> list[Tensor]:

@@ -18,23 +18,18 @@ from torch import Tensor, nn
 from roibench import ops
 from roibench.dataset import Dataset
 from roibench.model import Trainer, listening, stage
-from roibench.nn.backbones import BackboneConfig, build_backbone
-from roibench.nn.images import ImageBatch, batch_images
+from roibench.nn.images import ImageBatch
 from roibench.nn.targets import batch_boxes
 from roibench.plugins.two_stage.linear_svm import Floats, hard_negative_svm
-from roibench.plugins.two_stage.proposed import SearchedDetector, WithProposals
-from roibench.plugins.two_stage.second_stage import BOX_CODER, SecondStageConfig, detect, hidden_layers, sample_regions
+from roibench.plugins.two_stage.proposed import SearchedConfig, SearchedDetector, WithProposals
+from roibench.plugins.two_stage.second_stage import BOX_CODER, detect, hidden_layers, sample_regions
 from roibench.structures import Input, Prediction, Sample, Target
 
 
 @dataclass(frozen=True)
-class RegionSVMConfig(SecondStageConfig, BackboneConfig):
-    """Hyperparameters, with R-CNN's values in brackets where small images want others. Lengths are pixels."""
+class RegionSVMConfig(SearchedConfig):
+    """Hyperparameters; the network is fine-tuned on training_images."""
 
-    short_side: int | None = None  # images are resized to it
-    long_side: int = 1000
-    proposals: int = 2000  # that predict looks at, at most
-    training_images: int = 2000  # of the fine-tuning
     svm_images: int = 500  # of the SVMs and the regression
     svm_c: float = 1e-3
     svm_negative_iou: float = 0.3  # regions that overlap a class's objects by less are no such object
@@ -69,9 +64,7 @@ class RegionSVM(SearchedDetector):
     """
 
     def __init__(self, features: int, classes: int, config: RegionSVMConfig) -> None:
-        super().__init__(config.proposals)
-        self.config = config
-        self.backbone = build_backbone(config)
+        super().__init__(config)
         self.hidden = hidden_layers(features, config.hidden)
         self.logits = nn.Linear(config.hidden, classes + 1)
         nn.init.normal_(self.logits.weight, std=0.01)
@@ -80,9 +73,6 @@ class RegionSVM(SearchedDetector):
         for name, inputs, outputs in (("svm", config.hidden, classes), ("ridge", features, 4 * classes)):
             self.register_buffer(f"{name}_weight", torch.zeros(outputs, inputs))
             self.register_buffer(f"{name}_bias", torch.zeros(outputs))
-
-    def initialize(self) -> None:
-        self.backbone.load_pretrained()
 
     def pool(self, batch: ImageBatch, boxes: Sequence[Tensor]) -> Tensor:
         """Boxes [K_i, 4] per image, in pixels of the batch -> what convolutions say of each: [sum K_i, features]."""
@@ -118,10 +108,6 @@ class RegionSVM(SearchedDetector):
         examples = Examples(*map(torch.cat, zip(*parts, strict=True)))
         self.fit_svms(examples)
         self.fit_ridge(examples)
-
-    def batch(self, inputs: Sequence[Input]) -> ImageBatch:
-        config = self.config
-        return batch_images(inputs, self.device, config.short_side, config.long_side, self.backbone.strides[-1])
 
     @torch.inference_mode()
     def examples(self, sample: Sample) -> Examples:
