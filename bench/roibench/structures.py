@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 VOID = 255  # in a target's semantic map: pixels that count neither way
-PER_OBJECT = ("boxes", "scores", "labels", "masks", "keypoints")  # fields of a Prediction that have an entry per object
+# Fields of a Prediction that have an entry per object.
+PER_OBJECT = ("boxes", "scores", "labels", "masks", "keypoints", "captions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class Prediction(_Fields):
     labels: int64 [K].
     masks: bool [K, H, W].
     keypoints: float32 [K, J, 3] as x, y, score.
+    captions: one sentence per object.
     class_scores: float32 [C], of the whole image.
     semantic_map: uint8 [H, W], 0 background, class index + 1.
     extra: fields of one task alone, by name: tensors, or what JSON can hold.
@@ -104,6 +106,7 @@ class Prediction(_Fields):
     labels: Tensor | None = None
     masks: Tensor | None = None
     keypoints: Tensor | None = None
+    captions: tuple[str, ...] | None = None
     class_scores: Tensor | None = None
     semantic_map: Tensor | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)

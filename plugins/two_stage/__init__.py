@@ -42,6 +42,12 @@ FAST_RCNN = Paper(
         "without proposals, which take about 2 s"
     },
 )
+DENSE_CAPTIONING = Paper(
+    "DenseCap: Fully Convolutional Localization Networks for Dense Captioning",
+    2016,
+    "https://arxiv.org/abs/1511.07571",
+    published={"Visual Genome mAP, IoU and METEOR": "5.39, VGG16, 240 ms an image of 600 x 720 on a Titan X"},
+)
 HOG_SVM = Paper(
     "Histograms of Oriented Gradients for Human Detection",
     2005,
@@ -50,6 +56,7 @@ HOG_SVM = Paper(
 )
 PROPOSALS = Knob("proposals", 150, 1, 1000, "boxes of the first stage that the second one classifies, at most")
 SEARCHED = Knob("proposals", 2000, 1, 2000, "boxes of selective search that are looked at, at most")
+BEAM = Knob("beam", 1, 1, 10, "sentences of a region that are looked at side by side, word by word")
 
 
 @hookimpl
@@ -120,6 +127,20 @@ def register_models(register):
                 augment=("horizontal_flip", "vertical_flip", "transpose", "colour_jitter"),
                 average=0.995,
             ),
+        )
+    )
+    register(
+        ModelSpec(
+            "dense_captioning",
+            family="two_stage",
+            tasks=("dense_captioning",),
+            build="roibench.plugins.two_stage.dense_captioning:build",
+            paper=DENSE_CAPTIONING,
+            required_targets=("boxes", "captions"),
+            knobs=(BEAM, PROPOSALS, NMS_IOU),
+            warm_start=ICONS_BACKBONE,
+            recipe=SCENES_RECIPE,
+            weights={"scenes": "weights/dense_captioning-scenes.safetensors"},
         )
     )
     register(

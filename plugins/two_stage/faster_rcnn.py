@@ -23,7 +23,14 @@ from roibench.nn.images import ImageBatch, batch_images
 from roibench.nn.matcher import match, sample
 from roibench.nn.pyramid import FeaturePyramid, PyramidRoIAlign
 from roibench.nn.targets import BoxTargets, batch_boxes
-from roibench.plugins.two_stage.second_stage import BoxHead, SecondStageConfig, box_head_losses, detect, sample_regions
+from roibench.plugins.two_stage.second_stage import (
+    BoxHead,
+    Regions,
+    SecondStageConfig,
+    box_head_losses,
+    detect,
+    sample_regions,
+)
 from roibench.structures import Input, Prediction, Target
 
 
@@ -82,6 +89,14 @@ class Proposed(NamedTuple):
     objectness: Tensor
 
 
+class Learned(NamedTuple):
+    """What the second stage has learned from: the pyramid, regions of it, and what its hidden layers make of them."""
+
+    pyramid: list[Tensor]
+    regions: Regions
+    features: Tensor
+
+
 class FasterRCNN(TrainableModel):
     stages = ("preprocess", "backbone", "rpn", "proposals", "roi_align", "box_head", "postprocess")
     # Parameters' former names, which files of weights may have (roibench.weights).
@@ -127,16 +142,22 @@ class FasterRCNN(TrainableModel):
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
         """The paper's four: objectness and box of the RPN, class and box of the head."""
-        config, batch = self.config, self.batch(inputs)
-        objects = batch_boxes(batch, targets)
+        batch = self.batch(inputs)
+        losses, _ = self.learn(batch, batch_boxes(batch, targets))
+        return losses
+
+    def learn(self, batch: ImageBatch, objects: Sequence[BoxTargets]) -> tuple[dict[str, Tensor], Learned]:
+        """The losses, and what further heads learn from."""
+        config = self.config
         pyramid = self.pyramid(self.backbone(batch.pixels))
         logits, deltas = self.rpn(pyramid)
         anchors = self.anchors(pyramid)
         proposals = self.propose(anchors, logits, deltas, batch, config.training_proposals)
         rpn = self._rpn_losses(torch.cat(anchors), torch.cat(logits, 1), torch.cat(deltas, 1), objects)
         regions = sample_regions(proposals, objects, config)
-        logits, head_deltas = self.box_head(self.roi_align(pyramid, regions.boxes))
-        return rpn | box_head_losses(logits, head_deltas, regions)
+        hidden = self.box_head.hidden(self.roi_align(pyramid, regions.boxes))
+        logits, head_deltas = self.box_head.outputs(hidden)
+        return rpn | box_head_losses(logits, head_deltas, regions), Learned(pyramid, regions, hidden)
 
     def batch(self, inputs: Sequence[Input]) -> ImageBatch:
         config = self.config

@@ -51,8 +51,11 @@ class BoxHead(nn.Module):
 
     def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """[K, ...], of `features` numbers each -> logits [K, C + 1], box deltas [K, C, 4]."""
-        x = self.hidden(pooled)
-        return self.logits(x).float(), self.deltas(x).float().unflatten(1, (-1, 4))
+        return self.outputs(self.hidden(pooled))
+
+    def outputs(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """The same from what the hidden layers make of them, [K, hidden]."""
+        return self.logits(hidden).float(), self.deltas(hidden).float().unflatten(1, (-1, 4))
 
 
 def hidden_layers(features: int, hidden: int) -> nn.Sequential:
@@ -78,16 +81,18 @@ class Regions(NamedTuple):
     boxes: per image, xyxy [K_i, 4] in pixels of the batch.
     classes: int64 [sum K_i], 0 for background, else the label + 1.
     deltas: to their objects, of the regions that have a class, in order: [P, 4].
+    objects: which of their image's objects these regions show, per image int64 [P_i].
     """
 
     boxes: list[Tensor]
     classes: Tensor
     deltas: Tensor
+    objects: list[Tensor]
 
 
 def sample_regions(proposals: Sequence[Tensor], objects: Sequence[BoxTargets], config: SecondStageConfig) -> Regions:
     """Draws regions from proposals [K, 4], and from the objects, which are proposed too."""
-    boxes, classes, deltas = [], [], []
+    boxes, classes, deltas, shown = [], [], [], []
     for proposed, (true_boxes, labels, ignored) in zip(proposals, objects, strict=True):
         learned = true_boxes if ignored is None else true_boxes[~ignored]
         candidates = torch.cat([proposed, learned])
@@ -98,8 +103,9 @@ def sample_regions(proposals: Sequence[Tensor], objects: Sequence[BoxTargets], c
         positive = index >= 0
         boxes.append(candidates[chosen])
         classes.append(torch.where(positive, _take(labels, index) + 1, 0))
+        shown.append(index[positive])
         deltas.append(BOX_CODER.encode(true_boxes[index[positive]], candidates[chosen][positive]))
-    return Regions(boxes, torch.cat(classes), torch.cat(deltas))
+    return Regions(boxes, torch.cat(classes), torch.cat(deltas), shown)
 
 
 def box_head_losses(logits: Tensor, deltas: Tensor, regions: Regions) -> dict[str, Tensor]:

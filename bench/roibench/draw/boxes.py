@@ -32,14 +32,16 @@ def draw_boxes(canvas: Canvas, prediction: Prediction, classes: Sequence[str], s
 
 
 def draw_tags(canvas: Canvas, prediction: Prediction, classes: Sequence[str], score_threshold: float) -> None:
-    """Class and score of each box on a patch of its colour, inside the picture and beside one another."""
+    """Class, or number of the sentence, and score of each box on a patch of its colour, inside the picture and beside
+    one another.
+    """
     pen = ImageDraw.Draw(canvas.image)
     font = canvas.font
     pad = round(canvas.unit)
     taken: list[list[float]] = []
     for i in reversed(shown(prediction, score_threshold, len(prediction.boxes))):  # the best have the first choice
         label = label_of(prediction, i)
-        name = "" if prediction.labels is None else classes[label]
+        name = _name(prediction, i, classes)
         figure = "" if prediction.scores is None else f" {float(prediction.scores[i]):.2f}"
         if not name + figure:
             continue
@@ -54,8 +56,21 @@ def draw_tags(canvas: Canvas, prediction: Prediction, classes: Sequence[str], sc
 
 
 def label_of(prediction: Prediction, index: int) -> int:
-    """The class, whose colour a box has; boxes without one share a colour."""
-    return 0 if prediction.labels is None else int(prediction.labels[index])
+    """The class, whose colour a box has; without one, its sentence has a colour of its own; else boxes share one."""
+    if prediction.labels is not None:
+        return int(prediction.labels[index])
+    return 0 if prediction.captions is None else index
+
+
+def _name(prediction: Prediction, index: int, classes: Sequence[str]) -> str:
+    if prediction.labels is not None:
+        return classes[label_of(prediction, index)]
+    return "" if prediction.captions is None else line_of(index)
+
+
+def line_of(index: int) -> str:
+    """What a box and its sentence are numbered by."""
+    return str(index + 1)
 
 
 def _tag_place(canvas: Canvas, box: list[float], size: tuple[float, float], taken: list[list[float]]) -> list[float]:

@@ -7,6 +7,7 @@ from roibench.hookspecs import hookimpl
 def register_tasks(register):
     from roibench.tasks.attribution import Attribution
     from roibench.tasks.classification import Classification
+    from roibench.tasks.dense_captioning import DenseCaptioning
     from roibench.tasks.detection import Detection
     from roibench.tasks.instance_segmentation import InstanceSegmentation
     from roibench.tasks.keypoints import Keypoints
@@ -19,6 +20,7 @@ def register_tasks(register):
         Localization(),
         Proposals(),
         Detection(),
+        DenseCaptioning(),
         InstanceSegmentation(),
         Keypoints(),
         SemanticSegmentation(),

@@ -92,6 +92,7 @@ def describe_boxes(prediction: Prediction, classes: Sequence[str], score_thresho
             {
                 **({} if prediction.labels is None else {"label": classes[int(prediction.labels[i])]}),
                 **({} if prediction.scores is None else {"score": round(float(prediction.scores[i]), 4)}),
+                **({} if prediction.captions is None else {"caption": prediction.captions[i]}),
                 "box": [round(value, 2) for value in prediction.boxes[i].tolist()],
             }
             for i in range(len(prediction.boxes))

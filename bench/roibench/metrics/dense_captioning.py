@@ -1,0 +1,1 @@
+KINDS = ("size", "texture", "colour", "class", "relation")

@@ -1,0 +1,5 @@
+from roibench.tasks.dense_captioning import DenseCaptionerContract
+
+
+class TestDenseCaptioning(DenseCaptionerContract):
+    model = "dense_captioning"
