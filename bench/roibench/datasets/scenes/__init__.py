@@ -18,7 +18,7 @@ from roibench.cache import cache_root
 from roibench.dataset import DatasetInfo
 from roibench.datasets.scenes import cache
 from roibench.datasets.scenes.backgrounds import PHOTOGRAPHS
-from roibench.datasets.scenes.captions import VOCABULARY, describe
+from roibench.datasets.scenes.captions import VOCABULARY, WORD_KINDS, describe
 from roibench.datasets.scenes.compose import SPLITS, Scene, render
 from roibench.datasets.scenes.layout import ICONS, SCENES, Layout
 from roibench.datasets.scenes.raster import PIXEL
@@ -140,6 +140,7 @@ def _sample(name: str, scene: Scene) -> Sample:
         main=main,
         image_label=int(labels[main]),
         semantic_map=torch.from_numpy(classes[scene.instances]),
+        extra={"word_kinds": WORD_KINDS},
     )
     return Sample(Input(name, torch.from_numpy(scene.image)), target)
 

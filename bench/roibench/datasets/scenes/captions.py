@@ -19,6 +19,14 @@ TEXTURE_WORDS = dict(zip(TEXTURES, ("", "striped", "dotted", "checked"), strict=
 # behind: the other occludes a part of it.
 # next to: none of the others, as a disc in the hole of a ring.
 RELATIONS = ("left of", "right of", "above", "below", "in front of", "behind", "next to")
+# By what they tell; of an object and its neighbour, the object's own come first.
+WORD_KINDS = {
+    "size": SIZES,
+    "texture": tuple(filter(None, TEXTURE_WORDS.values())),
+    "colour": tuple(PALETTE),
+    "class": CLASSES,
+    "relation": RELATIONS,
+}
 VOCABULARY = tuple(
     dict.fromkeys(" ".join(("a", "an", *SIZES, *TEXTURE_WORDS.values(), *PALETTE, *CLASSES, *RELATIONS)).split())
 )
