@@ -27,8 +27,16 @@ def scene(index: int) -> tuple[Prediction, Target]:
         joints[k, :, :2] = boxes[k, :2] + torch.tensor([[0.0, 0], [2, 2], [4, 4]])
     semantic = torch.tensor(rng.integers(0, 4, SIZE), dtype=torch.uint8)
     main = 0 if count else None
+    said = [f"a {('red', 'blue', 'green')[label]} disc" for label in labels.tolist()]
     target = Target(
-        boxes, labels, masks=masks, keypoints=joints, main=main, image_label=index % 3, semantic_map=semantic
+        boxes,
+        labels,
+        masks=masks,
+        keypoints=joints,
+        captions=tuple(said),
+        main=main,
+        image_label=index % 3,
+        semantic_map=semantic,
     )
     wrong = torch.tensor(rng.random(count) < 0.3)
     found = Prediction(
@@ -37,6 +45,7 @@ def scene(index: int) -> tuple[Prediction, Target]:
         labels=torch.where(wrong, (labels + 1) % 3, labels),
         masks=masks.roll(index % 3, 2),
         keypoints=joints + torch.tensor(rng.normal(0, 1, (count, 3, 3)), dtype=torch.float32),
+        captions=tuple("a red ring" if one else caption for one, caption in zip(wrong, said, strict=True)),
         class_scores=torch.tensor(rng.random(6), dtype=torch.float32),
         semantic_map=torch.where(torch.tensor(rng.random(SIZE) < 0.3), torch.tensor(0, dtype=torch.uint8), semantic),
         extra={"attribution": torch.tensor(rng.random(SIZE), dtype=torch.float32)},

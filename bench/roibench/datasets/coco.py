@@ -4,7 +4,7 @@ In a folder, annotations/instances_SPLIT.json is read, else the one instances_SP
 val2017), else person_keypoints_ likewise. An image's file_name is looked up in NAME/, images/NAME/, SPLIT/,
 images/SPLIT/, images/ and the folder itself, in this order, where SPLIT is as typed and NAME may have the year. A
 single file is all one split, whatever that is called; its images lie beside it, in images/ beside it, or in the folder
-IMAGES (there under their file_name, or its last part).
+IMAGES (there under their file_name, or its last part). Captions of whole images are read from a captions_ file alone.
 
 roibench.datasets.coco_json tells what becomes of an annotation.
 """
@@ -27,6 +27,7 @@ from roibench.datasets.coco_json import Picture, read_annotations
 from roibench.datasets.image_files import ImageFiles
 from roibench.datasets.images import shared_size
 from roibench.structures import Target
+from roibench.words import words_of
 
 _KINDS = ("instances", "person_keypoints")
 
@@ -54,7 +55,7 @@ def open_coco(path: str, split: str, on_bad_data: str = "fail") -> "Coco":
     annotations = annotations._replace(pictures=tuple(pictures))
     problems = bad.settle()
     fields = annotations.fields
-    words = {word for one in annotations.objects for word in (one.caption or "").split()}
+    words = {word for one in annotations.objects for word in words_of(one.caption or "")}
     info = DatasetInfo(
         name=f"coco:{path}",
         split=split,
@@ -90,7 +91,7 @@ def target(picture: Picture, fields: Iterable[str], joints: int) -> Target:
     keypoints = torch.tensor([one.keypoints or absent for one in objects], dtype=torch.float32)
     return Target(
         boxes=torch.tensor([one.box for one in objects], dtype=torch.float32).reshape(-1, 4),
-        labels=torch.tensor([one.label for one in objects], dtype=torch.int64),
+        labels=torch.tensor([one.label for one in objects], dtype=torch.int64) if "labels" in fields else None,
         crowd=torch.tensor([one.crowd for one in objects], dtype=torch.bool),
         areas=torch.tensor([one.area for one in objects], dtype=torch.float32),
         masks=_masks(picture) if "masks" in fields else None,

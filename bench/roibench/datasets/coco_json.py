@@ -4,8 +4,9 @@ Boxes are COCO's x, y, width, height, in pixel corners counted from 0, as xyxy. 
 id; an id is the same as 1, 1.0 and "1". Areas are the annotation's (of the outline); where it has none, the box's.
 Masks are filled if every object has an outline: polygons, or runs (RLE), plain or compressed. Keypoints come from the
 file itself or from a person_keypoints_ file, matched by annotation id, with x and y as written; an object without them
-has visibility 0 throughout. Captions are filled if every annotation has a "caption" of its own; COCO's captions_ files
-describe whole images, which Target has no place for, and are not read.
+has visibility 0 throughout. Captions are filled if every annotation has a "caption" of its own. COCO's captions_ files
+have nothing else, neither categories nor boxes: each annotation of such a file is a box as large as its image, without
+a label; nothing of them goes into what an instances_ file gives.
 """
 
 import json
@@ -90,12 +91,16 @@ class Annotations(NamedTuple):
         masks = {"masks"} if objects and all(one.segmentation is not None for one in objects) else set()
         captions = {"captions"} if objects and all(one.caption is not None for one in objects) else set()
         joints = {"keypoints"} if self.joints else set()
-        return frozenset({"boxes", "labels", "crowd", "areas"} | masks | captions | joints)
+        labels = {"labels"} if self.classes else set()
+        return frozenset({"boxes", "crowd", "areas"} | labels | masks | captions | joints)
 
 
 def read_annotations(file: Path, bad: BadData, keypoint_file: Path | None = None) -> Annotations:
     """The sound annotations of a file; images needn't exist. Ids may be numbers or text, in any mixture."""
-    document = _load(file, ("images", "annotations", "categories"))
+    document = _load(file, ("images", "annotations"))
+    if of_whole_images := _describes_whole_images(document):
+        document |= {"categories": []}
+    _check_lists(document, ("categories",), file)
     categories = sorted(_unique(document, "categories", file, bad), key=lambda category: _order(category[0]))
     names = tuple(str(entry.get("name", f"category {id}")) for id, entry in categories)
     labels = {id: label for label, (id, _) in enumerate(categories)}
@@ -120,8 +125,10 @@ def read_annotations(file: Path, bad: BadData, keypoint_file: Path | None = None
         image = identity(entry.get("image_id"))
         if image not in named:
             bad.report(file, f"annotation {id}: image {brief(entry.get('image_id'))} is unknown")
-        elif image in sizes and (one := reader.read(id, entry, sizes[image], poses.get(id))) is not None:
-            objects[image].append(one)
+        elif image in sizes:
+            size, pose = sizes[image], poses.get(id)
+            one = _whole_image(entry["caption"], size) if of_whole_images else reader.read(id, entry, size, pose)
+            objects[image] += [] if one is None else [one]
     pictures = (Picture(id, file_names[id], sizes[id], tuple(objects[id])) for id in sizes)
     return Annotations(names, tuple(labels), joints, tuple(pictures))
 
@@ -166,6 +173,19 @@ class _Reader:
             area = (box[2] - box[0]) * (box[3] - box[1])
         caption = entry.get("caption")
         return Object(box, label, crowd, area, outline, pose, None if caption is None else str(caption))
+
+
+def _describes_whole_images(document: dict) -> bool:
+    """Whether it is a captions_ file."""
+    entries = document["annotations"]
+    return "categories" not in document and all(
+        isinstance(one, dict) and isinstance(one.get("caption"), str) and "bbox" not in one for one in entries
+    )
+
+
+def _whole_image(caption: str, size: tuple[int, int]) -> Object:
+    height, width = size
+    return Object((0.0, 0.0, float(width), float(height)), 0, False, float(width * height), None, None, caption)
 
 
 def _corners(bbox: object, name: str) -> Box:
@@ -288,7 +308,11 @@ def _load(file: Path, lists: tuple[str, ...]) -> dict[str, Any]:
         raise BadDataError((Problem(file, error.lineno, f"broken JSON: {error.msg}"),)) from error
     except (OSError, ValueError, RecursionError) as error:  # also of a text that is no UTF-8, or nested without end
         raise BadDataError((Problem(file, None, f"can't be read: {error}"),)) from error
+    _check_lists(document, lists, file)
+    return document
+
+
+def _check_lists(document: object, lists: tuple[str, ...], file: Path) -> None:
     for key in lists:
         if not isinstance(document, dict) or not isinstance(document.get(key), list):
             raise ValueError(f"{file} is no COCO ground truth: it has no list {key!r}")
-    return document

@@ -35,6 +35,7 @@ SIMILARITY_THRESHOLDS: Floats = np.array([0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
 MERGED = 0.7  # IoU of true boxes that are one region
 FOUND = 0.5  # IoU of a detection whose words are compared with its region's
 KINDS = ("size", "texture", "colour", "class", "relation")
+_PAIRS = len(IOU_THRESHOLDS) * len(SIMILARITY_THRESHOLDS)
 _ROUNDING = 1e-9  # by which a fraction may miss its threshold
 
 
@@ -120,8 +121,8 @@ def _compare(owner: Owner, prediction: Prediction, true_owner: Owner, target: Ta
     asked = [len(found) if kind in kinds else 0 for kind in KINDS]
     return _Compared(
         pairing.scores[order],
-        hit.reshape(-1, len(order)),
-        miss.reshape(-1, len(order)),
+        hit.reshape(_PAIRS, -1),
+        miss.reshape(_PAIRS, -1),
         ~needless,
         np.array(agreeing),
         np.array(asked),
@@ -183,7 +184,7 @@ def _matching(images: Sequence[_Compared]) -> Matching:
     return Matching(
         images=len(images),
         areas=("all",),
-        thresholds=np.arange(len(IOU_THRESHOLDS) * len(SIMILARITY_THRESHOLDS), dtype=np.float64),
+        thresholds=np.arange(_PAIRS, dtype=np.float64),
         image=np.repeat(np.arange(len(images)), counts)[order],
         label=np.zeros(len(order), np.int64),
         rank=np.concatenate([np.arange(count) for count in counts])[order],
