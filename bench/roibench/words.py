@@ -2,7 +2,7 @@
 
 import re
 
-_WORD = re.compile(r"\w+(?:['’-]\w+)*")  # noqa: RUF001 - either apostrophe
+_WORD = re.compile(r"\w+(?:['\u2019-]\w+)*")  # hyphens and both apostrophes are part of a word
 
 
 def words_of(sentence: str) -> list[str]:

@@ -10,13 +10,13 @@ from roibench.structures import Prediction
 
 
 def add_captions(canvas: Canvas, prediction: Prediction, classes: Sequence[str], score_threshold: float) -> None:
-    """Put a strip below the picture: the sentences of the boxes that score at least the threshold, best first, each
-    after the number of its box, on its colour. Long ones go on in the next line.
+    """Put a strip below the picture: the sentences of the boxes that score at least the threshold, each after the
+    number of its box, on its colour. Long ones go on in the next line.
     """
     font, pad = canvas.font, round(2 * canvas.unit)
     ascent, descent = font.getmetrics()
     width, height = canvas.image.size
-    indices = list(reversed(shown(prediction, score_threshold, len(prediction.captions))))
+    indices = sorted(shown(prediction, score_threshold, len(prediction.captions)))
     margin = round(max((font.getlength(line_of(i)) for i in indices), default=0)) + 2 * pad
     lines = [
         (i, line, first)
