@@ -64,6 +64,7 @@ class Target(_Fields):
     masks: bool [N, H, W].
     keypoints: float32 [N, J, 3] as x, y, visibility (0 absent, 1 occluded, 2 visible).
     captions: one sentence per object.
+    word_kinds: which words of the captions tell of what: kind, such as colour -> its words.
     main: the object that the image is about (largest visible area), None if there is none.
     image_label: int, the class of the whole image.
     semantic_map: uint8 [H, W], 0 background, class index + 1, VOID.
@@ -78,6 +79,7 @@ class Target(_Fields):
     masks: Tensor | None = None
     keypoints: Tensor | None = None
     captions: tuple[str, ...] | None = None
+    word_kinds: Mapping[str, tuple[str, ...]] | None = None
     main: int | None = None
     image_label: int | None = None
     semantic_map: Tensor | None = None

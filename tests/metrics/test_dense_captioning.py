@@ -24,7 +24,7 @@ def target(*rows, **changes) -> Target:
     """Boxes and their sentences."""
     boxes = torch.tensor([row[:4] for row in rows], dtype=torch.float32).reshape(-1, 4)
     captions = tuple(row[4] for row in rows)
-    return replace(Target(boxes=boxes, captions=captions, extra={"word_kinds": WORD_KINDS}), **changes)
+    return replace(Target(boxes=boxes, captions=captions, word_kinds=WORD_KINDS), **changes)
 
 
 def found(*rows) -> Prediction:
@@ -239,19 +239,22 @@ def test_a_word_that_the_reference_lacks_is_wrong_and_none_is_right():
 
 
 def test_of_words_that_begin_alike_the_longest_counts():
-    kinds = {"word_kinds": {"relation": ("in", "in front of", "front")}}
-    said, true = (0, 0, 10, 10, "a star in a ring"), target((0, 0, 10, 10, "a star in front of a ring"), extra=kinds)
+    kinds = {"relation": ("in", "in front of", "front")}
+    said, true = (
+        (0, 0, 10, 10, "a star in a ring"),
+        target((0, 0, 10, 10, "a star in front of a ring"), word_kinds=kinds),
+    )
     assert values([found(said)], [true])["relation"] == 0
 
 
 def test_words_are_asked_for_where_a_region_was_found_and_its_target_tells_the_kinds():
     box = (0, 0, 10, 10)
-    silent = target((*box, "a blue ring"), extra={})
+    silent = target((*box, "a blue ring"), word_kinds=None)
     predictions = [found((*box, "a red star")), found((0, 0, 10, 4, "a red star")), found((*box, "a red star"))]
     true = target((*box, "a red star")), target((*box, "a blue ring")), silent
     assert {values(predictions, true)[kind] for kind in KINDS} == {1.0}
     assert not set(KINDS) & set(values(predictions[2:], true[2:]))
-    only = target((*box, "a red star"), extra={"word_kinds": {"colour": ("red",), "mood": ("calm",)}})
+    only = target((*box, "a red star"), word_kinds={"colour": ("red",), "mood": ("calm",)})
     assert set(values(predictions[:1], [only])) == {"mAP", "box_AP", "colour"}
 
 

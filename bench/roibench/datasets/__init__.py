@@ -3,7 +3,10 @@
 from roibench.hookspecs import hookimpl
 from roibench.specs import DatasetSpec
 
-_EMBEDDED = ("boxes", "labels", "areas", "masks", "keypoints", "captions", "main", "image_label", "semantic_map")
+_EMBEDDED = (
+    *("boxes", "labels", "areas", "masks", "keypoints", "captions", "word_kinds"),
+    *("main", "image_label", "semantic_map"),
+)
 
 
 @hookimpl

@@ -13,7 +13,7 @@ sentences, and the thresholds are spread over all of its range: at 0 the box alo
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -43,10 +43,10 @@ def dense_captioning_ap(predictions: Sequence[Prediction], targets: Sequence[Tar
     """mAP; box_AP, the mean over the pairs whose similarity threshold is 0; and for each of KINDS, of the regions that
     were found, how many sentences have the right word of this kind.
 
-    A region is found by the detection that takes it with an IoU of 0.5 or more. Which words are of a kind, the target
-    tells (extra["word_kinds"], kind -> words); the first one in a sentence counts, and none is right where the
-    reference has none. Where no target tells, these values are left out. Crowds and ignored objects need not be found,
-    and what belongs to them counts neither way.
+    A region is found by the detection that takes it with an IoU of 0.5 or more. The target tells which words are of a
+    kind (Target.word_kinds); the first one in a sentence counts, and none is right where the reference has none. Where
+    no target tells, these values are left out. Crowds and ignored objects need not be found, and what belongs to them
+    counts neither way.
     """
     images = [_compare(*image) for image in by_image(predictions, targets)]
     matching = _matching(images)
@@ -115,7 +115,7 @@ def _compare(owner: Owner, prediction: Prediction, true_owner: Owner, target: Ta
     near = best >= IOU_THRESHOLDS[:, None, None]  # [I, 1, D]
     hit = takes & near & (alike >= SIMILARITY_THRESHOLDS[:, None] - _ROUNDING)
     miss = ~hit & ~(passed_over & near)
-    kinds: Mapping[str, tuple[str, ...]] = target.get("word_kinds") or {}
+    kinds = target.word_kinds or {}
     found = [(captions[order[d]], references[region[d]]) for d in np.flatnonzero(takes & (best >= FOUND))]
     agreeing = [sum(_agree(*one, kinds[kind]) for one in found) if kind in kinds else 0 for kind in KINDS]
     asked = [len(found) if kind in kinds else 0 for kind in KINDS]

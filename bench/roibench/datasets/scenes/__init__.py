@@ -27,7 +27,7 @@ from roibench.structures import Input, Sample, Target
 
 LENGTHS = {"train": 4_000, "val": 500, "test": 500}
 FIELDS = frozenset(
-    {"boxes", "labels", "areas", "masks", "keypoints", "captions", "main", "image_label", "semantic_map"}
+    {"boxes", "labels", "areas", "masks", "keypoints", "captions", "word_kinds", "main", "image_label", "semantic_map"}
 )
 
 
@@ -137,10 +137,10 @@ def _sample(name: str, scene: Scene) -> Sample:
         masks=torch.from_numpy(masks),
         keypoints=torch.from_numpy(joints),
         captions=describe(objects, boxes, len(scene.instances)),
+        word_kinds=WORD_KINDS,
         main=main,
         image_label=int(labels[main]),
         semantic_map=torch.from_numpy(classes[scene.instances]),
-        extra={"word_kinds": WORD_KINDS},
     )
     return Sample(Input(name, torch.from_numpy(scene.image)), target)
 
