@@ -83,20 +83,22 @@ def register_models(register):
                 weights={"scenes": f"weights/{name}-scenes.safetensors"},
             )
         )
-    register(
-        ModelSpec(
-            "faster_rcnn",
-            family="two_stage",
-            tasks=("detection",),
-            build="roibench.plugins.two_stage.faster_rcnn:build",
-            paper=FASTER_RCNN,
-            required_targets=("boxes", "labels"),
-            knobs=(PROPOSALS, SHORT_SIDE, NMS_IOU),
-            warm_start=ICONS_BACKBONE,
-            recipe=SCENES_RECIPE,
-            weights={"scenes": "weights/faster_rcnn-scenes.safetensors"},
+    for name, config in (("faster_rcnn", {}), ("faster_rcnn_roi_pool", {"pooling": "roi_pool"})):
+        register(
+            ModelSpec(
+                name,
+                family="two_stage",
+                tasks=("detection",),
+                build="roibench.plugins.two_stage.faster_rcnn:build",
+                paper=FASTER_RCNN,
+                required_targets=("boxes", "labels"),
+                config=config,
+                knobs=(PROPOSALS, SHORT_SIDE, NMS_IOU),
+                warm_start=ICONS_BACKBONE,
+                recipe=SCENES_RECIPE,
+                weights={"scenes": f"weights/{name}-scenes.safetensors"},
+            )
         )
-    )
     register(
         ModelSpec(
             "faster_rcnn_mobilenet",

@@ -91,31 +91,24 @@ def _place(boxes: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 class DenseCaptioning(FasterRCNN):
-    stages = (*FasterRCNN.stages, "language")
     config: Config
 
     def __init__(self, words: Sequence[str], config: Config) -> None:
         super().__init__(1, config)
+        self.stages = (*self.stages, "language")
         self.context = Context(config)
         self.language = LanguageModel(words, config.code, config.embedding, config.language_hidden)
 
     @torch.inference_mode()
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
-        batch, pyramid, proposed = self.first_stage(inputs, self.config.rpn_before_nms, self.config.proposals)
-        proposals = [one.boxes for one in proposed]
-        with stage("roi_align"):
-            pooled = self.roi_align(pyramid, proposals)
-        with stage("box_head"):
-            logits, deltas = self.box_head(pooled)
-        with stage("postprocess"):
-            found = detect(logits.softmax(-1)[:, 1:], deltas, proposals, batch, self.config)
+        batch, pyramid, found = self.find(inputs)
         with stage("language"):
             return self._describe(found, pyramid, batch)
 
     def _describe(self, found: Sequence[Prediction], pyramid: Sequence[Tensor], batch: ImageBatch) -> list[Prediction]:
         """Sentences for the final boxes of all images at once."""
         boxes = [batch.to_batch(index, one.boxes.to(self.device)) for index, one in enumerate(found)]
-        features = self.box_head.hidden(self.roi_align(pyramid, boxes))
+        features = self.box_head.hidden(self.pool(pyramid, boxes))
         codes = self.context(features, pyramid, boxes, batch)
         sentences = iter(self.language.describe(codes, self.config.beam, self.config.most_words))
         return [
@@ -128,10 +121,8 @@ class DenseCaptioning(FasterRCNN):
         one_class = [replace(one, labels=torch.zeros(len(one.boxes), dtype=torch.int64)) for one in targets]
         batch = self.batch(inputs)
         losses, learned = self.learn(batch, batch_boxes(batch, one_class))
-        described = learned.regions.classes > 0
-        counts = [len(one) for one in learned.regions.boxes]
-        boxes = [one[which] for one, which in zip(learned.regions.boxes, described.split(counts), strict=True)]
-        codes = self.context(learned.features[described], learned.pyramid, boxes, batch)
+        features = learned.features[learned.regions.classes > 0]
+        codes = self.context(features, learned.pyramid, learned.regions.positive, batch)
         sentences = [
             target.captions[index]
             for target, objects in zip(targets, learned.regions.objects, strict=True)

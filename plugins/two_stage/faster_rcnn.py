@@ -1,13 +1,13 @@
 """Faster R-CNN (Ren et al. 2015, arXiv 1506.01497) on a feature pyramid (Lin et al. 2017, arXiv 1612.03144).
 
-A region proposal network scores anchors at every location and refines them by box deltas; RoI align cuts the best
-proposals out of the same features; a box head classifies each and refines it once more. Both stages learn together, by
-four losses.
+A region proposal network scores anchors at every location and refines them by box deltas; RoI align, or RoI pool as
+published, cuts the best proposals out of the same features; a box head classifies each and refines it once more. Both
+stages learn together, by four losses.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,7 @@ from roibench.nn.backbones import BackboneConfig, build_backbone
 from roibench.nn.box_coder import BoxCoder, clip_boxes
 from roibench.nn.images import ImageBatch, batch_images
 from roibench.nn.matcher import match, sample
-from roibench.nn.pyramid import FeaturePyramid, PyramidRoIAlign
+from roibench.nn.pyramid import FeaturePyramid, PyramidRoIAlign, PyramidRoIPool
 from roibench.nn.targets import BoxTargets, batch_boxes
 from roibench.plugins.two_stage.second_stage import (
     BoxHead,
@@ -33,9 +33,11 @@ from roibench.plugins.two_stage.second_stage import (
 )
 from roibench.structures import Input, Prediction, Target
 
+POOLS = {"roi_align": PyramidRoIAlign, "roi_pool": PyramidRoIPool}
+
 
 @dataclass(frozen=True)
-class Config(SecondStageConfig, BackboneConfig):
+class ProposingConfig(SecondStageConfig, BackboneConfig):
     """Hyperparameters, with the paper's values in brackets where small images want others. Lengths are pixels."""
 
     channels: int = 64  # of the pyramid [256]
@@ -52,7 +54,11 @@ class Config(SecondStageConfig, BackboneConfig):
     proposals: int = 150  # per image, after suppression [300]
     training_proposals: int = 300  # [2000]
 
-    roi_size: int = 7  # of what RoI align gives: 7 x 7
+
+@dataclass(frozen=True)
+class Config(ProposingConfig):
+    pooling: Literal["roi_align", "roi_pool"] = "roi_align"  # ["roi_pool"]
+    roi_size: int = 7  # of what it gives: 7 x 7
     canonical_size: float = 7.0  # of a RoI on its level, in locations [14]
 
 
@@ -89,28 +95,37 @@ class Proposed(NamedTuple):
     objectness: Tensor
 
 
+class Classified(NamedTuple):
+    """What the second stage says of K regions.
+
+    logits: of the classes, 0 being background [K, C + 1].
+    deltas: to the box of each class [K, C, 4].
+    features: from which it says that [K, hidden]; None where regions have no layers of their own.
+    """
+
+    logits: Tensor
+    deltas: Tensor
+    features: Tensor | None = None
+
+
 class Learned(NamedTuple):
-    """What the second stage has learned from: the pyramid, regions of it, and what its hidden layers make of them."""
+    """What further heads learn from: the pyramid, regions of it, and their features (Classified)."""
 
     pyramid: list[Tensor]
     regions: Regions
-    features: Tensor
+    features: Tensor | None
 
 
-class FasterRCNN(TrainableModel):
-    stages = ("preprocess", "backbone", "rpn", "proposals", "roi_align", "box_head", "postprocess")
-    # Parameters' former names, which files of weights may have (roibench.weights).
-    renamed_parameters: ClassVar = {"rpn.offsets": "rpn.deltas", "box_head.offsets": "box_head.deltas"}
+class ProposingDetector(TrainableModel):
+    """A detector that finds its regions itself, by an RPN on the maps that its second stage looks at."""
 
-    def __init__(self, classes: int, config: Config) -> None:
+    def __init__(self, config: ProposingConfig) -> None:
         super().__init__()
         self.config = config
         self.backbone = build_backbone(config)
         self.pyramid = FeaturePyramid(self.backbone.channels, config.channels)
         self.anchors = AnchorGenerator(config.anchor_sizes, config.aspect_ratios, config.strides)
         self.rpn = RegionProposals(config.channels, self.anchors.per_location)
-        self.roi_align = PyramidRoIAlign(config.roi_size, config.strides, config.canonical_size)
-        self.box_head = BoxHead(config.channels * config.roi_size**2, config.hidden, classes)
         self.anchor_coder = BoxCoder()
 
     def initialize(self) -> None:
@@ -118,14 +133,21 @@ class FasterRCNN(TrainableModel):
 
     @torch.inference_mode()
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
+        _, _, found = self.find(inputs)
+        return found
+
+    def find(self, inputs: Sequence[Input]) -> tuple[ImageBatch, list[Tensor], list[Prediction]]:
+        """What both stages find, and the batch and the pyramid in which they found that."""
         batch, pyramid, proposed = self.first_stage(inputs, self.config.rpn_before_nms, self.config.proposals)
         proposals = [one.boxes for one in proposed]
-        with stage("roi_align"):
-            pooled = self.roi_align(pyramid, proposals)
-        with stage("box_head"):
-            class_logits, class_deltas = self.box_head(pooled)
+        found = self.second_stage(pyramid, proposals)
         with stage("postprocess"):
-            return detect(class_logits.softmax(-1)[:, 1:], class_deltas, proposals, batch, self.config)
+            scores = found.logits.softmax(-1)[:, 1:]
+            return batch, pyramid, detect(scores, found.deltas, proposals, batch, self.config)
+
+    def second_stage(self, pyramid: Sequence[Tensor], boxes: Sequence[Tensor]) -> Classified:
+        """Maps [B, C, h, w] per level, xyxy boxes [K_i, 4] per image, in pixels of the batch. It marks its stages."""
+        raise NotImplementedError(f"{type(self).__name__} must implement second_stage(pyramid, boxes)")
 
     def first_stage(
         self, inputs: Sequence[Input], before_nms: int, count: int
@@ -141,7 +163,7 @@ class FasterRCNN(TrainableModel):
             return batch, pyramid, self.ranked(self.anchors(pyramid), logits, deltas, batch, before_nms, count)
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
-        """The paper's four: objectness and box of the RPN, class and box of the head."""
+        """Faster R-CNN's four: objectness and box of the RPN, class and box of the second stage."""
         batch = self.batch(inputs)
         losses, _ = self.learn(batch, batch_boxes(batch, targets))
         return losses
@@ -155,9 +177,8 @@ class FasterRCNN(TrainableModel):
         proposals = self.propose(anchors, logits, deltas, batch, config.training_proposals)
         rpn = self._rpn_losses(torch.cat(anchors), torch.cat(logits, 1), torch.cat(deltas, 1), objects)
         regions = sample_regions(proposals, objects, config)
-        hidden = self.box_head.hidden(self.roi_align(pyramid, regions.boxes))
-        logits, head_deltas = self.box_head.outputs(hidden)
-        return rpn | box_head_losses(logits, head_deltas, regions), Learned(pyramid, regions, hidden)
+        found = self.second_stage(pyramid, regions.boxes)
+        return rpn | box_head_losses(found.logits, found.deltas, regions), Learned(pyramid, regions, found.features)
 
     def batch(self, inputs: Sequence[Input]) -> ImageBatch:
         config = self.config
@@ -222,6 +243,24 @@ class FasterRCNN(TrainableModel):
             torch.cat(predicted_deltas), torch.cat(delta_targets), beta=1 / 9, reduction="sum"
         )
         return {"rpn_objectness": classification / sampled, "rpn_box": regression / sampled}
+
+
+class FasterRCNN(ProposingDetector):
+    # Parameters' former names, which files of weights may have (roibench.weights).
+    renamed_parameters: ClassVar = {"rpn.offsets": "rpn.deltas", "box_head.offsets": "box_head.deltas"}
+
+    def __init__(self, classes: int, config: Config) -> None:
+        super().__init__(config)
+        self.stages = ("preprocess", "backbone", "rpn", "proposals", config.pooling, "box_head", "postprocess")
+        self.pool = POOLS[config.pooling](config.roi_size, config.strides, config.canonical_size)
+        self.box_head = BoxHead(config.channels * config.roi_size**2, config.hidden, classes)
+
+    def second_stage(self, pyramid: Sequence[Tensor], boxes: Sequence[Tensor]) -> Classified:
+        with stage(self.config.pooling):
+            pooled = self.pool(pyramid, boxes)
+        with stage("box_head"):
+            features = self.box_head.hidden(pooled)
+            return Classified(*self.box_head.outputs(features), features)
 
 
 def build(info: DatasetInfo, config: Mapping[str, Any]) -> FasterRCNN:

@@ -89,6 +89,12 @@ class Regions(NamedTuple):
     deltas: Tensor
     objects: list[Tensor]
 
+    @property
+    def positive(self) -> list[Tensor]:
+        """Per image, the boxes of the regions that have a class: [P_i, 4]."""
+        shown = (self.classes > 0).split([len(one) for one in self.boxes])
+        return [one[which] for one, which in zip(self.boxes, shown, strict=True)]
+
 
 def sample_regions(proposals: Sequence[Tensor], objects: Sequence[BoxTargets], config: SecondStageConfig) -> Regions:
     """Draws regions from proposals [K, 4], and from the objects, which are proposed too."""

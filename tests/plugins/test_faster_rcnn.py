@@ -18,6 +18,10 @@ class TestFasterRCNN(DetectorContract):
     model = "faster_rcnn"
 
 
+class TestFasterRCNNRoIPool(DetectorContract):
+    model = "faster_rcnn_roi_pool"
+
+
 class TestFasterRCNNMobileNet(DetectorContract):
     model = "faster_rcnn_mobilenet"
 

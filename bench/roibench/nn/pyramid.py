@@ -1,4 +1,4 @@
-"""A feature pyramid (Lin et al. 2017, arXiv 1612.03144) and RoI align that picks the level by the RoI's size."""
+"""A feature pyramid (Lin et al. 2017, arXiv 1612.03144), and RoI align and RoI pool that pick the level by size."""
 
 from collections.abc import Sequence
 
@@ -39,20 +39,22 @@ class FeaturePyramid(nn.Module):
         return pyramid
 
 
-class PyramidRoIAlign(nn.Module):
-    """RoI align on the level on which a RoI's side is once to twice the canonical size, which is counted in locations.
+class PyramidRoIs(nn.Module):
+    """RoIs cut out of the level on which a RoI's side is once to twice the canonical size, which is counted in
+    locations.
 
     Equation 1 has 14: a RoI of 224 px belongs to stride 16. RoIs beyond either end take the last level there.
     """
 
-    def __init__(
-        self, output_size: int, strides: Sequence[int], canonical_size: float = 14.0, sampling_ratio: int = 2
-    ) -> None:
+    def __init__(self, output_size: int, strides: Sequence[int], canonical_size: float = 14.0) -> None:
         super().__init__()
         self.output_size = output_size
         self.strides = tuple(strides)
         self.canonical_size = canonical_size
-        self.sampling_ratio = sampling_ratio
+
+    def cut(self, feature: Tensor, rois: Tensor, scale: float) -> Tensor:
+        """A level [B, C, h, w], RoIs [K, 5] in pixels, from which `scale` leads to it -> [K, C, size, size]."""
+        raise NotImplementedError(f"{type(self).__name__} must implement cut(feature, rois, scale)")
 
     def forward(self, pyramid: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
         """Maps [B, C, h, w] per level, xyxy boxes [K_i, 4] per image, in pixels -> [sum K_i, C, size, size]."""
@@ -61,9 +63,7 @@ class PyramidRoIAlign(nn.Module):
         order, parts = [], []
         for level, (feature, stride) in enumerate(zip(pyramid, self.strides, strict=True)):
             index = torch.where(levels == level)[0]
-            part = ops.roi_align(
-                feature, rois[index], self.output_size, 1 / stride, sampling_ratio=self.sampling_ratio, aligned=True
-            )
+            part = self.cut(feature, rois[index], 1 / stride)
             order.append(index)
             # Rows of channels-last maps are whole in memory: putting them back in order is then one fast copy.
             parts.append(part.permute(0, 2, 3, 1))
@@ -73,6 +73,20 @@ class PyramidRoIAlign(nn.Module):
         side = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).clamp(min=1e-6).sqrt()
         level = torch.floor(torch.log2(side / (self.canonical_size * self.strides[0])) + 1e-6)
         return level.clamp(0, len(self.strides) - 1).to(torch.int64)
+
+
+class PyramidRoIAlign(PyramidRoIs):
+    def cut(self, feature: Tensor, rois: Tensor, scale: float) -> Tensor:
+        return ops.roi_align(feature, rois, self.output_size, scale, sampling_ratio=2, aligned=True)
+
+
+class PyramidRoIPool(PyramidRoIs):
+    """Corners are rounded to the nearest location as published, with location i at pixel i * stride: there lies the
+    centre of what convolutions of stride 2 see.
+    """
+
+    def cut(self, feature: Tensor, rois: Tensor, scale: float) -> Tensor:
+        return ops.roi_pool(feature, rois, self.output_size, scale)
 
 
 def _normalised(conv: nn.Conv2d) -> nn.Sequential:

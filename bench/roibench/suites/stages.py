@@ -41,7 +41,8 @@ class Stages:
         config = model.config
         anchors = model.anchors(self.pyramid)
         self.rois = model.propose(anchors, self.logits, self.deltas, self.batch, config.proposals)
-        self.class_logits, self.class_deltas = model.box_head(model.roi_align(self.pyramid, self.rois))
+        found = model.second_stage(self.pyramid, self.rois)
+        self.class_logits, self.class_deltas = found.logits, found.deltas
 
         self.transform = GeneralizedRCNNTransform(SHORT_SIDE, config.long_side, list(MEAN), list(STD)).eval()
         count = {"training": 0, "testing": config.proposals}
@@ -77,7 +78,7 @@ class Stages:
 
     def pooling(self) -> Case:
         return Case(
-            lambda: self.model.roi_align(self.pyramid, self.rois),
+            lambda: self.model.pool(self.pyramid, self.rois),
             lambda: self.roi_align(self.maps, self.rois, self.batch.sizes),
         )
 
