@@ -15,6 +15,16 @@ FASTER_RCNN = Paper(
         "VOC07 mAP": "69.9 (73.2 with 07+12), VGG16, 198 ms on a K40: 141 convolution + 10 proposals + 47 region"
     },
 )
+MASK_RCNN = Paper(
+    "Mask R-CNN",
+    2017,
+    "https://arxiv.org/abs/1703.06870",
+    published={
+        "COCO box AP": "38.2 (ResNet-101-FPN, 195 ms an image on a Tesla M40, and 15 ms of CPU time)",
+        "COCO mask AP": "35.7 (the same)",
+        "COCO keypoint AP": "62.7 (ResNet-50-FPN, 5 images a second)",
+    },
+)
 SLIDING_WINDOW = Paper(
     "OverFeat: Integrated Recognition, Localization and Detection using Convolutional Networks",
     2013,
@@ -92,6 +102,23 @@ def register_models(register):
                 build="roibench.plugins.two_stage.faster_rcnn:build",
                 paper=FASTER_RCNN,
                 required_targets=("boxes", "labels"),
+                config=config,
+                knobs=(PROPOSALS, SHORT_SIDE, NMS_IOU),
+                warm_start=ICONS_BACKBONE,
+                recipe=SCENES_RECIPE,
+                weights={"scenes": f"weights/{name}-scenes.safetensors"},
+            )
+        )
+    for name, config in (("mask_rcnn", {}), ("mask_rcnn_roi_pool", {"pooling": "roi_pool"})):
+        register(
+            ModelSpec(
+                name,
+                family="two_stage",
+                tasks=("detection", "instance_segmentation", "keypoints"),
+                build="roibench.plugins.two_stage.mask_rcnn:build",
+                paper=MASK_RCNN,
+                required_targets=("boxes", "labels", "masks"),
+                optional_targets=("keypoints",),
                 config=config,
                 knobs=(PROPOSALS, SHORT_SIDE, NMS_IOU),
                 warm_start=ICONS_BACKBONE,
