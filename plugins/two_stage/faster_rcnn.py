@@ -118,6 +118,11 @@ class FasterRCNN(TrainableModel):
 
     @torch.inference_mode()
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
+        _, _, found = self.find(inputs)
+        return found
+
+    def find(self, inputs: Sequence[Input]) -> tuple[ImageBatch, list[Tensor], list[Prediction]]:
+        """What both stages find, and the batch and the pyramid in which they found that."""
         batch, pyramid, proposed = self.first_stage(inputs, self.config.rpn_before_nms, self.config.proposals)
         proposals = [one.boxes for one in proposed]
         with stage("roi_align"):
@@ -125,7 +130,8 @@ class FasterRCNN(TrainableModel):
         with stage("box_head"):
             class_logits, class_deltas = self.box_head(pooled)
         with stage("postprocess"):
-            return detect(class_logits.softmax(-1)[:, 1:], class_deltas, proposals, batch, self.config)
+            scores = class_logits.softmax(-1)[:, 1:]
+            return batch, pyramid, detect(scores, class_deltas, proposals, batch, self.config)
 
     def first_stage(
         self, inputs: Sequence[Input], before_nms: int, count: int
