@@ -21,7 +21,6 @@ from roibench.nn.transformer import Attention
 from roibench.plugins.two_stage import faster_rcnn
 from roibench.plugins.two_stage.faster_rcnn import FasterRCNN
 from roibench.plugins.two_stage.language import LanguageModel
-from roibench.plugins.two_stage.second_stage import detect
 from roibench.structures import Input, Prediction, Target
 from roibench.words import words_of
 
@@ -103,18 +102,14 @@ class DenseCaptioning(FasterRCNN):
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         batch, pyramid, found = self.find(inputs)
         with stage("language"):
-            return self._describe(found, pyramid, batch)
-
-    def _describe(self, found: Sequence[Prediction], pyramid: Sequence[Tensor], batch: ImageBatch) -> list[Prediction]:
-        """Sentences for the final boxes of all images at once."""
-        boxes = [batch.to_batch(index, one.boxes.to(self.device)) for index, one in enumerate(found)]
-        features = self.box_head.hidden(self.pool(pyramid, boxes))
-        codes = self.context(features, pyramid, boxes, batch)
-        sentences = iter(self.language.describe(codes, self.config.beam, self.config.most_words))
-        return [
-            Prediction(boxes=one.boxes, scores=one.scores, captions=tuple(next(sentences) for _ in one.boxes))
-            for one in found
-        ]
+            boxes = [batch.to_batch(index, one.boxes.to(self.device)) for index, one in enumerate(found)]
+            features = self.box_head.hidden(self.pool(pyramid, boxes))
+            codes = self.context(features, pyramid, boxes, batch)
+            sentences = iter(self.language.describe(codes, self.config.beam, self.config.most_words))
+            return [
+                Prediction(boxes=one.boxes, scores=one.scores, captions=tuple(next(sentences) for _ in one.boxes))
+                for one in found
+            ]
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
         """Faster R-CNN's four, and the language model's, of the regions that show an object."""

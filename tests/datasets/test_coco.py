@@ -87,6 +87,31 @@ def test_captions_are_the_objects_own(folder):
     assert data.info.vocabulary == ("a", "cat", "more", "one")
 
 
+def test_a_file_of_captions_has_them_for_whole_images(folder):
+    captions = [{"id": id, "image_id": 7, "caption": text} for id, text in ((2, "A dog."), (1, "a cat, a dog"))]
+    file = write(folder, {"images": [image(), image(8, "two.jpg")], "annotations": captions}, "captions_val")
+    Image.new("RGB", (40, 30)).save(folder / "val" / "two.jpg")
+    data = open_coco(f"{file}:{folder / 'val'}", "val")
+    assert data.info.fields == {"boxes", "areas", "crowd", "captions"} and data.info.classes == ()
+    assert data.info.vocabulary == ("a", "cat", "dog")
+    target = data[0].target
+    assert target.labels is None and target.captions == ("A dog.", "a cat, a dog")
+    assert target.boxes.tolist() == [[0, 0, 40, 30]] * 2 and target.areas.tolist() == [1200] * 2
+    assert data[1].target.captions == () and data[1].target.boxes.shape == (0, 4)
+    spoken = open_coco(f"{file}:{folder / 'val'}", "val").hash
+    captions[0]["caption"] = "A cat."
+    write(folder, {"images": [image(), image(8, "two.jpg")], "annotations": captions}, "captions_val")
+    assert open_coco(f"{file}:{folder / 'val'}", "val").hash != spoken
+
+
+def test_a_file_without_categories_is_none_of_captions_unless_all_it_has_are_captions(folder):
+    for odd in ({"caption": "a dog", "bbox": [0, 0, 4, 4]}, {"caption": None}, {}):
+        entries = [{"id": 1, "image_id": 7, "caption": "a cat"}, {"id": 2, "image_id": 7} | odd]
+        file = write(folder, {"images": [image()], "annotations": entries}, "captions_val")
+        with pytest.raises(ValueError, match="is no COCO ground truth: it has no list 'categories'"):
+            open_coco(f"{file}:{folder / 'val'}", "val")
+
+
 def test_a_single_file_finds_its_images_beside_it(folder):
     file = folder / "annotations" / "instances_val.json"
     file = file.rename(folder / "val" / "objects.json")

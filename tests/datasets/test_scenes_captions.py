@@ -96,6 +96,17 @@ def test_the_vocabulary_is_the_words_that_occur(val):
     assert len(words) == len(vocabulary), "each is there once"
 
 
+def test_the_first_word_of_each_kind_is_the_objects_own(val):
+    names = {"size": "size", "texture": "texture", "colour": "colour", "class": "name", "relation": "relation"}
+    for sample in val[:100]:
+        assert sample.target.word_kinds.keys() == names.keys()
+        for caption in sample.target.captions:
+            own = parse(caption)
+            for kind, words in sample.target.word_kinds.items():
+                first = min((word for word in words if f" {word} " in f" {caption} "), key=caption.index, default=None)
+                assert first == own[names[kind]]
+
+
 def scene(*rows) -> tuple[np.ndarray, np.ndarray]:
     """Objects and boxes from (class, texture, colour, indices of those that occlude it, box)."""
     objects = np.zeros(len(rows), OBJECT)

@@ -131,7 +131,7 @@ def test_the_loss_is_the_mean_over_words_and_ends():
             state = model.cell(torch.cat([model.embedding(torch.tensor([before])), region[None]], 1), state)
             total += F.cross_entropy(model.logits(state[0]), torch.tensor([word])).item()
             before = word
-    assert float(model.loss(shown, sentences)) == pytest.approx(total / 10, rel=1e-5)
+    assert model.loss(shown, sentences).item() == pytest.approx(total / 10, rel=1e-5)
 
 
 def test_sentences_of_one_word_and_of_none_and_no_sentence_have_a_loss():
