@@ -30,6 +30,9 @@ from roibench.structures import Input, Prediction, Target
 class Config(faster_rcnn.Config):
     """Hyperparameters, with the paper's values in brackets where small images want others. Lengths are pixels."""
 
+    roi_size: int = 6  # [7]; this and the next keep the file of weights small
+    hidden: int = 112  # of the box head [1024]
+
     region_size: int = 14  # of what both branches look at: 14 x 14
     mask_channels: int = 48  # [256]
     mask_layers: int = 2  # 3x3 convolutions [4]
