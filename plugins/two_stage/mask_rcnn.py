@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from roibench.dataset import DatasetInfo
 from roibench.model import stage
-from roibench.nn.images import ImageBatch
 from roibench.nn.joints import find_joints, heat_map_cells
 from roibench.nn.masks import crop_masks, paste_masks
 from roibench.nn.targets import batch_boxes

@@ -1,4 +1,5 @@
 import dataclasses
+from dataclasses import replace
 from functools import partial
 from itertools import combinations
 
@@ -176,3 +177,13 @@ def test_bars_name_their_classes_whatever_their_length():
 
 def test_what_has_nothing_to_draw_is_the_image():
     assert not np.asarray(draw(BLACK, Prediction(), CLASSES)).any()
+
+
+def test_limbs_connect_the_joints_that_are_there():
+    joints = torch.zeros(1, 14, 3)
+    joints[0, 12], joints[0, 13] = torch.tensor([64.0, 60.0, 1.0]), torch.tensor([64.0, 20.0, 1.0])  # neck and head
+    person = Prediction(keypoints=joints, scores=torch.ones(1), labels=torch.zeros(1, dtype=torch.int64))
+    seen = coloured(draw(BLACK, person, CLASSES))
+    assert seen[200, 315:325].any() and not seen[200, :300].any(), "half-way between the two, and nowhere else"
+    others = replace(person, keypoints=joints[:, 9:])  # five joints: nobody knows which of them a limb connects
+    assert not coloured(draw(BLACK, others, CLASSES))[200].any()

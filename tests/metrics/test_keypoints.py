@@ -184,3 +184,27 @@ def test_what_is_broken_is_named(prediction, target, message):
     good, true = guess(((5, 5, 1),)), person((5, 5, 2))
     with pytest.raises(ValueError, match=message):
         oks_ap([good, replace(good, **prediction)], [true, replace(true, **target)])
+
+
+def test_predictions_of_a_label_that_has_no_joints_do_not_count():
+    """As in COCO, whose keypoints are those of persons: boxes of other things may come with zeros for joints."""
+    predictions, targets = scene(0)
+    labelled = [replace(one, labels=torch.zeros(len(one.boxes), dtype=torch.int64)) for one in targets]
+    expected = values(
+        [replace(one, labels=torch.zeros(len(one.scores), dtype=torch.int64)) for one in predictions], labelled
+    )
+    assert expected == values(predictions, targets)
+    other = Prediction(
+        keypoints=torch.zeros(3, 17, 3),
+        scores=torch.tensor([0.99, 0.98, 0.97]),
+        labels=torch.ones(3, dtype=torch.int64),
+    )
+    both = [
+        Prediction(
+            keypoints=torch.cat([other.keypoints, one.keypoints]),
+            scores=torch.cat([other.scores, one.scores]),
+            labels=torch.cat([other.labels, torch.zeros(len(one.scores), dtype=torch.int64)]),
+        )
+        for one in predictions
+    ]
+    assert values(both, labelled) == expected

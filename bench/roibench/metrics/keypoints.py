@@ -56,8 +56,9 @@ def oks_ap(predictions: Sequence[Prediction], targets: Sequence[Target], probe: 
     prediction and an object is the mean of exp(-d² / (2 area (2 sigma)²)) over the object's joints, visible or
     occluded: d in pixels, COCO's 17 sigmas where there are 17 joints, else 0.067 for each. An object without such a
     joint is neither required nor wrong, nor is an ignored one or a crowd. Where objects have labels, those of a label
-    that never has a joint in these targets are no part of the ground truth (a ball among persons). Objects whose area
-    is unknown have that of their box. All objects are of one kind: labels aren't scored, nor are the joints' scores.
+    that never has a joint in these targets are no part of the ground truth (a ball among persons), and no prediction of
+    such a label counts. Objects whose area is unknown have that of their box. All others are of one kind: labels aren't
+    scored, nor are the joints' scores.
 
     PCK: the fraction of joints, visible or occluded, found within 0.2 times the longer side of the object's box (Yang
     and Ramanan 2013). Of an image with G objects the G best-scored predictions are taken, and paired with the objects
@@ -112,12 +113,14 @@ def _read(predictions: Sequence[Prediction], targets: Sequence[Target]) -> Itera
         found = _joints(owner, prediction.keypoints)
         if len(true) and len(found) and true.shape[1] != found.shape[1]:
             raise ImageError(owner, f"{found.shape[1]} joints, the ground truth has {true.shape[1]}")
-        kept = np.ones(len(true), bool)
+        kept, counted = np.ones(len(true), bool), np.ones(len(found), bool)
         if target.labels is not None:
             kept = np.isin(checked_array(true_owner, "labels", target.labels, len(true)), jointed)
+            if prediction.labels is not None:
+                counted = np.isin(checked_array(owner, "labels", prediction.labels, len(found), "keypoints"), jointed)
         yield _Joints(
-            found=found[..., :2],
-            scores=checked_array(owner, "scores", prediction.scores, len(found), "keypoints"),
+            found=found[counted, :, :2],
+            scores=checked_array(owner, "scores", prediction.scores, len(found), "keypoints")[counted],
             true=true[kept],
             boxes=boxes[kept],
             areas=true_areas(true_owner, target, box_areas(boxes))[kept],

@@ -1,12 +1,16 @@
 """Keypoints: the joints of each object."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 
+from roibench.assemble import build_model
+from roibench.contract import NetworkContract
 from roibench.draw.keypoints import draw_keypoints
 from roibench.field_checks import FLOATS, check_finite, check_tensor
-from roibench.specs import MetricSpec, Value
+from roibench.model import TrainableModel
+from roibench.specs import MetricSpec, ModelSpec, Value
 from roibench.structures import Target
 from roibench.task import Field, Frame, Layer, Scored, TargetField
 from roibench.tasks.doubts import nothing_found
@@ -38,6 +42,22 @@ KEYPOINTS = Field(
 )
 
 
+class KeypointContract(NetworkContract):
+    """What the keypoints task relies on, of a network that learns joints."""
+
+    info = replace(NetworkContract.info, joints=("head", "left hand", "right hand"))
+
+    def test_there_is_a_place_for_each_joint_of_the_dataset(self, eager: TrainableModel) -> None:
+        [found] = eager.predict(self.noise((128, 128)))
+        assert len(found.keypoints) and found.keypoints.shape[1:] == (len(self.info.joints), 3)
+        assert ((found.keypoints[..., 2] >= 0) & (found.keypoints[..., 2] <= 1)).all()
+
+    def test_one_joint_is_enough(self, spec: ModelSpec) -> None:
+        model = build_model(spec, replace(self.info, joints=("head",)), self.overrides)
+        [found] = model.eval().predict(self.noise((128, 128)))
+        assert found.keypoints.shape[1:] == (1, 3)
+
+
 class Keypoints(ObjectTask):
     name = "keypoints"
     target_fields = (TargetField("keypoints", check_keypoints, has_joints), TRUE_BOXES)
@@ -55,3 +75,4 @@ class Keypoints(ObjectTask):
             ),
         ),
     )
+    contract = KeypointContract

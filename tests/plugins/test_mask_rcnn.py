@@ -1,0 +1,112 @@
+"""Mask R-CNN through the doors that everybody uses: one output that three tasks score."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from roibench.assemble import build_model
+from roibench.metrics.detection import coco_ap
+from roibench.metrics.instance_segmentation import coco_mask_ap
+from roibench.metrics.keypoints import oks_ap
+from roibench.registry import installed
+from roibench.structures import Target
+from roibench.tasks.detection import DetectorContract
+from roibench.tasks.instance_segmentation import InstanceSegmenterContract
+from roibench.tasks.keypoints import KeypointContract
+
+JOINTS = KeypointContract.info.joints
+INFO = KeypointContract.info
+
+
+def with_joints(target: Target) -> Target:
+    """The head and both hands of what has label 0, in the middle and beside it."""
+    centre, side = (target.boxes[:, :2] + target.boxes[:, 2:]) / 2, target.boxes[:, 2:] - target.boxes[:, :2]
+    places = [centre + side * torch.tensor(shift) for shift in ((0.0, -0.3), (-0.3, 0.1), (0.3, 0.1))]
+    keypoints = torch.cat([torch.stack(places, 1), torch.full((len(side), 3, 1), 2.0)], 2)
+    return replace(target, keypoints=torch.where((target.labels == 0)[:, None, None], keypoints, 0))
+
+
+class MaskRCNNContract(InstanceSegmenterContract, KeypointContract):
+    @staticmethod
+    def objects(*rows, ignored=False):
+        return with_joints(InstanceSegmenterContract.objects(*rows, ignored=ignored))
+
+
+class TestMaskRCNN(MaskRCNNContract):
+    model = "mask_rcnn"
+
+
+class TestMaskRCNNRoIPool(MaskRCNNContract):
+    model = "mask_rcnn_roi_pool"
+
+
+def untrained(info=INFO, **overrides):
+    torch.manual_seed(0)
+    return build_model(installed().models["mask_rcnn"], info, overrides).eval()
+
+
+@pytest.fixture(scope="module")
+def learned():
+    """A model that has seen two images many times, with what it learned from them: two persons that overlap and a
+    thing, and a person beside a tiny thing.
+    """
+    torch.manual_seed(0)
+    model = build_model(installed().models["mask_rcnn"], INFO).train()
+    inputs = DetectorContract.noise((128, 128), (128, 128))
+    targets = [
+        MaskRCNNContract.objects((8, 12, 60, 90, 0), (40, 20, 100, 100, 0), (90, 90, 124, 120, 2)),
+        MaskRCNNContract.objects((20, 30, 90, 110, 0), (100, 10, 112, 22, 1)),
+    ]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    for _ in range(120):
+        optimizer.zero_grad()
+        sum(model.losses(inputs, targets).values()).backward()
+        optimizer.step()
+    return model.eval(), inputs, targets
+
+
+def test_what_was_learned_by_heart_is_found_by_all_three_tasks(learned):
+    model, inputs, targets = learned
+    found = model.predict(inputs)
+    for score, value in ((coco_ap, "AP50"), (coco_mask_ap, "AP50"), (oks_ap, "AP50")):
+        assert score(found, targets).values[value].value > 0.7, score
+
+
+def test_only_what_has_joints_in_training_gets_some(learned):
+    model, inputs, _ = learned
+    [found, _] = model.predict(inputs)
+    assert model.jointed.tolist() == [1, 0, 0]
+    shown = (found.keypoints[..., 2] > 0).all(1)
+    assert torch.equal(shown, found.labels == 0) and shown.any() and not shown.all()
+
+
+def test_a_mask_lies_in_its_box(learned):
+    model, inputs, _ = learned
+    [found, _] = model.predict(inputs)
+    for mask, (x1, y1, x2, y2) in zip(found.masks, found.boxes.tolist(), strict=True):
+        y, x = mask.nonzero().float().add(0.5).unbind(1)
+        assert not len(x) or (x.min() >= x1 - 2 and x.max() <= x2 + 2 and y.min() >= y1 - 2 and y.max() <= y2 + 2)
+
+
+def test_without_joints_in_the_dataset_there_is_no_branch_for_them():
+    model = untrained(DetectorContract.info, score_threshold=0.0)
+    assert model.joint_branch is None and "joints" not in model.stages
+    [found] = model.predict(DetectorContract.noise((64, 64)))
+    assert found.keypoints is None and len(found.masks) == len(found.boxes) > 0
+    losses = model.train().losses(
+        DetectorContract.noise((128, 128)), [InstanceSegmenterContract.objects((5, 5, 60, 60, 1))]
+    )
+    assert set(losses) == {"rpn_objectness", "rpn_box", "head_class", "head_box", "mask"}
+
+
+def test_where_nothing_is_found_there_are_no_masks():
+    [found] = untrained(score_threshold=1.0).predict(DetectorContract.noise((50, 70)))
+    assert found.masks.shape == (0, 50, 70) and found.keypoints.shape == (0, len(JOINTS), 3)
+
+
+def test_images_without_persons_teach_no_joints():
+    model = untrained().train()
+    targets = [MaskRCNNContract.objects((10, 10, 60, 60, 1)), MaskRCNNContract.objects((30, 20, 90, 100, 2))]
+    losses = model.losses(DetectorContract.noise((128, 128), (128, 128)), targets)
+    assert losses["joint"] == 0 and losses["mask"] > 0 and not model.jointed.any()
