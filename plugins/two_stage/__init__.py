@@ -15,6 +15,12 @@ FASTER_RCNN = Paper(
         "VOC07 mAP": "69.9 (73.2 with 07+12), VGG16, 198 ms on a K40: 141 convolution + 10 proposals + 47 region"
     },
 )
+RFCN = Paper(
+    "R-FCN: Object Detection via Region-based Fully Convolutional Networks",
+    2016,
+    "https://arxiv.org/abs/1605.06409",
+    published={"VOC07 mAP": "79.5 (ResNet-101), 0.17 s an image on a K40, 0.12 s on a Titan X"},
+)
 SLIDING_WINDOW = Paper(
     "OverFeat: Integrated Recognition, Localization and Detection using Convolutional Networks",
     2013,
@@ -76,14 +82,18 @@ def register_models(register):
                 weights={"scenes": f"weights/{name}-scenes.safetensors"},
             )
         )
-    for name, config in (("faster_rcnn", {}), ("faster_rcnn_roi_pool", {"pooling": "roi_pool"})):
+    for name, module, paper, config in (
+        ("faster_rcnn", "faster_rcnn", FASTER_RCNN, {}),
+        ("faster_rcnn_roi_pool", "faster_rcnn", FASTER_RCNN, {"pooling": "roi_pool"}),
+        ("rfcn", "rfcn", RFCN, {}),
+    ):
         register(
             ModelSpec(
                 name,
                 family="two_stage",
                 tasks=("detection",),
-                build="roibench.plugins.two_stage.faster_rcnn:build",
-                paper=FASTER_RCNN,
+                build=f"roibench.plugins.two_stage.{module}:build",
+                paper=paper,
                 required_targets=("boxes", "labels"),
                 config=config,
                 knobs=(PROPOSALS, SHORT_SIDE, NMS_IOU),
