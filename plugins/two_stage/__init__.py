@@ -192,6 +192,22 @@ def register_claims(register):
     )
     register(
         ClaimSpec(
+            "roi_align",
+            "With RoI align, which doesn't round boxes to locations, Faster R-CNN has a better box AP than with RoI "
+            "pool (He et al. 2017, arXiv 1703.06870).",
+            judge="roibench.plugins.two_stage.claims:roi_align",
+        )
+    )
+    register(
+        ClaimSpec(
+            "position_sensitive",
+            "What R-FCN computes per region takes less than a tenth of the time that it takes Faster R-CNN, and less "
+            "even with the score maps; it costs AP (Huang et al. 2017, arXiv 1611.10012: 30.4 and 32).",
+            judge="roibench.plugins.two_stage.claims:position_sensitive",
+        )
+    )
+    register(
+        ClaimSpec(
             "suppression",
             "With a higher IoU threshold of suppression, 0.7 instead of 0.5, Faster R-CNN finds more of the objects "
             "that overlap another one of their class, and has a lower AP.",

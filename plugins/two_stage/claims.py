@@ -68,17 +68,25 @@ def shared_convolutions(records: Sequence[Ok]) -> Verdict:
 
 
 def learned_proposals(records: Sequence[Ok]) -> Verdict:
-    """A stage has no interval of its own: that of all of predict, in proportion, stands for it."""
-    parts = []
-    for learned in _of(records, "faster_rcnn"):
-        for searched in _of(records, "fast_rcnn"):
-            if _where(learned) == _where(searched):
-                ours, theirs = _time_of(learned, "rpn", "proposals"), _time_of(searched, SEARCH)
-                ratio = _divided(theirs, ours)
-                figures = f"selective search takes {with_interval(ratio)} times as long as the RPN ({_where(learned)})"
-                parts.append(Verdict(beyond(ratio, 10.0), figures))
-    why = "no records of faster_rcnn and fast_rcnn in one setting"
-    return every(parts) if parts else Verdict(Status.NOT_MEASURED, why)
+    words = "selective search takes {} times as long as the RPN"
+    return _saves(records, ("fast_rcnn", SEARCH), ("faster_rcnn", "rpn", "proposals"), 10.0, words)
+
+
+def roi_align(records: Sequence[Ok]) -> Verdict:
+    return more_accurate(records, "faster_rcnn", "faster_rcnn_roi_pool", "detection")
+
+
+def position_sensitive(records: Sequence[Ok]) -> Verdict:
+    """Score maps are made once per image, but instead of what the box head does: both ways are told."""
+    head = ("faster_rcnn", "roi_align", "box_head")
+    words = "RoI align and the box head take {} times as long as"
+    return every(
+        [
+            _saves(records, head, ("rfcn", "ps_roi_pool"), 10.0, f"{words} PS-RoI pool"),
+            _saves(records, head, ("rfcn", "score_maps", "ps_roi_pool"), 1.0, f"{words} it with the score maps"),
+            more_accurate(records, "faster_rcnn", "rfcn", "detection"),
+        ]
+    )
 
 
 def suppression(records: Sequence[Ok]) -> Verdict:
@@ -98,6 +106,22 @@ def suppression(records: Sequence[Ok]) -> Verdict:
         )
         parts.append(Verdict(status, figures))
     return every(parts)
+
+
+def _saves(records: Sequence[Ok], slow: Sequence[str], quick: Sequence[str], times: float, words: str) -> Verdict:
+    """Stages of one model take more than so many times as long as those of another. Each is a model, and its stages.
+
+    A stage has no interval of its own: that of all of predict, in proportion, stands for it.
+    """
+    parts = []
+    for ours in _of(records, quick[0]):
+        for theirs in _of(records, slow[0]):
+            if _where(ours) == _where(theirs):
+                ratio = _divided(_time_of(theirs, *slow[1:]), _time_of(ours, *quick[1:]))
+                figures = f"{words.format(with_interval(ratio))} ({_where(ours)})"
+                parts.append(Verdict(beyond(ratio, times), figures))
+    why = f"no records of {quick[0]} and {slow[0]} in one setting"
+    return every(parts) if parts else Verdict(Status.NOT_MEASURED, why)
 
 
 def _of(records: Sequence[Ok], model: str) -> list[Ok]:
