@@ -277,7 +277,7 @@ def test_position_sensitive_maps_are_judged_by_the_time_of_regions_and_by_ap(sco
     claim = installed().claims["position_sensitive"]
     verdict = judge([claim], records)[0].verdict
     assert verdict.status is status, verdict.figures
-    assert f"box head take {4 / pool:.3g}"[:15] in verdict.figures and "faster_rcnn - rfcn: AP" in verdict.figures
+    assert f"box head take {4 / pool:#.3g} [" in verdict.figures and "faster_rcnn - rfcn: AP" in verdict.figures
     assert judge([claim], records[:1])[0].verdict.status is Status.NOT_MEASURED
 
 
