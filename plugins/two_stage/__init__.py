@@ -25,6 +25,12 @@ MASK_RCNN = Paper(
         "COCO keypoint AP": "62.7 (ResNet-50-FPN, 5 images a second)",
     },
 )
+RFCN = Paper(
+    "R-FCN: Object Detection via Region-based Fully Convolutional Networks",
+    2016,
+    "https://arxiv.org/abs/1605.06409",
+    published={"VOC07 mAP": "79.5 (ResNet-101), 0.17 s an image on a K40, 0.12 s on a Titan X"},
+)
 SLIDING_WINDOW = Paper(
     "OverFeat: Integrated Recognition, Localization and Detection using Convolutional Networks",
     2013,
@@ -93,14 +99,18 @@ def register_models(register):
                 weights={"scenes": f"weights/{name}-scenes.safetensors"},
             )
         )
-    for name, config in (("faster_rcnn", {}), ("faster_rcnn_roi_pool", {"pooling": "roi_pool"})):
+    for name, module, paper, config in (
+        ("faster_rcnn", "faster_rcnn", FASTER_RCNN, {}),
+        ("faster_rcnn_roi_pool", "faster_rcnn", FASTER_RCNN, {"pooling": "roi_pool"}),
+        ("rfcn", "rfcn", RFCN, {}),
+    ):
         register(
             ModelSpec(
                 name,
                 family="two_stage",
                 tasks=("detection",),
-                build="roibench.plugins.two_stage.faster_rcnn:build",
-                paper=FASTER_RCNN,
+                build=f"roibench.plugins.two_stage.{module}:build",
+                paper=paper,
                 required_targets=("boxes", "labels"),
                 config=config,
                 knobs=(PROPOSALS, SHORT_SIDE, NMS_IOU),
@@ -226,6 +236,38 @@ def register_claims(register):
             "Proposals that its network finds itself cost Faster R-CNN less than a tenth of what selective search "
             "costs Fast R-CNN (published: 10 ms on a GPU, and 2 s).",
             judge="roibench.plugins.two_stage.claims:learned_proposals",
+        )
+    )
+    register(
+        ClaimSpec(
+            "roi_align",
+            "With RoI align, which doesn't round boxes to locations, Faster R-CNN has a better box AP than with RoI "
+            "pool (He et al. 2017, arXiv 1703.06870).",
+            judge="roibench.plugins.two_stage.claims:roi_align",
+        )
+    )
+    register(
+        ClaimSpec(
+            "position_sensitive",
+            "What R-FCN computes per region takes less than a tenth of the time that it takes Faster R-CNN, and less "
+            "even with the score maps; it costs AP (Huang et al. 2017, arXiv 1611.10012: 30.4 and 32).",
+            judge="roibench.plugins.two_stage.claims:position_sensitive",
+        )
+    )
+    register(
+        ClaimSpec(
+            "multi_task",
+            "Mask R-CNN, which learns masks and joints, too, finds boxes better than Faster R-CNN (He et al. 2017, arXiv "
+            "1703.06870: 38.2 and 37.3 AP).",
+            judge="roibench.plugins.two_stage.claims:multi_task",
+        )
+    )
+    register(
+        ClaimSpec(
+            "mask_branches",
+            "Masks and joints of what it has found take less than a fifth of Mask R-CNN's time (He et al. 2017, arXiv "
+            "1703.06870: masks alone about 20 % more than boxes).",
+            judge="roibench.plugins.two_stage.claims:mask_branches",
         )
     )
     register(

@@ -1,6 +1,6 @@
 """What is said of two-stage detectors."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from roibench.claim import (
     Interval,
@@ -44,13 +44,10 @@ def fewer_proposals(records: Sequence[Ok]) -> Verdict:
 
 
 def proposals_bottleneck(records: Sequence[Ok]) -> Verdict:
-    parts = []
-    for record in _of(records, "fast_rcnn"):
-        whole, search = record.latency.p50, _search(record)
-        share = Interval(value=search / whole.value, low=search / whole.high, high=search / whole.low)
-        figures = f"selective search takes {with_interval(share, '%')} % of fast_rcnn's time ({_where(record)})"
-        parts.append(Verdict(beyond(share, 0.5), figures))
-    return every(parts)
+    return every(
+        Verdict(beyond(share, 0.5), f"selective search takes {figures}")
+        for share, figures in _shares(records, "fast_rcnn", SEARCH)
+    )
 
 
 def shared_convolutions(records: Sequence[Ok]) -> Verdict:
@@ -68,17 +65,36 @@ def shared_convolutions(records: Sequence[Ok]) -> Verdict:
 
 
 def learned_proposals(records: Sequence[Ok]) -> Verdict:
-    """A stage has no interval of its own: that of all of predict, in proportion, stands for it."""
-    parts = []
-    for learned in _of(records, "faster_rcnn"):
-        for searched in _of(records, "fast_rcnn"):
-            if _where(learned) == _where(searched):
-                ours, theirs = _time_of(learned, "rpn", "proposals"), _time_of(searched, SEARCH)
-                ratio = _divided(theirs, ours)
-                figures = f"selective search takes {with_interval(ratio)} times as long as the RPN ({_where(learned)})"
-                parts.append(Verdict(beyond(ratio, 10.0), figures))
-    why = "no records of faster_rcnn and fast_rcnn in one setting"
-    return every(parts) if parts else Verdict(Status.NOT_MEASURED, why)
+    words = "selective search takes {} times as long as the RPN"
+    return _saves(records, ("fast_rcnn", SEARCH), ("faster_rcnn", "rpn", "proposals"), 10.0, words)
+
+
+def roi_align(records: Sequence[Ok]) -> Verdict:
+    return more_accurate(records, "faster_rcnn", "faster_rcnn_roi_pool", "detection")
+
+
+def position_sensitive(records: Sequence[Ok]) -> Verdict:
+    """Score maps are made once per image, but instead of what the box head does: both ways are told."""
+    head = ("faster_rcnn", "roi_align", "box_head")
+    words = "RoI align and the box head take {} times as long as"
+    return every(
+        [
+            _saves(records, head, ("rfcn", "ps_roi_pool"), 10.0, f"{words} PS-RoI pool"),
+            _saves(records, head, ("rfcn", "score_maps", "ps_roi_pool"), 1.0, f"{words} it with the score maps"),
+            more_accurate(records, "faster_rcnn", "rfcn", "detection"),
+        ]
+    )
+
+
+def multi_task(records: Sequence[Ok]) -> Verdict:
+    return more_accurate(records, "mask_rcnn", "faster_rcnn", "detection")
+
+
+def mask_branches(records: Sequence[Ok]) -> Verdict:
+    return every(
+        Verdict(beyond(share, 0.2, higher=False), f"masks and joints take {figures}")
+        for share, figures in _shares(records, "mask_rcnn", "regions", "masks", "joints")
+    )
 
 
 def suppression(records: Sequence[Ok]) -> Verdict:
@@ -100,8 +116,32 @@ def suppression(records: Sequence[Ok]) -> Verdict:
     return every(parts)
 
 
+def _saves(records: Sequence[Ok], slow: Sequence[str], quick: Sequence[str], times: float, words: str) -> Verdict:
+    """Stages of one model take more than so many times as long as those of another. Each is a model, and its stages.
+
+    A stage has no interval of its own: that of all of predict, in proportion, stands for it.
+    """
+    parts = []
+    for ours in _of(records, quick[0]):
+        for theirs in _of(records, slow[0]):
+            if _where(ours) == _where(theirs):
+                ratio = _divided(_time_of(theirs, *slow[1:]), _time_of(ours, *quick[1:]))
+                figures = f"{words.format(with_interval(ratio))} ({_where(ours)})"
+                parts.append(Verdict(beyond(ratio, times), figures))
+    why = f"no records of {quick[0]} and {slow[0]} in one setting"
+    return every(parts) if parts else Verdict(Status.NOT_MEASURED, why)
+
+
 def _of(records: Sequence[Ok], model: str) -> list[Ok]:
     return [record for record in records if record.cell.label == model]
+
+
+def _shares(records: Sequence[Ok], model: str, *stages: str) -> Iterator[tuple[Interval, str]]:
+    """How much of a model's time some stages take, and that in words."""
+    for record in _of(records, model):
+        whole, part = record.latency.p50, _time_of(record, *stages).value
+        share = Interval(value=part / whole.value, low=part / whole.high, high=part / whole.low)
+        yield share, f"{with_interval(share, '%')} % of {model}'s time ({_where(record)})"
 
 
 def _where(record: Ok) -> str:

@@ -51,7 +51,10 @@ def register_models(register):
     ))
 """
 
-TWO_STAGE = ("fast_rcnn", "faster_rcnn", "hog_svm", "rcnn", "sliding_window_detector", "sppnet")  # what ships weights
+TWO_STAGE = (  # what ships weights
+    *("fast_rcnn", "faster_rcnn", "faster_rcnn_roi_pool", "hog_svm", "rcnn", "rfcn", "sliding_window_detector"),
+    "sppnet",
+)
 
 
 @pytest.fixture

@@ -2,16 +2,16 @@
 
 import pytest
 import torch
+import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.models.detection._utils import BoxCoder as ReferenceBoxCoder
 from torchvision.models.detection.anchor_utils import AnchorGenerator as ReferenceAnchors
 
-from roibench import ops
 from roibench.nn.anchors import AnchorGenerator
 from roibench.nn.box_coder import BoxCoder, clip_boxes
 from roibench.nn.matcher import BACKGROUND, UNDECIDED, match, sample
-from roibench.nn.pyramid import FeaturePyramid, PyramidRoIAlign
+from roibench.nn.pyramid import FeaturePyramid, PyramidRoIAlign, PyramidRoIPool
 
 
 def boxes(n: int, seed: int = 0) -> torch.Tensor:
@@ -117,7 +117,9 @@ def test_rois_are_pooled_from_the_level_of_their_size():
     assert align(maps, [torch.zeros(0, 4), torch.zeros(0, 4)]).shape == (0, 3, 2, 2)
 
 
-def test_pooling_one_level_is_roi_align():
+def test_pooling_one_level_is_torchvisions():
     feature, roi = torch.randn(1, 3, 16, 16), torch.tensor([[3.0, 5.0, 33.0, 47.0]])
-    pooled = PyramidRoIAlign(4, (4,))([feature], [roi])
-    assert torch.allclose(pooled, ops.roi_align(feature, [roi], 4, 0.25, sampling_ratio=2, aligned=True))
+    aligned = torchvision.ops.roi_align(feature, [roi], 4, 0.25, sampling_ratio=2, aligned=True)
+    assert torch.allclose(PyramidRoIAlign(4, (4,))([feature], [roi]), aligned, atol=1e-6)
+    pooled = torchvision.ops.roi_pool(feature, [roi], 4, 0.25)
+    assert torch.equal(PyramidRoIPool(4, (4,))([feature], [roi]), pooled)

@@ -169,7 +169,9 @@ def test_the_built_in_claims_are_judged_with_all_their_parts(scored, score):
     detectors = [
         scored("retinanet", 0.45, turns=turns(9)),
         scored("retinanet_cross_entropy", 0.4),
-        proposing(scored("faster_rcnn", 0.5, turns=turns(10)), 4),
+        staged(scored("faster_rcnn", 0.5, turns=turns(10)), rpn=2, proposals=2, roi_align=3, box_head=1),
+        scored("faster_rcnn_roi_pool", 0.45),
+        staged(scored("rfcn", 0.45), score_maps=2, ps_roi_pool=0.1),
         scored("faster_rcnn", 0.48, turns=turns(8), knobs={"proposals": 50}),
         scored("faster_rcnn", 0.5, turns=turns(11), knobs={"proposals": 300}),
         *suppressing(scored, score, {0.5: (0.5, 0.6), 0.7: (0.45, 0.7)}),
@@ -234,17 +236,49 @@ def test_fewer_proposals_are_compared_where_all_else_is_the_same(scored):
     assert judge([claim], apart)[0].verdict.status is Status.NOT_MEASURED
 
 
-def proposing(record, milliseconds):
-    """The record with stages of proposals that take so long, together."""
-    stages = [Stage(name=name, milliseconds=milliseconds / 2, share=0.1) for name in ("rpn", "proposals")]
+def staged(record, **milliseconds):
+    """The record with stages that take so long."""
+    stages = [Stage(name=name, milliseconds=value, share=0.1) for name, value in milliseconds.items()]
     return record.model_copy(update={"stages": stages})
 
 
 @pytest.mark.parametrize(("search", "status"), [(300, Status.HELD), (41, Status.CANNOT_TELL), (20, Status.NOT_HELD)])
 def test_the_time_of_proposals_that_are_learned_is_that_of_their_two_stages(scored, search, status):
-    records = [proposing(scored("faster_rcnn", 0.5), 4), searching(scored, "fast_rcnn", 400, search)]
+    records = [staged(scored("faster_rcnn", 0.5), rpn=2, proposals=2), searching(scored, "fast_rcnn", 400, search)]
     [found] = judge([installed().claims["learned_proposals"]], records)
     assert found.verdict.status is status, found.verdict.figures
+
+
+@pytest.mark.parametrize(
+    ("pooled", "status"), [(0.45, Status.HELD), (0.4999, Status.CANNOT_TELL), (0.55, Status.NOT_HELD)]
+)
+def test_roi_align_is_judged_by_the_box_ap_of_faster_rcnn(scored, pooled, status):
+    records = [scored("faster_rcnn", 0.5), scored("faster_rcnn_roi_pool", pooled)]
+    [found] = judge([installed().claims["roi_align"]], records)
+    assert found.verdict.status is status, found.verdict.figures
+
+
+@pytest.mark.parametrize(
+    ("maps", "pool", "ap", "status"),
+    [
+        (2, 0.1, 0.45, Status.HELD),
+        (2, 0.4, 0.45, Status.CANNOT_TELL),  # of 4 ms
+        (2, 0.8, 0.45, Status.NOT_HELD),
+        (3.9, 0.1, 0.45, Status.CANNOT_TELL),
+        (6, 0.1, 0.45, Status.NOT_HELD),  # the maps take what pooling saves
+        (2, 0.1, 0.55, Status.NOT_HELD),  # it costs no AP
+    ],
+)
+def test_position_sensitive_maps_are_judged_by_the_time_of_regions_and_by_ap(scored, maps, pool, ap, status):
+    records = [
+        staged(scored("faster_rcnn", 0.5), backbone=6, roi_align=3, box_head=1),
+        staged(scored("rfcn", ap), backbone=6, score_maps=maps, ps_roi_pool=pool),
+    ]
+    claim = installed().claims["position_sensitive"]
+    verdict = judge([claim], records)[0].verdict
+    assert verdict.status is status, verdict.figures
+    assert f"box head take {4 / pool:#.3g} [" in verdict.figures and "faster_rcnn - rfcn: AP" in verdict.figures
+    assert judge([claim], records[:1])[0].verdict.status is Status.NOT_MEASURED
 
 
 def searching(scored, model, p50, search):
@@ -338,3 +372,16 @@ def test_the_command_prints_every_claim_of_a_run(third_party, tmp_path, scored):
     assert result.exit_code == 0, result.output
     for words in (*(claim.statement for claim in third_party.claims.values()), "AP 5.0 [", "no record of faster_rcnn"):
         assert words in result.output
+
+
+@pytest.mark.parametrize(("masks", "status"), [(0.5, Status.HELD), (1.9, Status.CANNOT_TELL), (4, Status.NOT_HELD)])
+def test_masks_and_joints_are_judged_by_their_share_of_the_time(scored, masks, status):
+    record = staged(scored("mask_rcnn", 0.5, turns=turns(10)), backbone=6, regions=0.1, masks=masks, joints=0.1)
+    [found] = judge([installed().claims["mask_branches"]], [record])
+    assert found.verdict.status is status and "% of mask_rcnn's time" in found.verdict.figures
+
+
+@pytest.mark.parametrize(("ap", "status"), [(0.55, Status.HELD), (0.45, Status.NOT_HELD)])
+def test_masks_are_judged_by_what_they_do_for_boxes(scored, ap, status):
+    [found] = judge([installed().claims["multi_task"]], [scored("mask_rcnn", ap), scored("faster_rcnn", 0.5)])
+    assert found.verdict.status is status
