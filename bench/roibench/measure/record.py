@@ -84,6 +84,13 @@ class ScoreValue(Interval):
     point: Point | None = None
 
 
+class Prefix(_Data):
+    """The value that ranks, over the first images alone. resampled: as in Score."""
+
+    value: float
+    resampled: tuple[float | None, ...]
+
+
 class Score(_Data):
     """One task's accuracy: values by METRIC/VALUE (coco_ap/AP), and which of them ranks models.
 
@@ -91,6 +98,8 @@ class Score(_Data):
     warnings: what is doubtful about the predictions that were scored, in words, with counts.
     resampled: the value that ranks in each resample of the images: cells that were scored on the same ones are compared
         resample by resample. Not in records of before schema 7.
+    prefixes: by a number of first images, so that cells of different numbers are compared over the same ones: those of
+        roibench.measure.prefixes. Not in records of before schema 8.
     """
 
     primary: str
@@ -99,6 +108,7 @@ class Score(_Data):
     max_detections: int | None = None
     warnings: tuple[str, ...] = ()
     resampled: tuple[float | None, ...] = ()
+    prefixes: dict[int, Prefix] = {}
 
 
 class Turns(_Data):
