@@ -161,6 +161,8 @@ class Stage(_Data):
 class Memory(_Data):
     """Mebibytes. On the CPU: resident memory of the cell's process, on a GPU: what torch's allocator held.
 
+    Pages of the libraries' code are left out: how many come with one model depends on what ran before it.
+
     before: when the dataset was open and the model not yet there; before schema 7, when the timed rounds began.
     peak: of a pass of its own, before anything was timed; before schema 7, of the timed rounds.
     """

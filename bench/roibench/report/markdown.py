@@ -40,7 +40,7 @@ def render(records: Sequence[Record], notes: Mapping[str, Sequence[str]] = Mappi
     notes: further remarks on the run, by title.
     """
     found = tables(records)
-    sections = [f"## {titled(table)}\n\n{comparison(table)}" for table in found]
+    sections = [f"## {table.heading}\n\n{comparison(table)}" for table in found]
     if cells(records):
         sections.append(f"## Where the time goes\n\n{stages(records)}")
     sections += _remarks(f"{DOUBTFUL} Doubtful predictions: check what these models return", "why", doubts(records))
@@ -72,11 +72,6 @@ def _better_lower(found: Sequence[Table]) -> list[str]:
         if not value.higher_is_better and (key == table.primary or value.shown)
     )
     return [f"Better the lower: {', '.join(names)}."] if names else []
-
-
-def titled(table: Table) -> str:
-    """`Detection on scenes`."""
-    return table.title[0].upper() + table.title[1:]
 
 
 def comparison(table: Table) -> str:

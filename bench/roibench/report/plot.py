@@ -58,7 +58,7 @@ def speed_accuracy(table: Table) -> Figure | None:
     unit = f" ({table.unit})" if table.unit else ""
     lower = "" if rows[0].score.higher_is_better else ", better the lower"
     axes.set_ylabel(f"{table.name(table.primary)}{unit}{lower}; bar: 95 % confidence interval")
-    title = figure.suptitle(table.title[0].upper() + table.title[1:], fontweight="bold", ha="left")
+    title = figure.suptitle(table.heading, fontweight="bold", ha="left")
     axes.set_title(table.shared, fontsize=8.5, color=_GREY, loc="left")
     _legend(axes, table, colours, markers, any(len(pareto_front) > 1 for pareto_front in pareto_fronts))
     figure.draw_without_rendering()  # the layout decides where points are, and so where labels can be

@@ -166,6 +166,11 @@ class Table:
         return f"{self.task.replace('_', ' ')} on {self.dataset}"
 
     @property
+    def heading(self) -> str:
+        """The title as it begins a line."""
+        return self.title[0].upper() + self.title[1:]
+
+    @property
     def values(self) -> dict[str, ScoreValue]:
         """Every value that a row has, by METRIC/VALUE, in their metrics' order: what was declared of it."""
         return {key: value for row in self.rows for key, value in row.scores.items()}
@@ -215,6 +220,11 @@ class Table:
         """What tells this setting from the table's others, in words: belongs beside the row."""
         differing = [len(set(column)) > 1 for column in self._columns]
         return ", ".join(part for part, differs in zip(setting.parts, differing, strict=True) if differs)
+
+    def label(self, row: Row) -> str:
+        """A row's model, with what tells its setting from the table's others."""
+        own = self.own(row.setting)
+        return f"{row.model}, {own}" if own else row.model
 
     @property
     def _columns(self) -> list[tuple[str, ...]]:
