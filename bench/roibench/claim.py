@@ -3,7 +3,7 @@
 A model's name is that of its cells with no knob set; `faster_rcnn proposals=50` (CellSpec.label) is that of others.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from roibench.datasets.reference import DatasetRef
-from roibench.measure.pairs import is_faster, latency_ratio, mean_difference, noise_floor
+from roibench.measure.pairs import is_faster, known_images, latency_ratio, mean_difference, noise_floor, ranking_value
 from roibench.measure.record import Interval, Ok
 from roibench.metric import Estimate
 from roibench.metrics.bootstrap import interval
@@ -87,21 +87,18 @@ def every(parts: Iterable[Verdict]) -> Verdict:
 
 
 def more_accurate(records: Sequence[Ok], ours: str, theirs: str, task: str) -> Verdict:
-    """One model is better than another in what ranks the task, on all images that both were scored on.
+    """One model is better than another in what ranks the task, on the most images over which both are known.
 
     Records of the same model with other weights are trainings of it: the interval then holds their variance, too.
     """
-    first, second = _trainings(records, ours, task), _trainings(records, theirs, task)
-    shared = [images for images in first if images in second]
-    if not shared:
-        return _not_on_the_same(records, ours, theirs)
-    return every(_more_accurate(images, first[images], second[images], task) for images in shared)
+    parts = [_more_accurate(*pair, task) for pair in _pairs(records, ours, theirs, task, _outputs)]
+    return every(parts) if parts else _not_on_the_same(records, ours, theirs)
 
 
 def faster(records: Sequence[Ok], ours: str, theirs: str) -> Verdict:
     """One model takes less time than another, in all settings in which they took turns."""
     first, second = ([record for record in records if record.cell.label == name] for name in (ours, theirs))
-    pairs = [(one, other) for one in first for other in second if _setting(one) == _setting(other)]
+    pairs = [(one, other) for one in first for other in second if _conditions(one) == _conditions(other)]
     if not pairs:
         return _not_on_the_same(records, ours, theirs)
     timed = [(one, other, ratio) for one, other in pairs if (ratio := latency_ratio(one, other))]
@@ -111,49 +108,48 @@ def faster(records: Sequence[Ok], ours: str, theirs: str) -> Verdict:
 
 
 def keeps(records: Sequence[Ok], ours: str, theirs: str, task: str, share: float) -> Verdict:
-    """With the same weights, one cell has more than a share of another's value that ranks the task, on all images that
-    both were scored on. For values that are better the higher.
+    """With the same weights, one cell has more than a share of another's value that ranks the task, on the most images
+    over which both are known. For values that are better the higher.
     """
-    first, second = _trainings(records, ours, task), _trainings(records, theirs, task)
-    pairs = [(one, other) for images in first for one in first[images] for other in second.get(images, ())]
-    alike = [(one, other) for one, other in pairs if one.cell.weights_hash == other.cell.weights_hash]
-    if not alike:
-        return _not_on_the_same(records, ours, theirs)
-    return every(_keeps(one, other, task, share) for one, other in alike)
+    pairs = _pairs(records, ours, theirs, task, lambda record: (*_outputs(record), record.cell.weights_hash))
+    parts = [_keeps(images, one, other, task, share) for images, [one], [other] in pairs]
+    return every(parts) if parts else _not_on_the_same(records, ours, theirs)
 
 
-class _Images(NamedTuple):
-    """What accuracies must share to be compared. dataset: its hash."""
-
-    dataset: str
-    images: int
-    device: str
-    precision: str
+def _outputs(record: Ok) -> tuple[object, ...]:
+    """What accuracies must share, beside the images."""
+    return (record.cell.dataset_hash, record.cell.device, record.cell.precision)
 
 
-def _images(record: Ok) -> _Images:
-    cell = record.cell
-    return _Images(cell.dataset_hash, record.images, cell.device, cell.precision)
-
-
-def _setting(record: Ok) -> tuple[object, ...]:
+def _conditions(record: Ok) -> tuple[object, ...]:
     """What times must share, beside the turns."""
-    return (*_images(record), record.cell.batch_size, record.cell.threads)
+    return (*_outputs(record), record.cell.batch_size, record.cell.threads)
 
 
-def _trainings(records: Sequence[Ok], model: str, task: str) -> dict[_Images, list[Ok]]:
-    """A model's records, of each weights the latest."""
-    found: dict[_Images, dict[str | None, Ok]] = {}
-    for record in sorted(records, key=lambda record: record.started):
-        if record.cell.label == model and task in record.scores:
-            found.setdefault(_images(record), {})[record.cell.weights_hash] = record
-    return {images: list(trainings.values()) for images, trainings in found.items()}
+def _pairs(
+    records: Sequence[Ok], ours: str, theirs: str, task: str, key: Callable[[Ok], object]
+) -> Iterator[tuple[int, list[Ok], list[Ok]]]:
+    """Of each key that both models have: the most images over which both are known, and their records over these, of
+    each weights the latest.
+    """
+    scored = [record for record in records if task in record.scores]
+    for shared in dict.fromkeys(map(key, scored)):
+        pair = [[one for one in scored if one.cell.label == model and key(one) == shared] for model in (ours, theirs)]
+        known = [{images for record in side for images in known_images(record, task)} for side in pair]
+        if common := known[0] & known[1]:
+            yield max(common), *(_trainings(side, task, max(common)) for side in pair)
 
 
-def _more_accurate(images: _Images, ours: list[Ok], theirs: list[Ok], task: str) -> Verdict:
+def _trainings(records: Iterable[Ok], task: str, images: int) -> list[Ok]:
+    """Those that are known over so many images, of each weights the latest."""
+    known = [record for record in records if images in known_images(record, task)]
+    return list({one.cell.weights_hash: one for one in sorted(known, key=lambda one: one.started)}.values())
+
+
+def _more_accurate(images: int, ours: list[Ok], theirs: list[Ok], task: str) -> Verdict:
     names = [side[0].cell.label for side in (ours, theirs)]
-    found = mean_difference(ours, theirs, task)
-    where = f"{DatasetRef.parse(ours[0].cell.dataset).label}, {images.images:,} images"
+    found = mean_difference(ours, theirs, task, images)
+    where = _where(ours[0], images)
     if found is None:
         why = f"{names[0]} - {names[1]} ({where}): no resamples of the images in records of before schema 7"
         return Verdict(Status.NOT_MEASURED, why)
@@ -164,27 +160,29 @@ def _more_accurate(images: _Images, ours: list[Ok], theirs: list[Ok], task: str)
     trainings = f"{len(ours)} and {len(theirs)} trainings, Student's t"
     if len(ours) == len(theirs) == 1:
         trainings = "one training each, whose chance is not in the interval"
-    figures = (
-        f"{names[0]} - {names[1]}: {value} ({where}, {images.device}, {images.precision}, paired bootstrap, "
-        f"{trainings})"
-    )
+    figures = f"{names[0]} - {names[1]}: {value} ({where}, paired bootstrap, {trainings})"
     return Verdict(beyond(found, 0.0, ranking.higher_is_better), figures)
 
 
-def _keeps(ours: Ok, theirs: Ok, task: str, share: float) -> Verdict:
-    cell, scores = ours.cell, [record.scores[task] for record in (ours, theirs)]
-    first, second = (score.values.get(score.primary) for score in scores)
-    whose = f"of the {short_name(scores[0].primary)} of {theirs.cell.label}"
-    where = f"{DatasetRef.parse(cell.dataset).label}, {ours.images:,} images, {cell.device}, {cell.precision}"
-    resampled = [np.array(score.resampled, np.float64) for score in scores]  # NaN for None
-    if first is None or second is None or not second.value or not all(map(len, resampled)):
+def _keeps(images: int, ours: Ok, theirs: Ok, task: str, share: float) -> Verdict:
+    cell = ours.cell
+    first, second = (ranking_value(record, task, images) for record in (ours, theirs))
+    whose = f"of the {short_name(ours.scores[task].primary)} of {theirs.cell.label}"
+    where = _where(ours, images)
+    if first is None or second is None or not (second.value and first.resampled and second.resampled):
         why = f"what {cell.label} has {whose} ({where}): undefined, or of records of before schema 7, without resamples"
         return Verdict(Status.NOT_MEASURED, why)
+    resampled = [np.array(one.resampled, np.float64) for one in (first, second)]  # NaN for None
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = resampled[0] / resampled[1]
     found = interval(first.value / second.value, np.where(np.isfinite(ratios), ratios, np.nan))
     figures = f"{cell.label} has {with_interval(found, '%')} % {whose} ({where}, paired bootstrap, the same weights)"
     return Verdict(beyond(found, share, higher=True), figures)
+
+
+def _where(record: Ok, images: int) -> str:
+    cell = record.cell
+    return f"{DatasetRef.parse(cell.dataset).label}, {images:,} images, {cell.device}, {cell.precision}"
 
 
 def beyond(found: Interval | Estimate, neutral: float, higher: bool = True) -> Status:
@@ -200,11 +198,12 @@ def _faster(ours: Ok, theirs: Ok, ratio: Interval) -> Verdict:
     else:
         status = Status.NOT_HELD if is_faster(theirs, ours) else Status.CANNOT_TELL
     cell, floor = ours.cell, noise_floor(ours.latency.turns)
+    turns = min(len(record.latency.turns.medians) for record in (ours, theirs))
     known = "" if floor is None else f", noise floor {100 * floor:.1f} %"
     where = f"{DatasetRef.parse(cell.dataset).label}, {cell.device}, {cell.precision}, batch {cell.batch_size}"
     figures = (
         f"{cell.label} takes {with_interval(ratio)} times as long as {theirs.cell.label} ({where}, {cell.threads} "
-        f"thread{'s' * (cell.threads != 1)}, paired over {len(ours.latency.turns.medians)} turns{known})"
+        f"thread{'s' * (cell.threads != 1)}, paired over {turns} turns{known})"
     )
     return Verdict(status, figures)
 

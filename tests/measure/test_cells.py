@@ -18,10 +18,11 @@ from typer.testing import CliRunner
 import roibench.suites
 from roibench import cli
 from roibench.files import file_hash
-from roibench.measure.cell import PlannedCell, prefix
+from roibench.measure.cell import PlannedCell
 from roibench.measure.journal import Journal, read_lines, read_records
 from roibench.measure.plan import Options, PlanError, make_plan
 from roibench.measure.predictions import load_predictions
+from roibench.measure.prefixes import prefix
 from roibench.measure.record import RECORD
 from roibench.measure.run import Run
 from roibench.registry import installed

@@ -12,6 +12,7 @@ from roibench.measure.compare import compare_runs
 from roibench.measure.journal import Journal
 from roibench.measure.plan import Options, make_plan
 from roibench.measure.predictions import load_predictions, save_predictions
+from roibench.measure.recorded import recorded_cells
 from roibench.measure.run import Run
 
 
@@ -41,6 +42,19 @@ def test_the_best_leads_and_the_rest_says_how_far_it_is_behind(runs, third_party
     assert best.value.value == pytest.approx(1.0) and best.behind is None
     assert other.behind.value == pytest.approx(other.value.value - 1.0)
     assert other.behind.low <= other.behind.value <= other.behind.high < 0
+
+
+def test_what_was_measured_on_fewer_images_is_compared_over_these(runs, tmp_path, third_party):
+    [wrong] = recorded_cells(runs[1])
+    few = Journal.open(tmp_path / "few", "by hand")
+    ids, predictions = load_predictions(runs[1] / wrong.predictions)
+    path = few.folder / "predictions" / "few.npz"
+    save_predictions(path, ids[:6], predictions[:6])
+    kept = {"predictions": "predictions/few.npz", "predictions_sha256": file_hash(path)}
+    few.add(wrong.model_copy(update={"images": 6} | kept))
+    everything, first = compare_runs([*runs, few.folder], third_party)
+    assert (everything.images, len(everything.entries)) == (12, 2)
+    assert (first.images, [entry.value.value for entry in first.entries]) == (6, [pytest.approx(1.0)] * 3)
 
 
 def test_predictions_that_are_not_the_records_are_refused(runs, third_party):

@@ -52,6 +52,20 @@ def test_two_metrics_may_give_a_value_one_name_and_a_record_keeps_what_each_decl
     assert (recorded.primary, recorded.score_threshold, recorded.max_detections) == ("coco_ap/AP", 0.05, 100)
 
 
+def test_what_ranks_is_known_over_the_first_images_as_if_there_were_no_others():
+    task = installed().tasks["detection"]
+    wrong = Prediction(boxes=BOX + 5, scores=torch.ones(1), labels=FOUND.labels)
+    predictions = [FOUND, wrong, FOUND, FOUND, wrong]
+    found = score(task, predictions, [TRUTH] * 5, FRAMES[:1] * 5, installed(), prefixes=(1, 3)).recorded
+    for images in (1, 3):
+        alone = score(task, predictions[:images], [TRUTH] * images, FRAMES[:1] * images, installed()).recorded
+        assert found.prefixes[images].value == alone.values[alone.primary].value != found.values[found.primary].value
+        assert found.prefixes[images].resampled == alone.resampled != found.resampled
+    nowhere = Target(boxes=BOX[:0], labels=torch.zeros(0, dtype=torch.int64))
+    later = score(task, [FOUND] * 2, [nowhere, TRUTH], FRAMES, installed(), prefixes=(1,))
+    assert later.recorded.prefixes == {}
+
+
 def test_what_a_metric_warns_of_stands_beside_what_is_doubtful_of_the_predictions(registry_with):
     registry = registry_with(another_ap=lambda *_, probe: Result({}, warnings=("it may mean nothing",)))
     nothing = Prediction(boxes=BOX[:0], scores=torch.zeros(0), labels=torch.zeros(0, dtype=torch.int64))

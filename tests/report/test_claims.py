@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from roibench import cli
 from roibench.claim import ClaimError, Status, Verdict, every, faster, judge, keeps, more_accurate
 from roibench.measure.pairs import accuracy_difference, mean_difference
-from roibench.measure.record import Interval, Score, Stage, Turns
+from roibench.measure.record import Interval, Prefix, Score, Stage, Turns
 from roibench.registry import RegistrationError, Registry, installed
 from roibench.report import markdown
 from roibench.specs import ClaimSpec
@@ -96,14 +96,47 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(scored):
         noise = 0.01 * generator.standard_normal((2, 300))
         trained = 0.01 * generator.standard_normal(6)
         drawn = [moved(one, of_images[i // 3] + trained[i], noise[i // 3]) for i, one in enumerate(base)]
-        found = mean_difference(drawn[:3], drawn[3:], "detection")
+        found = mean_difference(drawn[:3], drawn[3:], "detection", 500)
         held += found.low <= 0 <= found.high
     assert 0.93 <= held / 400 <= 0.99
 
 
 def test_one_training_each_is_the_paired_difference(scored):
     one, other = scored("a", 0.5), scored("b", 0.45)
-    assert mean_difference([one], [other], "detection") == accuracy_difference(one, other, "detection")
+    assert mean_difference([one], [other], "detection", 500) == accuracy_difference(one, other, "detection")
+
+
+def with_prefix(record, **values):
+    """The record, which also knows what ranks over its first images: first_50=0.4."""
+    score = record.scores["detection"]
+    found = {
+        int(name.removeprefix("first_")): Prefix(value=value, resampled=tuple(value + NOISE))
+        for name, value in values.items()
+    }
+    return record.model_copy(update={"scores": {"detection": score.model_copy(update={"prefixes": found})}})
+
+
+def test_accuracies_of_different_numbers_of_images_are_compared_over_those_that_both_have(scored):
+    """What is worse over all of its images was better over the first fifty, or a hundred."""
+    quick = with_prefix(scored("quick", 0.4), first_50=0.6, first_100=0.7)
+    slow = scored("slow", 0.5, images=50)
+    found = more_accurate([quick, slow], "quick", "slow", "detection")
+    assert found.status is Status.HELD and "AP 10.0 [" in found.figures and "50 images, cpu" in found.figures
+    found = keeps([quick, slow], "slow", "quick", "detection", 0.9)
+    assert found.status is Status.NOT_HELD and "83.3 [" in found.figures and "50 images, cpu" in found.figures
+    longer = with_prefix(scored("slow", 0.65, images=200), first_50=0.5, first_100=0.75)
+    found = more_accurate([quick, longer, slow], "quick", "slow", "detection")
+    assert found.status is Status.NOT_HELD and "AP -5.0 [" in found.figures and "100 images, cpu" in found.figures
+    both = [with_prefix(scored("slow", 0.5, seed), first_50=0.1) for seed in range(2)]
+    found = more_accurate([quick, *both, slow], "quick", "slow", "detection")
+    assert (
+        found.status is Status.NOT_HELD and "500 images, cpu" in found.figures and "1 and 2 training" in found.figures
+    )
+
+
+def test_times_are_compared_though_the_numbers_of_images_differ(scored):
+    found = faster([scored("a", 0.5, turns=turns(10)), scored("b", 0.5, turns=turns(30), images=50)], "a", "b")
+    assert found.status is Status.HELD
 
 
 def test_what_was_not_measured_says_why(scored, record):

@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roibench.measure.record import Score, Turns
-from roibench.report.rows import Standing, cells, failures, tables
+from roibench.measure.record import Prefix, Score, Turns
+from roibench.report import markdown, terminal
+from roibench.report.rows import APART_NOTE, Standing, cells, failures, tables
 
 
 def names(table):
@@ -64,6 +65,35 @@ def test_cells_of_different_machines_do_not_compete(record):
     assert len(pareto_front(tables([record("best", 0.5, 5), record("other", 0.4, 50, provenance=elsewhere)])[0])) == 2
 
 
+def test_rows_of_different_numbers_of_images_compete_over_those_that_both_have(raced):
+    """Fifty easy images: what looks better on them alone isn't, and what is better on them is."""
+    quick = raced("quick", 0.4, 1.0, first_50=0.6)
+    (table,) = tables([quick, raced("slow", 0.5, 9.0, images=50), raced("slow, good", 0.7, 10.0, images=50)])
+    assert names(table) == ["quick", "slow, good", "slow"]
+    assert [row.standing for row in table.rows] == [Standing.FRONT, Standing.FRONT, Standing.BEATEN]
+    assert [round(row.fastest.value) for row in table.rows] == [1, 10, 9] and APART_NOTE not in table.notes
+    assert [table.own(setting) for setting in table.settings] == ["500 images", "50 images (few: intervals are rough)"]
+
+
+def test_what_has_no_images_in_common_is_not_compared_and_says_so(raced):
+    records = [raced("quick", 0.4, 1.0, first_50=0.6), raced("slower", 0.3, 2.0), raced("slow", 0.9, 9.0, images=20)]
+    (table,) = tables(records)
+    found = {row.model: row.standing for row in table.rows}
+    assert found == {"quick": Standing.FRONT, "slower": Standing.BEATEN, "slow": Standing.APART}
+    assert APART_NOTE in table.notes
+    assert [round(row.fastest.value) for row in table.rows if row.model == "slow"] == [9], "its speed is compared"
+    for text in (markdown.comparison(table), "\n".join(map(str, terminal.render(records).renderables))):
+        assert "\N{DAGGER} not comparable" in text
+    apart = tables([*records[:2], records[2].model_copy(update={"images": 500})])[0]
+    assert apart.notes == table.notes[1:] and "\N{DAGGER}" not in markdown.comparison(apart)
+
+
+def test_by_a_value_that_prefixes_do_not_have_rows_of_different_numbers_of_images_are_not_compared(raced):
+    (table,) = tables([raced("quick", 0.4, 1.0, first_50=0.6), raced("slow", 0.5, 9.0, images=50)])
+    assert [row.standing for row in table.by("coco_ap/AP").rows] == [Standing.FRONT, Standing.BEATEN]
+    assert [row.standing for row in table.by("coco_ap/AP50").rows] == [Standing.FRONT, Standing.APART]
+
+
 def test_accuracies_of_fewer_images_stand_below(record):
     assert names(tables([record("few", 0.9, images=40), record("all", 0.3)])[0]) == ["all", "few"]
 
@@ -114,12 +144,13 @@ def raced(record, score):
     own = np.random.default_rng(0)
     resamples = np.random.default_rng(1).normal(0, 0.02, 1000)
 
-    def make(model, ap, factor, **changes):
-        values = {"coco_ap/AP": score(ap, ap - 0.04, ap + 0.04)}
-        scored = Score(primary="coco_ap/AP", values=values, resampled=tuple(ap + resamples))
+    def make(model, ap, factor, images=500, first_50=None, **changes):
+        values = {f"coco_ap/{name}": score(ap, ap - 0.04, ap + 0.04) for name in ("AP", "AP50")}
+        first = {} if first_50 is None else {50: Prefix(value=first_50, resampled=tuple(first_50 + resamples))}
+        scored = Score(primary="coco_ap/AP", values=values, resampled=tuple(ap + resamples), prefixes=first)
         medians = mood * factor * np.exp(own.normal(0, 0.01, 20))
         found = turns(medians, **({"reference": mood} | changes))
-        return record(model, p50=10 * factor, scores={"detection": scored}, turns=found)
+        return record(model, p50=10 * factor, scores={"detection": scored}, turns=found, images=images)
 
     return make
 
@@ -160,14 +191,3 @@ def test_who_is_beaten_beyond_doubt_has_no_mark_and_who_may_not_be_has_a_circle(
 def test_below_the_noise_floor_nothing_is_a_difference(raced):
     records = [raced("best", 0.5, 1.0, noise_floor=0.4), raced("worse", 0.4, 1.3, noise_floor=0.4)]
     assert standings(records)["worse"] is Standing.NEAR
-
-
-def test_a_model_that_saw_fewer_images_has_no_standing_but_a_speed(record, raced):
-    few = raced("few", 0.9, 1.3).model_copy(update={"images": 40})
-    (table,) = tables([few, record("slow", 0.2, 30.0, images=40), raced("all", 0.3, 1.0)])
-    marks = {row.model: row.standing for row in table.rows}
-    assert marks == {"all": Standing.FRONT, "few": Standing.FEWER, "slow": Standing.FEWER}
-    [ratio] = [row.fastest for row in table.rows if row.model == "few"]
-    assert ratio.value == pytest.approx(1.3, rel=0.02)
-    elsewhere = tables([few, record("all", 0.3, threads=1)])[0]
-    assert {row.standing for row in elsewhere.rows} == {Standing.FRONT}

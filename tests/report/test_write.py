@@ -5,7 +5,7 @@ from PIL import Image
 
 from roibench.measure.record import Score
 from roibench.report import write
-from roibench.report.curve import training_curve
+from roibench.report.training_curve import training_curve
 from roibench.report.write import write_report, write_training_curve
 
 

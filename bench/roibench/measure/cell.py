@@ -3,7 +3,6 @@ was timed.
 """
 
 import gc
-import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from roibench.measure.interference import SystemMonitor
 from roibench.measure.per_image import save_per_image
 from roibench.measure.plugin_state import plugins_hash
 from roibench.measure.predictions import save_predictions
+from roibench.measure.prefixes import prefix, prefixes
 from roibench.measure.provenance import provenance
 from roibench.measure.record import CellSpec, Cost, Memory, Ok, Score, Stage, Turns
 from roibench.measure.score import score
@@ -226,21 +226,13 @@ class Measurement:
         scores, per_image, artefacts = {}, {}, {}
         for task in cell.tasks:
             with prepared.precision():
-                found = score(task, predictions, targets, self.frames, self.registry, probe)
+                found = score(task, predictions, targets, self.frames, self.registry, probe, prefixes(len(targets)))
             scores[task.name] = found.recorded
             per_image |= found.per_image
             artefacts |= {f"{task.name}: {name}": value for name, value in found.artefacts.items()}
         of_images = self.folder / "per_image" / f"{cell.id}.csv"
         save_per_image(of_images, ids, per_image)
         return Outcome(scores, kept, of_images, artefacts)
-
-
-def prefix(images: float) -> int:
-    """How many are measured where so many could be: the next lower of 1, 2, 5, 10, 20, 50, ... A few numbers that are
-    far apart, so that a model is mostly measured on the same images, and models on the same as others.
-    """
-    power = 10 ** max(0, math.floor(math.log10(max(images, 1))))
-    return power * next(step for step in (5, 2, 1) if step * power <= max(images, 1))
 
 
 def prepare(cell: PlannedCell, registry: Registry, on_progress: Progress) -> tuple[Prepared, Memory]:

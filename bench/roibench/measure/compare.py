@@ -48,23 +48,28 @@ class Comparison:
 
 
 def compare_runs(runs: Sequence[Path], registry: Registry) -> list[Comparison]:
-    """Compares all cells of the runs' folders that share dataset, task and number of images.
+    """Compares all cells of the runs' folders that share dataset and task: over each number of images that one was
+    measured on, those that were measured on as many or more.
 
     They are scored again, from the predictions that the runs have kept: the metric's resamples, which no record holds,
     are the same draws for each. Raises ValueError where a run has no predictions or other ones than its record says, or
     where the dataset has changed since.
     """
-    groups: dict[tuple[str, str, int], list[tuple[Ok, Path]]] = {}
+    groups: dict[tuple[str, str], list[tuple[Ok, Path]]] = {}
     for run in runs:
         for record in recorded_cells(run):
             for task in record.scores:
-                groups.setdefault((record.cell.dataset_hash, task, record.images), []).append((record, run))
-    return [_compare(registry.tasks[task], cells, registry) for (_, task, _), cells in groups.items()]
+                groups.setdefault((record.cell.dataset_hash, task), []).append((record, run))
+    return [
+        _compare(registry.tasks[task], [cell for cell in cells if cell[0].images >= images], images, registry)
+        for (_, task), cells in groups.items()
+        for images in sorted({record.images for record, _ in cells}, reverse=True)
+    ]
 
 
-def _compare(task: Task, cells: Sequence[tuple[Ok, Path]], registry: Registry) -> Comparison:
+def _compare(task: Task, cells: Sequence[tuple[Ok, Path]], images: int, registry: Registry) -> Comparison:
     first, _ = cells[0]
-    ground_truth = GroundTruth.of(recorded_data(first, registry), first.images)
+    ground_truth = GroundTruth.of(recorded_data(first, registry), images)
     scored = []
     for record, run in cells:
         scores = recorded_scores(record, run, task, ground_truth, registry)
@@ -83,4 +88,4 @@ def _compare(task: Task, cells: Sequence[tuple[Ok, Path]], registry: Registry) -
         for record, value, warnings in scored
     )
     label = DatasetRef.parse(first.cell.dataset).label
-    return Comparison(label, task.name, scores.primary, ranking.unit, first.images, entries)
+    return Comparison(label, task.name, scores.primary, ranking.unit, images, entries)

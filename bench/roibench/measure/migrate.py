@@ -3,14 +3,14 @@
 Schema 2 added `disturbance`, 3 `artefacts`, 4 `explains` and `passes`; 5 `plugins`, `plugins_hash`, and to each score
 its `score_threshold`, `max_detections` and `warnings`, and calls `interference` what was `disturbance`. 6 keys values
 by metric and tells what was declared of each, calls a model around another one NAME@MODEL, adds `per_image`, and leaves
-out what a record's status doesn't have. 7 adds turns, processor time, resamples, and what a model was trained with: all
-of them may be missing.
+out what a record's status doesn't have. 7 adds turns, processor time, resamples, and what a model was trained with, 8
+prefixes: all of them may be missing.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 # Until schema 5 a value had its name alone: which metric gave it, by task, in the order of today's tables.
 _COCO = (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import t as student
 
-from roibench.measure.record import Interval, Ok, Score, Turns
+from roibench.measure.record import Interval, Ok, Prefix, ScoreValue, Turns
 from roibench.measure.steady import CONFIDENCE, LogMean, log_ratio
 from roibench.metric import Estimate
 from roibench.metrics.bootstrap import difference
@@ -42,39 +42,61 @@ def noise_floor(turns: Turns | None) -> float | None:
     return turns.noise_floor if turns else None
 
 
+def known_images(record: Ok, task: str) -> set[int]:
+    """Over how many first images its accuracy is known: all that it was measured on, and prefixes of them."""
+    return {record.images, *record.scores[task].prefixes}
+
+
+def shared_images(ours: Ok, theirs: Ok, task: str) -> int | None:
+    """The most first images of one dataset over which both accuracies are known: no others compare them."""
+    if ours.cell.dataset_hash != theirs.cell.dataset_hash:
+        return None
+    return max(known_images(ours, task) & known_images(theirs, task), default=None)
+
+
+def ranking_value(record: Ok, task: str, images: int) -> Prefix | None:
+    """What ranks the task, over so many of known_images; None where it is undefined."""
+    score = record.scores[task]
+    if images != record.images:
+        return score.prefixes[images]
+    value = score.values.get(score.primary)
+    return value and Prefix(value=value.value, resampled=score.resampled)
+
+
 def accuracy_difference(ours: Ok, theirs: Ok, task: str) -> Interval | None:
-    """Ours - theirs in what ranks the task, as a fraction or in its unit; None where they aren't of the same images or
-    hold no resamples.
+    """Ours - theirs in what ranks the task, as a fraction or in its unit, over shared_images; None where there are none
+    or they hold no resamples.
     """
-    return mean_difference([ours], [theirs], task)
+    images = shared_images(ours, theirs, task)
+    return None if images is None else mean_difference([ours], [theirs], task, images)
 
 
-def mean_difference(ours: Sequence[Ok], theirs: Sequence[Ok], task: str) -> Interval | None:
-    """accuracy_difference of two models, of which each record is another training: of their means.
+def mean_difference(ours: Sequence[Ok], theirs: Sequence[Ok], task: str, images: int) -> Interval | None:
+    """accuracy_difference of two models, of which each record is another training: of their means, over so many images,
+    which all of them know.
 
     The interval holds images, by paired resamples, and trainings, by the variance between them, pooled over both
     models: limits of independent parts add up by squares (MOVER: Zou and Donner 2008, Statistics in Medicine 27:10). Of
     one training each no variance is seen, and the interval is over images alone.
     """
-    sides = [[record.scores[task] for record in side] for side in (ours, theirs)]
-    scores = [score for side in sides for score in side]
-    shared = {(record.cell.dataset_hash, record.images) for record in (*ours, *theirs)}
-    kinds = {(score.primary, len(score.resampled)) for score in scores}
-    if len(shared) > 1 or len(kinds) > 1 or not all(s.resampled and s.primary in s.values for s in scores):
+    records = [*ours, *theirs]
+    values = [ranking_value(record, task, images) for record in records]
+    if not all(value and value.resampled for value in values):
         return None
-    values = [[score.values[score.primary].value for score in side] for side in sides]
-    means = [_mean(side, one) for side, one in zip(sides, values, strict=True)]
-    found = difference(*means)
+    if len({record.scores[task].primary for record in records}) > 1 or len({len(one.resampled) for one in values}) > 1:
+        return None
+    sides = values[: len(ours)], values[len(ours) :]
+    found = difference(*map(_mean, sides))
     low, high = found.low, found.high
-    if spread := _half_width(values):
+    if spread := _half_width([[one.value for one in side] for side in sides]):
         low = found.value - math.hypot(max(0.0, found.value - low), spread)
         high = found.value + math.hypot(max(0.0, high - found.value), spread)
     return Interval(value=found.value, low=low, high=high)
 
 
-def _mean(scores: Sequence[Score], values: Sequence[float]) -> Estimate:
-    resampled = np.array([score.resampled for score in scores], np.float64)  # NaN for None
-    return Estimate(float(np.mean(values)), math.nan, math.nan, resampled.mean(0))
+def _mean(trainings: Sequence[Prefix]) -> Estimate:
+    resampled = np.array([one.resampled for one in trainings], np.float64)  # NaN for None
+    return Estimate(float(np.mean([one.value for one in trainings])), math.nan, math.nan, resampled.mean(0))
 
 
 def _half_width(sides: Sequence[Sequence[float]]) -> float | None:
@@ -88,14 +110,21 @@ def _half_width(sides: Sequence[Sequence[float]]) -> float | None:
 
 
 def is_better(ours: Ok, theirs: Ok, task: str) -> bool:
-    """Beyond doubt: the paired difference's interval leaves 0 out. Without one: their intervals lie apart."""
+    """Beyond doubt: the paired difference's interval leaves 0 out. Without one, as of records that hold no resamples:
+    their intervals lie apart, and they are of the same images.
+    """
     first, second = (one.scores[task].values.get(one.scores[task].primary) for one in (ours, theirs))
     if first is None or second is None:
         return second is None and first is not None
     found = accuracy_difference(ours, theirs, task)
     if found is None:
-        return first.low > second.high if first.higher_is_better else first.high < second.low
+        return ours.images == theirs.images and lie_apart(first, second)
     return found.low > 0 if first.higher_is_better else found.high < 0
+
+
+def lie_apart(better: ScoreValue, worse: ScoreValue) -> bool:
+    """Their intervals do, and on the right side."""
+    return better.low > worse.high if better.higher_is_better else better.high < worse.low
 
 
 def _difference(one: LogMean, other: LogMean) -> LogMean:

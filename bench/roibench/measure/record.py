@@ -84,6 +84,13 @@ class ScoreValue(Interval):
     point: Point | None = None
 
 
+class Prefix(_Data):
+    """The value that ranks, over the first images alone. resampled: as in Score."""
+
+    value: float
+    resampled: tuple[float | None, ...]
+
+
 class Score(_Data):
     """One task's accuracy: values by METRIC/VALUE (coco_ap/AP), and which of them ranks models.
 
@@ -91,6 +98,8 @@ class Score(_Data):
     warnings: what is doubtful about the predictions that were scored, in words, with counts.
     resampled: the value that ranks in each resample of the images: cells that were scored on the same ones are compared
         resample by resample. Not in records of before schema 7.
+    prefixes: by a number of first images, so that cells of different numbers are compared over the same ones: those of
+        roibench.measure.prefixes. Not in records of before schema 8.
     """
 
     primary: str
@@ -99,6 +108,7 @@ class Score(_Data):
     max_detections: int | None = None
     warnings: tuple[str, ...] = ()
     resampled: tuple[float | None, ...] = ()
+    prefixes: dict[int, Prefix] = {}
 
 
 class Turns(_Data):
@@ -150,6 +160,8 @@ class Stage(_Data):
 
 class Memory(_Data):
     """Mebibytes. On the CPU: resident memory of the cell's process, on a GPU: what torch's allocator held.
+
+    Pages of the libraries' code are left out: how many come with one model depends on what ran before it.
 
     before: when the dataset was open and the model not yet there; before schema 7, when the timed rounds began.
     peak: of a pass of its own, before anything was timed; before schema 7, of the timed rounds.

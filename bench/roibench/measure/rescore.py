@@ -66,8 +66,11 @@ class Rescored:
 
 
 def recorded_scores(record: Ok, run: Path, task: Task, ground_truth: GroundTruth, registry: Registry) -> Scores:
-    """A cell's kept predictions, scored. Metrics that ask the model again are left out."""
-    predictions = recorded_predictions(record, run, range(record.images), ground_truth.frames, registry)
+    """A cell's kept predictions of the images of the ground truth, scored. Metrics that ask the model again are left
+    out.
+    """
+    images = range(len(ground_truth.frames))
+    predictions = recorded_predictions(record, run, images, ground_truth.frames, registry)
     try:
         return score(task, predictions, ground_truth.targets, ground_truth.frames, registry)
     except ScoreError as error:

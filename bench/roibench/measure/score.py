@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from roibench.measure.checks import check_targets
-from roibench.measure.record import Score, ScoreValue
+from roibench.measure.record import Prefix, Score, ScoreValue
 from roibench.metric import Estimate, Result, cost_of
 from roibench.metrics.fields import ImageError
 from roibench.model import Probe
@@ -28,6 +28,7 @@ class Scores:
 
     per_image: [N] each. METRIC/VALUE: of each image alone; cost_of(METRIC/VALUE): how much worse the image makes
         it.
+    prefixes: what ranks over the first images alone, by their number; where it is undefined, it is missing.
     artefacts: what its metrics found to look at, as METRIC: NAME.
     warnings: what is doubtful.
     """
@@ -37,13 +38,14 @@ class Scores:
     values: Mapping[str, Estimate]
     declared: Mapping[str, Value]
     per_image: Mapping[str, Tensor] = field(default_factory=dict)
+    prefixes: Mapping[int, Estimate] = field(default_factory=dict)
     artefacts: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     @property
     def recorded(self) -> Score:
         """What a record keeps of it."""
-        values, ranking = {}, self.values[self.primary]
+        values = {}
         for key, estimate in self.values.items():
             declared = self.declared[key]
             values[key] = ScoreValue(
@@ -62,8 +64,16 @@ class Scores:
             score_threshold=self.task.score_threshold,
             max_detections=self.task.max_detections,
             warnings=self.warnings,
-            resampled=tuple(None if isnan(one) else round(float(one), 7) for one in ranking.resampled),
+            resampled=_rounded(self.values[self.primary]),
+            prefixes={
+                images: Prefix(value=found.value, resampled=_rounded(found)) for images, found in self.prefixes.items()
+            },
         )
+
+
+def _rounded(estimate: Estimate) -> tuple[float | None, ...]:
+    """What a record keeps of its resamples."""
+    return tuple(None if isnan(one) else round(float(one), 7) for one in estimate.resampled)
 
 
 def score(
@@ -73,8 +83,10 @@ def score(
     frames: Sequence[Frame],
     registry: Registry,
     probe: Probe | None = None,
+    prefixes: Sequence[int] = (),
 ) -> Scores:
     """Scores predictions that check_predictions let through; without a probe, metrics that need one are left out.
+    prefixes: numbers of first images over which what ranks is given, too.
 
     Raises TargetError where the ground truth is impossible; ScoreError where a metric fails or gives what it hasn't
     declared, and where none gives the value that ranks.
@@ -82,7 +94,8 @@ def score(
     ranking = registry.ranking(task.name)
     if ranking is None:
         raise ScoreError(f"no metric of task {task.name} declares a value that ranks its models: want ranks=True")
-    primary = f"{ranking[0].name}/{ranking[1].name}"
+    ranks, name = ranking[0], ranking[1].name
+    primary = f"{ranks.name}/{name}"
     check_targets(targets, frames, task.target_fields)
     kept = [task.filter(prediction) for prediction in predictions]
     values: dict[str, Estimate] = {}
@@ -101,7 +114,9 @@ def score(
         doubtful += result.warnings
     if primary not in values:
         raise ScoreError(f"task {task.name}: {primary!r}, which ranks it, has no value; got {sorted(values) or 'none'}")
-    return Scores(task, primary, values, declared, per_image, artefacts, tuple(doubtful))
+    first = {n: _computed(ranks, kept[:n], targets[:n], frames[:n], probe).values for n in prefixes}
+    at_prefixes = {n: found[name] for n, found in first.items() if name in found}
+    return Scores(task, primary, values, declared, per_image, at_prefixes, artefacts, tuple(doubtful))
 
 
 def _computed(

@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from roibench.claim import Judged
 from roibench.measure.record import Ok, Provenance, Record
-from roibench.report.numbers import heading, noise_floor_note, plain, short, with_interval
+from roibench.report.numbers import heading, plain, short, with_interval
 from roibench.report.rows import DOUBTFUL, Remark, Row, Table, cells, doubts, failures, interferences, tables
 
 _TRAINED = ("epochs", "pretrained on")
@@ -26,8 +26,8 @@ _NOTES = (
     "CPU: processor time of all threads. Memory: what the model and its predictions take beyond the process before. "
     "GFLOPs: a multiply-add counts as two; element-wise operators and suppression are not counted. Parameters: "
     "trainable ones. Pareto front: ● no other model of the same setting is as accurate and faster, or as fast and more "
-    "accurate; ○ beaten, but by none that is both faster and more accurate beyond doubt; - seen on fewer images than "
-    "others, and not compared. Accuracies are comparable only at an equal number of images."
+    "accurate; ○ beaten, but by none that is both faster and more accurate beyond doubt. Accuracies of different "
+    "numbers of images are compared over the first ones that both rows have."
 )
 
 _PASSES = "Passes: FLOPs over those of a prediction of the model behind the @."
@@ -40,7 +40,7 @@ def render(records: Sequence[Record], notes: Mapping[str, Sequence[str]] = Mappi
     notes: further remarks on the run, by title.
     """
     found = tables(records)
-    sections = [f"## {titled(table)}\n\n{comparison(table)}" for table in found]
+    sections = [f"## {table.heading}\n\n{comparison(table)}" for table in found]
     if cells(records):
         sections.append(f"## Where the time goes\n\n{stages(records)}")
     sections += _remarks(f"{DOUBTFUL} Doubtful predictions: check what these models return", "why", doubts(records))
@@ -74,13 +74,8 @@ def _better_lower(found: Sequence[Table]) -> list[str]:
     return [f"Better the lower: {', '.join(names)}."] if names else []
 
 
-def titled(table: Table) -> str:
-    """`Detection on scenes`."""
-    return table.title[0].upper() + table.title[1:]
-
-
 def comparison(table: Table) -> str:
-    """The rows, below what they have in common and above the noise floor."""
+    """The rows, below what they have in common and above what must be known to read them."""
     several = len(table.settings) > 1
     wrapping = any(row.passes is not None for row in table.rows)
     trained = any(row.record.epochs or row.record.pretrained_on for row in table.rows)
@@ -98,8 +93,7 @@ def comparison(table: Table) -> str:
         mark = f" {DOUBTFUL}" if row.warnings else ""
         training = (str(row.record.epochs or ""), row.record.pretrained_on or "") if trained else ()
         rows.append((row.model + mark, row.record.family, *training, *setting, *scores, *passes, *_measured(row)))
-    floor = f"\n\n{noise_floor_note(table.noise_floor)}" if table.noise_floor is not None else ""
-    return f"{table.shared}\n\n{grid((*titles, *_MEASURED), rows, left=left)}{floor}"
+    return "\n\n".join([table.shared, grid((*titles, *_MEASURED), rows, left=left), *table.notes])
 
 
 def stages(records: Sequence[Record]) -> str:

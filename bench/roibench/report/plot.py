@@ -29,8 +29,8 @@ def speed_accuracy(table: Table) -> Figure | None:
     """Median latency (log scale) against the score that ranks, with each setting's Pareto front; None without a score.
 
     Bars are 95 % intervals, of the median over turns and of the score over images. The colour is the model's family,
-    the marker its setting: full on the Pareto front, hollow where it can't be told from it, pale where it is beaten.
-    A thin line goes through what differs in the value of one knob alone.
+    the marker its setting: full on the Pareto front, hollow where it can't be told from it, pale where it is beaten,
+    both where it isn't comparable. A thin line goes through what differs in the value of one knob alone.
     """
     from matplotlib.figure import Figure
 
@@ -58,7 +58,7 @@ def speed_accuracy(table: Table) -> Figure | None:
     unit = f" ({table.unit})" if table.unit else ""
     lower = "" if rows[0].score.higher_is_better else ", better the lower"
     axes.set_ylabel(f"{table.name(table.primary)}{unit}{lower}; bar: 95 % confidence interval")
-    title = figure.suptitle(table.title[0].upper() + table.title[1:], fontweight="bold", ha="left")
+    title = figure.suptitle(table.heading, fontweight="bold", ha="left")
     axes.set_title(table.shared, fontsize=8.5, color=_GREY, loc="left")
     _legend(axes, table, colours, markers, any(len(pareto_front) > 1 for pareto_front in pareto_fronts))
     figure.draw_without_rendering()  # the layout decides where points are, and so where labels can be
@@ -101,7 +101,7 @@ def _point(axes: Axes, row: Row, colour: str, marker: str) -> None:
         Standing.FRONT: {"markeredgecolor": "white"},
         Standing.NEAR: {"markeredgecolor": colour, "markerfacecolor": "white"},
         Standing.BEATEN: {"markeredgecolor": "white", "alpha": 0.45},
-        Standing.FEWER: {"markeredgecolor": "white", "alpha": 0.45},
+        Standing.APART: {"markeredgecolor": colour, "markerfacecolor": "white", "alpha": 0.45},
     }
     axes.errorbar(row.p50.value, score, xerr=spread, yerr=upright, **style, **fill[row.standing])
 
@@ -153,9 +153,11 @@ def _legend(axes: Axes, table: Table, colours: dict[str, str], markers: dict[Set
         handles += [Line2D([], [], color=_GREY, marker=m, ls="", label=table.own(s)) for s, m in markers.items()]
     if pareto_front:
         handles.append(Line2D([], [], label="Pareto front", **_PARETO_FRONT))
+    hollow = {"marker": "o", "ls": "", "color": _GREY, "markerfacecolor": "white"}
     if any(row.standing is Standing.NEAR for row in table.rows):
-        hollow = {"color": _GREY, "markerfacecolor": "white"}
-        handles.append(Line2D([], [], marker="o", ls="", label="can't be told from it", **hollow))
+        handles.append(Line2D([], [], label="can't be told from it", **hollow))
+    if any(row.standing is Standing.APART for row in table.rows):
+        handles.append(Line2D([], [], label="of too few images to be compared", alpha=0.45, **hollow))
     columns = 1 if len(markers) > 1 else 5
     axes.figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
 

@@ -141,7 +141,7 @@ class _Results:
         match words:
             case ["table", folder, task]:
                 found = self._tables(folder, task)
-                return "\n\n".join(f"{markdown.titled(one)}: {markdown.comparison(one)}" for one in found)
+                return "\n\n".join(f"{one.heading}: {markdown.comparison(one)}" for one in found)
             case ["plot", folder, task]:
                 return self._plots(folder, task, SPEED_ACCURACY, place)
             case ["plot", folder, task, value]:
@@ -174,7 +174,7 @@ class _Results:
             raise PublishError(f"{folder}: no plot of {what!r} for {task}; there are: {', '.join(there) or 'none'}")
         lines = []
         for name, drawing in found.items():
-            title = f"{markdown.titled(drawing.table)}: {drawing.about}"
+            title = f"{drawing.table.heading}: {drawing.about}"
             lines.append(f"![{title}]({os.path.relpath(Path(folder, f'{name}.png'), place)})")
         return "\n".join(lines)
 

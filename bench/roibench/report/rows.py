@@ -1,7 +1,8 @@
 """Records as rows to compare: one per cell that ran and task that it was scored under.
 
-Accuracies are compared only at an equal number of images, speeds only on the same machine with the same settings; so a
-row's Pareto front is taken among the rows that share all of these.
+Accuracies are compared only over the same images, speeds only on the same machine with the same settings; so a row's
+Pareto front is taken among the rows that share these. Rows of different numbers of images are compared over the most
+first images over which both accuracies are known.
 """
 
 import math
@@ -12,17 +13,21 @@ from enum import StrEnum
 from typing import NamedTuple, Self
 
 from roibench.datasets.reference import DatasetRef
-from roibench.measure.pairs import is_better, is_faster, latency_ratio, noise_floor
+from roibench.measure.pairs import is_better, is_faster, latency_ratio, lie_apart, noise_floor
 from roibench.measure.record import Failed, Interval, Ok, Record, ScoreValue, Stage
-from roibench.report.numbers import short_name
+from roibench.report.numbers import noise_floor_note, short_name
 
 FEW = 100  # images: below, intervals are rough (results/coverage.md)
 FEW_NOTE = " (few: intervals are rough)"
 DOUBTFUL = "(!)"  # beside a model whose predictions are doubtful
+APART_NOTE = (
+    "† not comparable, and on no Pareto front: on so few images that the accuracy of another row isn't known over "
+    "the same ones."
+)
 
 
 class Setting(NamedTuple):
-    """What must be equal for a comparison to mean something.
+    """What a row was measured with; all but the images must be equal for a comparison to mean something.
 
     images: how many were scored.
     device: as in the cell.
@@ -39,10 +44,9 @@ class Setting(NamedTuple):
     threads: int
     machine: str
 
-    @property
-    def timed(self) -> tuple[object, ...]:
-        """What speeds must share: all but the images."""
-        return self[1:]
+    def is_like(self, other: Self) -> bool:
+        """But for the images."""
+        return self[1:] == other[1:]
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -54,12 +58,12 @@ class Setting(NamedTuple):
 
 
 class Standing(StrEnum):
-    """How a row stands among those of its setting; what tables mark it with."""
+    """How a row stands among those of a setting like its own; what tables mark it with."""
 
     FRONT = "●"  # no other one is as good and faster, or as fast and better
     NEAR = "○"  # beaten, but none is both better and faster beyond doubt
     BEATEN = ""
-    FEWER = "-"  # seen on fewer images than another one of an otherwise equal setting: not compared
+    APART = "†"  # of so few images that the accuracy of another one isn't known over the same ones
 
 
 @dataclass(frozen=True)
@@ -68,12 +72,12 @@ class Row:
 
     record: of the cell.
     task: its name.
-    setting: what must be equal for a comparison.
+    setting: what it was measured with.
     primary: METRIC/VALUE of what ranks.
     score: the value that ranks, None where it is undefined.
-    fastest: how many times as long it takes as the fastest row of its setting, whatever the number of images; None
-        where they took no turns together.
-    standing: among the rows of its setting.
+    fastest: how many times as long it takes as the fastest row of a setting like its own, None where they took no turns
+        together.
+    standing: among the rows of a setting like its own.
     """
 
     record: Ok
@@ -93,6 +97,14 @@ class Row:
     def scores(self) -> dict[str, ScoreValue]:
         """All values, by METRIC/VALUE."""
         return self.record.scores[self.task].values
+
+    @property
+    def by_images(self) -> dict[int, float | None]:
+        """What ranks, by the number of first images over which it is known."""
+        score, whole = self.record.scores[self.task], {self.record.images: self.score and self.score.value}
+        if self.primary != score.primary:
+            return whole
+        return whole | {images: prefix.value for images, prefix in score.prefixes.items()}
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -154,6 +166,11 @@ class Table:
         return f"{self.task.replace('_', ' ')} on {self.dataset}"
 
     @property
+    def heading(self) -> str:
+        """The title as it begins a line."""
+        return self.title[0].upper() + self.title[1:]
+
+    @property
     def values(self) -> dict[str, ScoreValue]:
         """Every value that a row has, by METRIC/VALUE, in their metrics' order: what was declared of it."""
         return {key: value for row in self.rows for key, value in row.scores.items()}
@@ -192,10 +209,22 @@ class Table:
         """The largest of the rows' runs; None where none has one."""
         return max((row.noise_floor for row in self.rows if row.noise_floor is not None), default=None)
 
+    @property
+    def notes(self) -> list[str]:
+        """What must be known to read the rows: belongs under the table."""
+        apart = any(row.standing is Standing.APART for row in self.rows)
+        floor = self.noise_floor
+        return [APART_NOTE] * apart + ([] if floor is None else [noise_floor_note(floor)])
+
     def own(self, setting: Setting) -> str:
         """What tells this setting from the table's others, in words: belongs beside the row."""
         differing = [len(set(column)) > 1 for column in self._columns]
         return ", ".join(part for part, differs in zip(setting.parts, differing, strict=True) if differs)
+
+    def label(self, row: Row) -> str:
+        """A row's model, with what tells its setting from the table's others."""
+        own = self.own(row.setting)
+        return f"{row.model}, {own}" if own else row.model
 
     @property
     def _columns(self) -> list[tuple[str, ...]]:
@@ -315,16 +344,18 @@ def _one_line(error: str) -> str:
 
 
 def _ranked(rows: list[Row]) -> tuple[Row, ...]:
-    rows = [_placed(row, [rival for rival in rows if rival.setting.timed == row.setting.timed]) for row in rows]
-    return tuple(sorted(rows, key=lambda row: (-row.setting.images, -_goodness(row), row.p50.value)))
+    rows = [_placed(row, [rival for rival in rows if rival.setting.is_like(row.setting)]) for row in rows]
+    return tuple(
+        sorted(rows, key=lambda row: (-row.setting.images, -_goodness(row, row.setting.images), row.p50.value))
+    )
 
 
 def _placed(row: Row, rivals: list[Row]) -> Row:
-    """rivals: the rows of its setting, itself among them, and of those that differ in the number of images."""
+    """rivals: the rows of a setting like its own, itself among them."""
     fastest = min(rivals, key=lambda rival: rival.p50.value)
-    rivals, others = [rival for rival in rivals if rival.setting == row.setting], rivals
-    if any(other.setting.images > row.setting.images for other in others):
-        standing = Standing.FEWER
+    more = [rival for rival in rivals if rival.setting.images > row.setting.images]
+    if any(_shared_images(rival, row) is None for rival in more):
+        standing = Standing.APART
     elif row.score is None or any(_beats(rival, row) for rival in rivals):
         doubtless = row.score is None or any(_surely_beats(rival, row) for rival in rivals)
         standing = Standing.BEATEN if doubtless else Standing.NEAR
@@ -333,8 +364,16 @@ def _placed(row: Row, rivals: list[Row]) -> Row:
     return replace(row, fastest=latency_ratio(row.record, fastest.record), standing=standing)
 
 
+def _shared_images(one: Row, other: Row) -> int | None:
+    """The most first images over which what ranks is known of both."""
+    return max(one.by_images.keys() & other.by_images.keys(), default=None)
+
+
 def _beats(rival: Row, row: Row) -> bool:
-    theirs, ours = (_goodness(rival), -rival.p50.value), (_goodness(row), -row.p50.value)
+    images = _shared_images(rival, row)
+    if images is None:
+        return False
+    theirs, ours = ((_goodness(one, images), -one.p50.value) for one in (rival, row))
     return theirs != ours and all(their >= our for their, our in zip(theirs, ours, strict=True))
 
 
@@ -344,15 +383,13 @@ def _surely_beats(rival: Row, row: Row) -> bool:
         return False
     if row.primary == row.record.scores[row.task].primary:  # whose resamples the records hold
         return is_better(rival.record, row.record, row.task)
-    return rival.score is not None and _apart(rival.score, row.score)
+    same = rival.setting.images == row.setting.images
+    return same and rival.score is not None and lie_apart(rival.score, row.score)
 
 
-def _apart(better: ScoreValue, worse: ScoreValue) -> bool:
-    return better.low > worse.high if better.higher_is_better else better.high < worse.low
-
-
-def _goodness(row: Row) -> float:
-    """Higher is better, whatever the score's direction."""
+def _goodness(row: Row, images: int) -> float:
+    """Over so many images that it is known over: higher is better, whatever the score's direction."""
     if row.score is None:
         return -math.inf
-    return row.score.value if row.score.higher_is_better else -row.score.value
+    value = row.by_images[images]
+    return value if row.score.higher_is_better else -value

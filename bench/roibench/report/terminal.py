@@ -12,7 +12,7 @@ from roibench.claim import Judged
 from roibench.measure.compare import Comparison
 from roibench.measure.record import Record, Score
 from roibench.measure.rescore import Rescored
-from roibench.report.numbers import heading, noise_floor_note, plain, short, short_name, with_interval
+from roibench.report.numbers import heading, plain, short, short_name, with_interval
 from roibench.report.rows import (
     DOUBTFUL,
     Cell,
@@ -28,8 +28,8 @@ from roibench.report.rows import (
 )
 
 LEGEND = (
-    f"{Standing.FRONT} on the Pareto front of its setting, {Standing.NEAR} can't be told from it, {Standing.FEWER} "
-    "seen on fewer images, not compared.  [95 % CI]: of times over turns.  x fastest: paired."
+    f"{Standing.FRONT} on the Pareto front of its setting, {Standing.NEAR} can't be told from it.  "
+    "[95 % CI]: of times over turns.  x fastest: paired."
 )
 
 
@@ -86,8 +86,7 @@ def _comparison(table: Table) -> list[RenderableType]:
         name = f"{row.model} {DOUBTFUL}" if row.warnings else row.model
         grid.add_row(mark, name, with_interval(row.score, table.unit), *beside, *_measured(row), end_section=parted)
     settings = [f"{label}: {table.own(setting)}" for setting, label in labels.items()]
-    floor = [] if table.noise_floor is None else [noise_floor_note(table.noise_floor)]
-    return [grid, Text("\n".join([table.shared, *settings, *floor]) + "\n")]
+    return [grid, Text("\n".join([table.shared, *settings, *table.notes]) + "\n")]
 
 
 _MEASURED = ("p50 ms", "x fastest", "MiB", "Mparam")

@@ -16,10 +16,11 @@ from roibench.measure.journal import read_lines
 from roibench.measure.paired import PairedBenchmark
 from roibench.measure.record import Provenance, Record
 from roibench.report import csv, markdown, operators
-from roibench.report.curve import training_curve
-from roibench.report.curves import curve_points, curves, stage_shares, stages
 from roibench.report.plot import points, speed_accuracy
 from roibench.report.rows import Table, tables
+from roibench.report.stage_bars import stage_bars, stage_shares
+from roibench.report.training_curve import training_curve
+from roibench.report.value_curves import curve_points, value_curves
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,9 +95,9 @@ def drawings(records: Sequence[Record]) -> dict[str, Drawing]:
             if any(row.score is not None for row in one.rows)
         }
         if curve_points(table):
-            drawn["curves"] = Drawing(table, " and ".join(curve_points(table)), curves, curve_points)
+            drawn["curves"] = Drawing(table, " and ".join(curve_points(table)), value_curves, curve_points)
         if len(stage_shares(table)) > 1:
-            drawn["stages"] = Drawing(table, "where the time goes", stages, stage_shares)
+            drawn["stages"] = Drawing(table, "where the time goes", stage_bars, stage_shares)
         for what, drawing in drawn.items():
             name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{what}-{table.task}-{table.dataset}")
             named[f"{name}-{table.dataset_hash[:8]}" if name in named else name] = drawing

@@ -3,8 +3,9 @@
 import pytest
 
 from roibench.measure.record import Score
-from roibench.report.curves import curve_points, curves, stage_shares, stages
 from roibench.report.rows import tables
+from roibench.report.stage_bars import stage_bars, stage_shares
+from roibench.report.value_curves import curve_points, value_curves
 from roibench.specs import Point
 
 
@@ -27,7 +28,7 @@ def proposing(record, score):
 def test_there_is_a_panel_per_curve_and_a_line_per_model(proposing):
     [table] = tables([proposing("many", {100: 0.8, 10: 0.4}), proposing("few", {10: 0.2}, images=200)])
     assert list(curve_points(table)) == ["recall50", "recall70"]
-    figure = curves(table)
+    figure = value_curves(table)
     assert [axes.get_title() for axes in figure.axes] == ["recall50 (%)", "recall70 (%)"]
     first, second = (
         {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines}
@@ -45,7 +46,7 @@ def test_without_points_there_is_no_curve(record):
 def test_a_bar_is_cut_into_the_shares_of_its_stages_and_a_stage_has_one_colour(record):
     [table] = tables([record("quick", 0.4, 10), record("slow", 0.5, 200)])
     assert [(name, milliseconds) for name, milliseconds, _ in stage_shares(table)] == [("slow", 200), ("quick", 10)]
-    axes = stages(table).axes[0]
+    axes = stage_bars(table).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["slow", "quick"]
     bars = [patch for patch in axes.patches if patch.get_width() > 0]
     slow, quick = bars[:4], bars[4:8]
