@@ -205,6 +205,7 @@ def test_the_built_in_claims_are_judged_with_all_their_parts(scored, score):
         staged(scored("faster_rcnn", 0.5, turns=turns(10)), rpn=2, proposals=2, roi_align=3, box_head=1),
         scored("faster_rcnn_roi_pool", 0.45),
         staged(scored("rfcn", 0.45), score_maps=2, ps_roi_pool=0.1),
+        staged(scored("mask_rcnn", 0.55), backbone=6, regions=0.1, masks=0.5, joints=0.1),
         scored("faster_rcnn", 0.48, turns=turns(8), knobs={"proposals": 50}),
         scored("faster_rcnn", 0.5, turns=turns(11), knobs={"proposals": 300}),
         *suppressing(scored, score, {0.5: (0.5, 0.6), 0.7: (0.45, 0.7)}),
@@ -407,7 +408,7 @@ def test_the_command_prints_every_claim_of_a_run(third_party, tmp_path, scored):
         assert words in result.output
 
 
-@pytest.mark.parametrize(("masks", "status"), [(0.5, Status.HELD), (1.9, Status.CANNOT_TELL), (4, Status.NOT_HELD)])
+@pytest.mark.parametrize(("masks", "status"), [(0.5, Status.HELD), (3.8, Status.CANNOT_TELL), (6, Status.NOT_HELD)])
 def test_masks_and_joints_are_judged_by_their_share_of_the_time(scored, masks, status):
     record = staged(scored("mask_rcnn", 0.5, turns=turns(10)), backbone=6, regions=0.1, masks=masks, joints=0.1)
     [found] = judge([installed().claims["mask_branches"]], [record])
