@@ -257,9 +257,17 @@ def register_claims(register):
     register(
         ClaimSpec(
             "multi_task",
-            "Mask R-CNN, which learns masks and joints, too, finds boxes better than Faster R-CNN (He et al. 2017, arXiv "
-            "1703.06870: 38.2 and 37.3 AP).",
+            "Mask R-CNN, which learns masks and joints, too, finds boxes better than Faster R-CNN (He et al. 2017, "
+            "arXiv 1703.06870: 38.2 and 37.3 AP).",
             judge="roibench.plugins.two_stage.claims:multi_task",
+        )
+    )
+    register(
+        ClaimSpec(
+            "masks_gain_more",
+            "Masks gain more by RoI align than boxes do (He et al. 2017, arXiv 1703.06870: 7.3 and 5.8 points of AP, at "
+            "a stride of 32).",
+            judge="roibench.plugins.two_stage.claims:masks_gain_more",
         )
     )
     register(

@@ -205,7 +205,8 @@ def test_the_built_in_claims_are_judged_with_all_their_parts(scored, score):
         staged(scored("faster_rcnn", 0.5, turns=turns(10)), rpn=2, proposals=2, roi_align=3, box_head=1),
         scored("faster_rcnn_roi_pool", 0.45),
         staged(scored("rfcn", 0.45), score_maps=2, ps_roi_pool=0.1),
-        staged(scored("mask_rcnn", 0.55), backbone=6, regions=0.1, masks=0.5, joints=0.1),
+        staged(masked(scored, "mask_rcnn", 0.55, 0.5), backbone=6, regions=0.1, masks=0.5, joints=0.1),
+        masked(scored, "mask_rcnn_roi_pool", 0.5, 0.4),
         scored("faster_rcnn", 0.48, turns=turns(8), knobs={"proposals": 50}),
         scored("faster_rcnn", 0.5, turns=turns(11), knobs={"proposals": 300}),
         *suppressing(scored, score, {0.5: (0.5, 0.6), 0.7: (0.45, 0.7)}),
@@ -419,3 +420,22 @@ def test_masks_and_joints_are_judged_by_their_share_of_the_time(scored, masks, s
 def test_masks_are_judged_by_what_they_do_for_boxes(scored, ap, status):
     [found] = judge([installed().claims["multi_task"]], [scored("mask_rcnn", ap), scored("faster_rcnn", 0.5)])
     assert found.verdict.status is status
+
+
+def masked(scored, model, boxes, masks):
+    """A record of both tasks."""
+    own = scored(model, boxes)
+    other = scored(model, masks, task="instance_segmentation", primary="coco_mask_ap/AP")
+    return own.model_copy(update={"scores": {**own.scores, **other.scores}})
+
+
+@pytest.mark.parametrize(
+    ("boxes", "masks", "status"),
+    [(0.48, 0.3, Status.HELD), (0.48, 0.38, Status.CANNOT_TELL), (0.3, 0.39, Status.NOT_HELD)],
+)
+def test_gains_of_masks_are_held_against_those_of_boxes(scored, boxes, masks, status):
+    records = [masked(scored, "mask_rcnn", 0.5, 0.4), masked(scored, "mask_rcnn_roi_pool", boxes, masks)]
+    claim = installed().claims["masks_gain_more"]
+    [found] = judge([claim], records)
+    assert found.verdict.status is status, found.verdict.figures
+    assert judge([claim], records[:1])[0].verdict.status is Status.NOT_MEASURED
