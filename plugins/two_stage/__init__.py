@@ -265,8 +265,8 @@ def register_claims(register):
     register(
         ClaimSpec(
             "masks_gain_more",
-            "Masks gain more by RoI align than boxes do (He et al. 2017, arXiv 1703.06870: 7.3 and 5.8 points of AP, at "
-            "a stride of 32).",
+            "Masks gain more by RoI align than boxes do (He et al. 2017, arXiv 1703.06870: 7.3 and 5.8 points of AP, "
+            "at a stride of 32).",
             judge="roibench.plugins.two_stage.claims:masks_gain_more",
         )
     )
