@@ -125,7 +125,9 @@ class MaskRCNN(FasterRCNN):
         return keypoints
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
-        """Faster R-CNN's four, and those of masks and joints, of the regions that show an object."""
+        """Faster R-CNN's four, and those of masks and joints, where the dataset knows these, of regions that show an
+        object.
+        """
         batch = self.batch(inputs)
         losses, learned = self.learn(batch, batch_boxes(batch, targets))
         shown = learned.regions
@@ -133,9 +135,10 @@ class MaskRCNN(FasterRCNN):
         labels = shown.classes[shown.classes > 0] - 1
         # In the images' own pixels, as masks and joints are.
         boxes = [batch.to_image(index, one) for index, one in enumerate(shown.positive)]
-        masks = [one.masks.to(self.device)[index] for one, index in zip(targets, shown.objects, strict=True)]
-        losses["mask"] = self._mask_loss(regions, labels, boxes, masks)
-        if self.joint_branch is not None:
+        if all(one.masks is not None for one in targets):
+            masks = [one.masks.to(self.device)[index] for one, index in zip(targets, shown.objects, strict=True)]
+            losses["mask"] = self._mask_loss(regions, labels, boxes, masks)
+        if self.joint_branch is not None and all(one.keypoints is not None for one in targets):
             joints = [one.keypoints.to(self.device)[index] for one, index in zip(targets, shown.objects, strict=True)]
             losses["joint"] = self._joint_loss(regions, labels, torch.cat(boxes), torch.cat(joints))
         return losses
