@@ -3,6 +3,7 @@
 A model's name is that of its cells with no knob set; `faster_rcnn proposals=50` (CellSpec.label) is that of others.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +12,15 @@ from typing import NamedTuple
 import numpy as np
 
 from roibench.datasets.reference import DatasetRef
-from roibench.measure.pairs import is_faster, known_images, latency_ratio, mean_difference, noise_floor, ranking_value
+from roibench.measure.pairs import (
+    accuracy_difference,
+    is_faster,
+    known_images,
+    latency_ratio,
+    mean_difference,
+    noise_floor,
+    ranking_value,
+)
 from roibench.measure.record import Interval, Ok
 from roibench.metric import Estimate
 from roibench.metrics.bootstrap import interval
@@ -114,6 +123,33 @@ def keeps(records: Sequence[Ok], ours: str, theirs: str, task: str, share: float
     pairs = _pairs(records, ours, theirs, task, lambda record: (*_outputs(record), record.cell.weights_hash))
     parts = [_keeps(images, one, other, task, share) for images, [one], [other] in pairs]
     return every(parts) if parts else _not_on_the_same(records, ours, theirs)
+
+
+def gains_more(records: Sequence[Ok], ours: str, theirs: str, task: str, than: str) -> Verdict:
+    """One model's lead over another in what ranks a task is greater than its lead in another task of the same output.
+
+    Both leads are of the same images; that they vary together is not counted on, so that the interval of their
+    difference is too wide rather than too narrow (MOVER: Zou and Donner 2008, Statistics in Medicine 27:10).
+    """
+    parts = []
+    scored = [record for record in records if task in record.scores and than in record.scores]
+    first, second = ([record for record in scored if record.cell.label == name] for name in (ours, theirs))
+    for one, other in ((one, other) for one in first for other in second if _outputs(one) == _outputs(other)):
+        leads = [accuracy_difference(one, other, each) for each in (task, than)]
+        if None not in leads:
+            found = _difference(*leads)
+            said = [f"{each}: {with_interval(lead, '%')}" for each, lead in zip((task, than), leads, strict=True)]
+            figures = f"{ours} - {theirs}, points of what ranks: {', '.join(said)}; {with_interval(found, '%')} more"
+            images = min(one.images, other.images)
+            parts.append(Verdict(beyond(found, 0.0), f"{figures} ({_where(one, images)})"))
+    return every(parts) if parts else _not_on_the_same(records, ours, theirs)
+
+
+def _difference(one: Interval, other: Interval) -> Interval:
+    value = one.value - other.value
+    low = value - math.hypot(one.value - one.low, other.high - other.value)
+    high = value + math.hypot(one.high - one.value, other.value - other.low)
+    return Interval(value=value, low=low, high=high)
 
 
 def _outputs(record: Ok) -> tuple[object, ...]:

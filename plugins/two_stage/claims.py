@@ -1,6 +1,5 @@
 """What is said of two-stage detectors."""
 
-import math
 from collections.abc import Iterator, Sequence
 
 from roibench.claim import (
@@ -11,11 +10,11 @@ from roibench.claim import (
     beyond,
     every,
     faster,
+    gains_more,
     keeps,
     more_accurate,
     with_interval,
 )
-from roibench.measure.pairs import accuracy_difference
 
 SEARCH = "selective_search"  # the stage
 
@@ -93,20 +92,7 @@ def multi_task(records: Sequence[Ok]) -> Verdict:
 
 
 def masks_gain_more(records: Sequence[Ok]) -> Verdict:
-    """The two gains are of the same images; that they vary together is not counted on, so that the interval of their
-    difference is too wide rather than too narrow.
-    """
-    parts = []
-    for ours in _of(records, "mask_rcnn"):
-        for theirs in _of(records, "mask_rcnn_roi_pool"):
-            gains = [accuracy_difference(ours, theirs, task) for task in ("instance_segmentation", "detection")]
-            if _where(ours) == _where(theirs) and None not in gains:
-                found = _less(*gains)
-                masks, boxes = (with_interval(one, "%") for one in gains)
-                figures = f"masks gain {masks} points of AP, boxes {boxes}: {with_interval(found, '%')} more"
-                parts.append(Verdict(beyond(found, 0.0), f"{figures} ({_where(ours)}, {ours.images} images)"))
-    why = "no records of mask_rcnn and mask_rcnn_roi_pool in one setting, on the same images"
-    return every(parts) if parts else Verdict(Status.NOT_MEASURED, why)
+    return gains_more(records, "mask_rcnn", "mask_rcnn_roi_pool", "instance_segmentation", "detection")
 
 
 def mask_branches(records: Sequence[Ok]) -> Verdict:
@@ -183,14 +169,6 @@ def _time_of(record: Ok, *stages: str) -> Interval:
     value = sum(stage.milliseconds for stage in record.stages if stage.name in stages)
     whole = record.latency.p50
     return Interval(value=value, low=value * whole.low / whole.value, high=value * whole.high / whole.value)
-
-
-def _less(one: Interval, other: Interval) -> Interval:
-    """One less the other, as if they were independent (MOVER: Zou and Donner 2008, Statistics in Medicine 27:10)."""
-    value = one.value - other.value
-    low = value - math.hypot(one.value - one.low, other.high - other.value)
-    high = value + math.hypot(one.high - one.value, other.value - other.low)
-    return Interval(value=value, low=low, high=high)
 
 
 def _divided(dividend: Interval, divisor: Interval) -> Interval:

@@ -42,7 +42,8 @@ def test_values_have_the_keys_and_declarations_of_the_metrics_that_gave_them():
         f"{metric.name}/{value.name}": (metric.task, value)
         for metric in installed().metrics.values()
         for value in metric.values
-        if value.point is None  # no record of before schema 6 has curves
+        # No record of before schema 6 has curves or captions.
+        if value.point is None and metric.task != "dense_captioning"
     }
     # Values that no record of before schema 6 can have.
     for metric, names in {

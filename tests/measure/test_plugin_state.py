@@ -52,8 +52,8 @@ def register_models(register):
 """
 
 TWO_STAGE = (  # what ships weights
-    *("fast_rcnn", "faster_rcnn", "faster_rcnn_roi_pool", "hog_svm", "rcnn", "rfcn", "sliding_window_detector"),
-    "sppnet",
+    *("dense_captioning", "fast_rcnn", "faster_rcnn", "faster_rcnn_roi_pool", "hog_svm", "mask_rcnn"),
+    *("mask_rcnn_roi_pool", "rcnn", "rfcn", "sliding_window_detector", "sppnet"),
 )
 
 

@@ -189,22 +189,26 @@ def test_what_is_broken_is_named(prediction, target, message):
 def test_predictions_of_a_label_that_has_no_joints_do_not_count():
     """As in COCO, whose keypoints are those of persons: boxes of other things may come with zeros for joints."""
     predictions, targets = scene(0)
-    labelled = [replace(one, labels=torch.zeros(len(one.boxes), dtype=torch.int64)) for one in targets]
-    expected = values(
-        [replace(one, labels=torch.zeros(len(one.scores), dtype=torch.int64)) for one in predictions], labelled
+    ball = Target(
+        boxes=torch.tensor([[5.0, 5.0, 40.0, 40.0]]),
+        labels=torch.ones(1, dtype=torch.int64),
+        keypoints=torch.zeros(1, 17, 3),
+        areas=torch.tensor([900.0]),
+        crowd=torch.zeros(1, dtype=torch.bool),
+        ignored=torch.zeros(1, dtype=torch.bool),
     )
-    assert expected == values(predictions, targets)
-    other = Prediction(
+    balls = Prediction(
         keypoints=torch.zeros(3, 17, 3),
         scores=torch.tensor([0.99, 0.98, 0.97]),
         labels=torch.ones(3, dtype=torch.int64),
     )
-    both = [
-        Prediction(
-            keypoints=torch.cat([other.keypoints, one.keypoints]),
-            scores=torch.cat([other.scores, one.scores]),
-            labels=torch.cat([other.labels, torch.zeros(len(one.scores), dtype=torch.int64)]),
-        )
-        for one in predictions
+    persons = [replace(one, labels=torch.zeros(len(one.boxes), dtype=torch.int64)) for one in targets]
+    found = [replace(one, labels=torch.zeros(len(one.scores), dtype=torch.int64)) for one in predictions]
+    beside = [
+        Target.of({name: torch.cat([value, ball.get(name)]) for name, value in one.known.items()}) for one in persons
     ]
-    assert values(both, labelled) == expected
+    stray = [
+        Prediction.of({name: torch.cat([balls.get(name), value]) for name, value in one.known.items()}) for one in found
+    ]
+    assert values(stray, beside) == values(found, persons) == values(predictions, targets)
+    assert values(stray, persons) != values(found, persons), "a label that no object has is a wrong one"

@@ -106,7 +106,7 @@ def oks(found: Floats, true: Floats, boxes: Floats, areas: Floats) -> Floats:
 
 
 def _read(predictions: Sequence[Prediction], targets: Sequence[Target]) -> Iterator[_Joints]:
-    jointed = _jointed_labels(targets)
+    jointless = _jointless_labels(targets)
     for owner, prediction, true_owner, target in by_image(predictions, targets):
         true = _joints(true_owner, target.keypoints)
         boxes = checked_array(true_owner, "boxes", target.boxes, len(true), "keypoints").reshape(-1, 4)
@@ -115,9 +115,10 @@ def _read(predictions: Sequence[Prediction], targets: Sequence[Target]) -> Itera
             raise ImageError(owner, f"{found.shape[1]} joints, the ground truth has {true.shape[1]}")
         kept, counted = np.ones(len(true), bool), np.ones(len(found), bool)
         if target.labels is not None:
-            kept = np.isin(checked_array(true_owner, "labels", target.labels, len(true)), jointed)
+            kept = ~np.isin(checked_array(true_owner, "labels", target.labels, len(true)), jointless)
             if prediction.labels is not None:
-                counted = np.isin(checked_array(owner, "labels", prediction.labels, len(found), "keypoints"), jointed)
+                labels = checked_array(owner, "labels", prediction.labels, len(found), "keypoints")
+                counted = ~np.isin(labels, jointless)
         yield _Joints(
             found=found[counted, :, :2],
             scores=checked_array(owner, "scores", prediction.scores, len(found), "keypoints")[counted],
@@ -129,13 +130,15 @@ def _read(predictions: Sequence[Prediction], targets: Sequence[Target]) -> Itera
         )
 
 
-def _jointed_labels(targets: Sequence[Target]) -> list[float]:
-    """Labels of which some object has a joint."""
+def _jointless_labels(targets: Sequence[Target]) -> list[float]:
+    """Labels of which there are objects, but none with a joint."""
     labels: set[float] = set()
+    jointed: set[float] = set()
     for target in targets:
         if target.labels is not None and target.keypoints is not None and len(target.labels) == len(target.keypoints):
-            labels.update(target.labels[(target.keypoints[..., 2] > 0).any(1)].double().tolist())
-    return sorted(labels)
+            labels.update(target.labels.double().tolist())
+            jointed.update(target.labels[(target.keypoints[..., 2] > 0).any(1)].double().tolist())
+    return sorted(labels - jointed)
 
 
 def _joints(owner: Owner, value: Tensor | None) -> Floats:
