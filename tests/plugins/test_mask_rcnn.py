@@ -5,11 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 from coco_files import real
+from PIL import Image
+from typer.testing import CliRunner
 
+from roibench import cli
 from roibench.assemble import build_model
 from roibench.dataset import Dataset
 from roibench.datasets.coco import open_coco
 from roibench.datasets.lsp import open_lsp
+from roibench.datasets.scenes import Scenes
 from roibench.measure.checks import check_predictions
 from roibench.measure.score import score
 from roibench.metrics.detection import coco_ap
@@ -21,6 +25,7 @@ from roibench.task import Frame
 from roibench.tasks.detection import DetectorContract
 from roibench.tasks.instance_segmentation import InstanceSegmenterContract
 from roibench.tasks.keypoints import KeypointContract
+from roibench.weights import read_header, shipped_weights
 
 JOINTS = KeypointContract.info.joints
 INFO = KeypointContract.info
@@ -46,6 +51,16 @@ class TestMaskRCNN(MaskRCNNContract):
 
 class TestMaskRCNNRoIPool(MaskRCNNContract):
     model = "mask_rcnn_roi_pool"
+
+
+def test_shipped_weights_tell_the_joints_so_that_a_photograph_needs_no_dataset(tmp_path):
+    registry = installed()
+    spec = registry.models["mask_rcnn"]
+    assert read_header(shipped_weights(spec, "scenes", registry)).joints == Scenes("val").info.joints
+    Image.new("RGB", (64, 48)).save(tmp_path / "photograph.png")
+    asked = ["predict", "mask_rcnn", str(tmp_path / "photograph.png"), "--out", str(tmp_path / "out")]
+    assert CliRunner().invoke(cli.app, asked).exit_code == 0
+    assert (tmp_path / "out" / "photograph.png").exists()
 
 
 def untrained(info=INFO, **overrides):
