@@ -1,6 +1,6 @@
 """What a task is. One is registered as a Task, which holds its fields, its rules and its contract."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
@@ -175,6 +175,11 @@ class Task:
         """What is possible of the predictions, but most likely a mistake: sentences; none is the usual case."""
         found = (field.doubts(scored) for field in self.prediction_fields if field.doubts)
         return tuple(sentence for sentences in found for sentence in sentences)
+
+
+def ground_truth(tasks: Iterable[Task], target: Target) -> Prediction:
+    """What a model would predict that knows the ground truth of all of these tasks."""
+    return Prediction.of({name: value for task in tasks for name, value in task.ground_truth(target).known.items()})
 
 
 def _chosen(value: Any, order: torch.Tensor) -> Any:

@@ -1,11 +1,13 @@
 """Mask R-CNN through the doors that everybody uses: one output that three tasks score."""
 
+import json
 from dataclasses import replace
 
 import pytest
 import torch
 from coco_files import real
 from PIL import Image
+from pycocotools import mask as rle
 from typer.testing import CliRunner
 
 from roibench import cli
@@ -15,10 +17,13 @@ from roibench.datasets.coco import open_coco
 from roibench.datasets.lsp import open_lsp
 from roibench.datasets.scenes import Scenes
 from roibench.measure.checks import check_predictions
+from roibench.measure.plan import make_plan
 from roibench.measure.score import score
 from roibench.metrics.detection import coco_ap
 from roibench.metrics.instance_segmentation import coco_mask_ap
 from roibench.metrics.keypoints import oks_ap
+from roibench.options import Options
+from roibench.predict import describe
 from roibench.registry import installed
 from roibench.structures import Target
 from roibench.task import Frame
@@ -109,6 +114,25 @@ def test_a_mask_lies_in_its_box(learned):
     for mask, (x1, y1, x2, y2) in zip(found.masks, found.boxes.tolist(), strict=True):
         y, x = mask.nonzero().float().add(0.5).unbind(1)
         assert not len(x) or (x.min() >= x1 - 2 and x.max() <= x2 + 2 and y.min() >= y1 - 2 and y.max() <= y2 + 2)
+
+
+def test_predictions_are_told_with_their_masks_and_joints(learned):
+    model, inputs, _ = learned
+    [found, _] = model.predict(inputs)
+    told, words = describe(found, list(installed().fields.values()), INFO.classes, 0.5)
+    assert len(told["objects"]) == int((found.scores >= 0.5).sum()) and words == f"{len(told['objects'])} objects"
+    first = json.loads(json.dumps(told))["objects"][0]
+    assert set(first) == {"label", "score", "box", "keypoints", "mask"} and len(first["keypoints"]) == len(JOINTS)
+    assert torch.equal(torch.from_numpy(rle.decode(first["mask"])).bool(), found.masks[0])
+
+
+def test_a_task_that_the_first_images_have_nothing_for_is_left_out(tmp_path):
+    """None of them shows a person, but all of them objects."""
+    options = Options(models=("mask_rcnn",), datasets=("scenes",), images=1, out=tmp_path)
+    plan = make_plan(options, installed())
+    [cell] = plan.cells
+    assert [task.name for task in cell.tasks] == ["detection", "instance_segmentation"]
+    assert any("nothing that counts for keypoints in its first 1 images" in line for line in plan.skipped)
 
 
 def test_without_joints_in_the_dataset_there_is_no_branch_for_them():

@@ -17,6 +17,7 @@ from roibench.measure.record import Score
 from roibench.registry import installed
 from roibench.report.gallery import left_out, side_by_side, write_gallery
 from roibench.structures import Prediction, Target
+from roibench.task import ground_truth
 
 draw = partial(draw_fields, fields=installed().fields.values())
 GREY = torch.full((3, 64, 64), 120, dtype=torch.uint8)
@@ -58,6 +59,12 @@ def test_ground_truth_is_what_the_query_names():
     assert installed().tasks["detection"].ground_truth(target).semantic_map is None
     assert installed().tasks["semantic_segmentation"].ground_truth(target).boxes is None
     assert installed().tasks["attribution"].ground_truth(Target()) == Prediction()
+
+
+def test_ground_truth_of_several_tasks_has_the_fields_of_all():
+    target = Target(boxes=torch.zeros(2, 4), labels=torch.tensor([4, 2]), masks=torch.ones(2, 5, 5, dtype=torch.bool))
+    both = ground_truth([installed().tasks[name] for name in ("detection", "instance_segmentation")], target)
+    assert set(both.known) == {"boxes", "labels", "scores", "masks"}
 
 
 def test_pictures_of_all_sizes_stand_in_rows_and_columns():

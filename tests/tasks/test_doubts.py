@@ -113,6 +113,12 @@ def test_keypoints_and_masks_and_attributions():
     masks[0, 3, 3] = True
     found = Prediction(masks=masks, scores=torch.ones(4), labels=torch.zeros(4, dtype=torch.int64))
     assert told("instance_segmentation", [found], [TARGET]) == ("3 of 4 (75 %) masks have no pixel",)
+    few = Prediction(
+        masks=torch.arange(30)[:, None, None].expand(30, 40, 48) > 0,
+        scores=torch.ones(30),
+        labels=torch.zeros(30, dtype=torch.int64),
+    )
+    assert told("instance_segmentation", [few], [TARGET]) == (), "one of thirty is what happens to poor detections"
     flat, peaked = torch.full((40, 48), 3.0), torch.eye(40, 48)
     same = "attributions are the same everywhere in their image"
     assert told("attribution", [Prediction(extra={"attribution": flat})] * 2, [TARGET] * 2) == (f"all 2 {same}",)

@@ -150,18 +150,24 @@ def _candidate(model: ModelSpec, source: str, data: Dataset, options: Options, r
         raise PlanError(
             f"model {model.name!r} is scored on {wants}; dataset {source!r} has {', '.join(sorted(data.info.fields))}"
         )
-    for task in tasks:
-        if not any_counts(data, task.counts, options.images):
-            where = f" in its first {options.images} images" if options.images else ""
-            what = f"dataset {source!r} has nothing that counts for {task.name}{where}"
-            raise PlanError(f"model {model.name!r}: {what}")
-    unscored = tuple(
+    where = f" in its first {options.images} images" if options.images else ""
+    unscored = [
         f"task {task.name} of model {model.name!r}: dataset {source!r} has no {', '.join(sorted(fields))}"
         for task, fields in lacking.items()
         if fields
-    )
+    ]
+    scored = tuple(task for task in tasks if any_counts(data, task.counts, options.images))
+    nothing = [
+        f"model {model.name!r}: dataset {source!r} has nothing that counts for {task.name}{where}"
+        for task in tasks
+        if task not in scored
+    ]
+    if not scored:
+        raise PlanError(nothing[0])
     weights = find_weights(model, source, options.weights, registry)
-    return Candidate(model, tasks, weights, _weights_hash(model, source, data, weights, options), unscored)
+    return Candidate(
+        model, scored, weights, _weights_hash(model, source, data, weights, options), (*unscored, *nothing)
+    )
 
 
 def _names(task: Task) -> set[str]:

@@ -12,7 +12,7 @@ from roibench.files import write_atomically
 from roibench.measure.record import Record
 from roibench.measure.recorded import recorded_cells, recorded_data, recorded_predictions
 from roibench.registry import Registry
-from roibench.task import Frame
+from roibench.task import Frame, ground_truth
 
 _WIDTH = 256  # of a picture, in pixels
 _GAP = 6
@@ -26,14 +26,15 @@ def write_gallery(run: Path, images: Sequence[int], out: Path, registry: Registr
     """
     records, _ = _chosen(run)
     first = records[0]
-    task, fields = registry.tasks[_task(first)], registry.fields.values()
+    fields = registry.fields.values()
+    tasks = [registry.tasks[name] for name in dict.fromkeys(name for record in records for name in record.scores)]
     fewest = min(record.images for record in records)
     if wrong := [index for index in images if not 0 <= index < fewest]:
         raise ValueError(f"{run}: image {wrong[0]}: want 0 to {fewest - 1}, which every cell has predicted")
     data = recorded_data(first, registry)
     samples, classes = [data[index] for index in images], data.info.classes
     frames = [Frame.of(one.input, data.info) for one in samples]
-    true = [draw(one.input.image, task.ground_truth(one.target), classes, fields) for one in samples]
+    true = [draw(one.input.image, ground_truth(tasks, one.target), classes, fields) for one in samples]
     columns = {"ground truth": true}
     for record in records:
         found = recorded_predictions(record, run, images, frames, registry)

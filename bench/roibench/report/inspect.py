@@ -18,7 +18,7 @@ from roibench.registry import Registry, unknown
 from roibench.report.gallery import side_by_side
 from roibench.report.numbers import scale, short, short_name
 from roibench.structures import Prediction, Sample
-from roibench.task import Field, Frame, Task
+from roibench.task import Field, Frame, Task, ground_truth
 
 _NOTE = (512, 96)  # pixels of what is written beside an image
 
@@ -91,7 +91,8 @@ def write_inspection(found: Inspection, run: Path, out: Path, registry: Registry
     samples, classes = [data[index] for index in indices], data.info.classes
     frames = [Frame.of(one.input, data.info) for one in samples]
     predictions = recorded_predictions(found.record, run, indices, frames, registry)
-    true = [found.task.ground_truth(one.target) for one in samples]
+    tasks = [registry.tasks[name] for name in found.record.scores]
+    true = [ground_truth(tasks, one.target) for one in samples]
     fields = list(registry.fields.values())
     columns = {
         "costs": [_note(one.id, found.line(one)) for one in found.worst],

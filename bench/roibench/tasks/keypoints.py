@@ -14,7 +14,7 @@ from roibench.specs import MetricSpec, ModelSpec, Value
 from roibench.structures import Target
 from roibench.task import Field, Frame, Layer, Scored, TargetField
 from roibench.tasks.doubts import nothing_found
-from roibench.tasks.objects import SCORES, TRUE_BOXES, ObjectTask, counted
+from roibench.tasks.objects import SCORES, TRUE_BOXES, ObjectTask, counted, describe_objects
 
 
 def check_keypoints(value: object, frame: Frame) -> str | None:
@@ -38,7 +38,12 @@ def has_joints(target: Target) -> bool:
 
 
 KEYPOINTS = Field(
-    "keypoints", check_keypoints, per_object=True, doubts=doubt_keypoints, layers=(Layer(draw_keypoints),)
+    "keypoints",
+    check_keypoints,
+    per_object=True,
+    doubts=doubt_keypoints,
+    layers=(Layer(draw_keypoints),),
+    describe=describe_objects,
 )
 
 

@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from pycocotools import mask as rle
 from torch import Tensor
 
 from roibench.draw.boxes import draw_boxes, draw_tags
 from roibench.field_checks import FLOATS, INTEGERS, check_finite, check_range, check_tensor
 from roibench.specs import Value
-from roibench.structures import Prediction, Target
+from roibench.structures import PER_OBJECT, Prediction, Target
 from roibench.task import Field, Frame, Layer, Scored, TargetField, Task
 from roibench.tasks.doubts import classes_of, no_class_in_common, nothing_found, share
 
@@ -85,20 +87,40 @@ def _size(frame: Frame) -> Tensor:
     return torch.tensor([[float(width), float(height)]], dtype=torch.float64)
 
 
-def describe_boxes(prediction: Prediction, classes: Sequence[str], score_threshold: float) -> dict[str, Any]:
-    """objects: those that score at least the threshold, boxes as xyxy in pixels."""
+def describe_objects(prediction: Prediction, classes: Sequence[str], score_threshold: float) -> dict[str, Any]:
+    """objects: those that score at least the threshold, with what is known of each: label, score, caption, box as xyxy
+    in pixels, keypoints as x, y, score, and mask in COCO's run-length encoding.
+    """
+    known = next(value for name in PER_OBJECT if (value := prediction.get(name)) is not None)
     return {
         "objects": [
-            {
-                **({} if prediction.labels is None else {"label": classes[int(prediction.labels[i])]}),
-                **({} if prediction.scores is None else {"score": round(float(prediction.scores[i]), 4)}),
-                **({} if prediction.captions is None else {"caption": prediction.captions[i]}),
-                "box": [round(value, 2) for value in prediction.boxes[i].tolist()],
-            }
-            for i in range(len(prediction.boxes))
+            _described(prediction, i, classes)
+            for i in range(len(known))
             if prediction.scores is None or prediction.scores[i] >= score_threshold
         ]
     }
+
+
+def _described(found: Prediction, index: int, classes: Sequence[str]) -> dict[str, Any]:
+    said: dict[str, Callable[[Any], Any]] = {
+        "label": lambda label: classes[int(label)],
+        "score": lambda score: round(float(score), 4),
+        "caption": lambda caption: caption,
+        "box": lambda box: [round(value, 2) for value in box.tolist()],
+        "keypoints": lambda points: [[round(value, 2) for value in point] for point in points.tolist()],
+        "mask": _run_lengths,
+    }
+    fields = ("labels", "scores", "captions", "boxes", "keypoints", "masks")
+    return {
+        name: say(value[index])
+        for (name, say), field in zip(said.items(), fields, strict=True)
+        if (value := found.get(field)) is not None
+    }
+
+
+def _run_lengths(mask: Tensor) -> dict[str, Any]:
+    encoded = rle.encode(np.asfortranarray(mask.numpy().view(np.uint8)))
+    return {"size": list(encoded["size"]), "counts": encoded["counts"].decode("ascii")}
 
 
 BOXES = Field(
@@ -107,7 +129,7 @@ BOXES = Field(
     per_object=True,
     doubts=doubt_boxes,
     layers=(Layer(draw_boxes), Layer(draw_tags)),
-    describe=describe_boxes,
+    describe=describe_objects,
     in_words=lambda found: f"{len(found['objects'])} objects",
 )
 
