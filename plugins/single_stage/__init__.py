@@ -14,6 +14,12 @@ RETINANET = Paper(
         "COCO AP by loss": "30.2 cross entropy, 31.1 balanced, 34.0 focal (ResNet-50, 600 px)",
     },
 )
+YOLO = Paper(
+    "You Only Look Once: Unified, Real-Time Object Detection",
+    2016,
+    "https://arxiv.org/abs/1506.02640",
+    published={"VOC07 mAP": "63.4 at 45 images/s; Fast YOLO 52.7 at 155 (Titan X)"},
+)
 TOP_CANDIDATES = Knob("top_candidates", 1000, 1, 5000, "boxes per level that suppression sees, at most")
 
 
@@ -34,6 +40,21 @@ def register_models(register):
                 required_targets=("boxes", "labels"),
                 config=config,
                 knobs=(SHORT_SIDE, TOP_CANDIDATES, NMS_IOU),
+                warm_start=ICONS_BACKBONE,
+                recipe=SCENES_RECIPE,
+                weights={"scenes": f"weights/{name}-scenes.safetensors"},
+            )
+        )
+    for name, paper, knobs in (("yolo", YOLO, (SHORT_SIDE, NMS_IOU)),):
+        register(
+            ModelSpec(
+                name,
+                family="single_stage",
+                tasks=("detection",),
+                build=f"roibench.plugins.single_stage.{name}:build",
+                paper=paper,
+                required_targets=("boxes", "labels"),
+                knobs=knobs,
                 warm_start=ICONS_BACKBONE,
                 recipe=SCENES_RECIPE,
                 weights={"scenes": f"weights/{name}-scenes.safetensors"},
