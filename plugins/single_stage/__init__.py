@@ -20,6 +20,14 @@ YOLO = Paper(
     "https://arxiv.org/abs/1506.02640",
     published={"VOC07 mAP": "63.4 at 45 images/s; Fast YOLO 52.7 at 155 (Titan X)"},
 )
+SSD = Paper(
+    "SSD: Single Shot MultiBox Detector",
+    2016,
+    "https://arxiv.org/abs/1512.02325",
+    published={
+        "VOC07 mAP": "74.3 with 300 px, 46 images/s (59 in batches of 8); 76.8 with 512 px, 19 (22); VGG16, Titan X"
+    },
+)
 TOP_CANDIDATES = Knob("top_candidates", 1000, 1, 5000, "boxes per level that suppression sees, at most")
 
 
@@ -45,7 +53,10 @@ def register_models(register):
                 weights={"scenes": f"weights/{name}-scenes.safetensors"},
             )
         )
-    for name, paper, knobs in (("yolo", YOLO, (SHORT_SIDE, NMS_IOU)),):
+    for name, paper, knobs in (
+        ("yolo", YOLO, (SHORT_SIDE, NMS_IOU)),
+        ("ssd", SSD, (SHORT_SIDE, NMS_IOU)),
+    ):
         register(
             ModelSpec(
                 name,
