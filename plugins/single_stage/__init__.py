@@ -28,6 +28,14 @@ SSD = Paper(
         "VOC07 mAP": "74.3 with 300 px, 46 images/s (59 in batches of 8); 76.8 with 512 px, 19 (22); VGG16, Titan X"
     },
 )
+CENTERNET = Paper(
+    "Objects as Points",
+    2019,
+    "https://arxiv.org/abs/1904.07850",
+    published={
+        "COCO AP": "28.1 at 142 images/s (ResNet-18), 37.4 at 52 (DLA-34), 40.3 at 14 (Hourglass-104), Titan Xp"
+    },
+)
 TOP_CANDIDATES = Knob("top_candidates", 1000, 1, 5000, "boxes per level that suppression sees, at most")
 
 
@@ -56,6 +64,7 @@ def register_models(register):
     for name, paper, knobs in (
         ("yolo", YOLO, (SHORT_SIDE, NMS_IOU)),
         ("ssd", SSD, (SHORT_SIDE, NMS_IOU)),
+        ("centernet", CENTERNET, (SHORT_SIDE,)),
     ):
         register(
             ModelSpec(
