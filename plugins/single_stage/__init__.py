@@ -36,6 +36,12 @@ CENTERNET = Paper(
         "COCO AP": "28.1 at 142 images/s (ResNet-18), 37.4 at 52 (DLA-34), 40.3 at 14 (Hourglass-104), Titan Xp"
     },
 )
+CORNERNET = Paper(
+    "CornerNet: Detecting Objects as Paired Keypoints",
+    2018,
+    "https://arxiv.org/abs/1808.01244",
+    published={"COCO AP": "40.5 (Hourglass-104, one scale, test-dev; 244 ms on a Titan X)"},
+)
 TOP_CANDIDATES = Knob("top_candidates", 1000, 1, 5000, "boxes per level that suppression sees, at most")
 
 
@@ -65,6 +71,7 @@ def register_models(register):
         ("yolo", YOLO, (SHORT_SIDE, NMS_IOU)),
         ("ssd", SSD, (SHORT_SIDE, NMS_IOU)),
         ("centernet", CENTERNET, (SHORT_SIDE,)),
+        ("cornernet", CORNERNET, (SHORT_SIDE,)),
     ):
         register(
             ModelSpec(

@@ -72,11 +72,11 @@ def learned_objects(objects: Sequence[BoxTargets]) -> LearnedObjects:
 
 
 def ignored_locations(objects: BoxTargets, stride: int, size: tuple[int, int]) -> Tensor:
-    """Which locations of a map (height, width) an ignored object touches, bool [h, w]: these are undecided."""
+    """Which locations of a map (height, width) an ignored object touches, with its edges, bool [h, w]: undecided ones."""
     locations = torch.zeros(size, dtype=torch.bool, device=objects.boxes.device)
     if objects.ignored is None:
         return locations
     x1, y1, x2, y2 = (objects.boxes[objects.ignored] / stride).unbind(-1)
     y, x = (torch.arange(side, device=locations.device)[:, None] for side in size)
-    rows, columns = (y + 1 > y1) & (y < y2), (x + 1 > x1) & (x < x2)  # [h, G], [w, G]
+    rows, columns = (y + 1 > y1) & (y <= y2), (x + 1 > x1) & (x <= x2)  # [h, G], [w, G]
     return (rows[:, None] & columns).any(-1)
