@@ -72,7 +72,7 @@ def learned_objects(objects: Sequence[BoxTargets]) -> LearnedObjects:
 
 
 def ignored_locations(objects: BoxTargets, stride: int, size: tuple[int, int]) -> Tensor:
-    """Which locations of a map (height, width) an ignored object touches, with its edges, bool [h, w]: undecided ones."""
+    """Which locations of a map (height, width) an ignored object touches, edges and all, bool [h, w]: undecided."""
     locations = torch.zeros(size, dtype=torch.bool, device=objects.boxes.device)
     if objects.ignored is None:
         return locations
