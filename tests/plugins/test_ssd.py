@@ -39,7 +39,7 @@ def untrained():
 def reference_model(model):
     scales = [scale / 128 for scale in model.config.scales]
     strides = list(model.default_boxes.strides)
-    generator = DefaultBoxGenerator([[2]] * len(strides), scales=scales, steps=strides)
+    generator = DefaultBoxGenerator([[2]] * len(strides), scales=scales, steps=strides, clip=False)
     backbone = nn.Identity()
     backbone.out_channels = [1] * len(strides)
     return reference_ssd.SSD(backbone, generator, (128, 128), 4, head=nn.Identity())
