@@ -47,40 +47,31 @@ TOP_CANDIDATES = Knob("top_candidates", 1000, 1, 5000, "boxes per level that sup
 
 @hookimpl
 def register_models(register):
-    # They differ in the loss alone: without alpha and gamma, focal loss is cross entropy.
-    for name, config in (
-        ("retinanet", {}),
-        ("retinanet_cross_entropy", {"focal_alpha": -1.0, "focal_gamma": 0.0}),
+    boxes, points = (SHORT_SIDE, NMS_IOU), (SHORT_SIDE,)
+    for name, module, paper, knobs, config in (
+        ("yolo", "yolo", YOLO, boxes, {}),
+        ("ssd", "ssd", SSD, boxes, {}),
+        ("retinanet", "retinanet", RETINANET, (SHORT_SIDE, TOP_CANDIDATES, NMS_IOU), {}),
+        # Differs in the loss alone: without alpha and gamma, focal loss is cross entropy.
+        (
+            "retinanet_cross_entropy",
+            "retinanet",
+            RETINANET,
+            (SHORT_SIDE, TOP_CANDIDATES, NMS_IOU),
+            {"focal_alpha": -1.0, "focal_gamma": 0.0},
+        ),
+        ("cornernet", "cornernet", CORNERNET, points, {}),
+        ("centernet", "centernet", CENTERNET, points, {}),
     ):
         register(
             ModelSpec(
                 name,
                 family="single_stage",
                 tasks=("detection",),
-                build="roibench.plugins.single_stage.retinanet:build",
-                paper=RETINANET,
-                required_targets=("boxes", "labels"),
-                config=config,
-                knobs=(SHORT_SIDE, TOP_CANDIDATES, NMS_IOU),
-                warm_start=ICONS_BACKBONE,
-                recipe=SCENES_RECIPE,
-                weights={"scenes": f"weights/{name}-scenes.safetensors"},
-            )
-        )
-    for name, paper, knobs in (
-        ("yolo", YOLO, (SHORT_SIDE, NMS_IOU)),
-        ("ssd", SSD, (SHORT_SIDE, NMS_IOU)),
-        ("centernet", CENTERNET, (SHORT_SIDE,)),
-        ("cornernet", CORNERNET, (SHORT_SIDE,)),
-    ):
-        register(
-            ModelSpec(
-                name,
-                family="single_stage",
-                tasks=("detection",),
-                build=f"roibench.plugins.single_stage.{name}:build",
+                build=f"roibench.plugins.single_stage.{module}:build",
                 paper=paper,
                 required_targets=("boxes", "labels"),
+                config=config,
                 knobs=knobs,
                 warm_start=ICONS_BACKBONE,
                 recipe=SCENES_RECIPE,
