@@ -16,29 +16,24 @@ from torch import Tensor, nn
 
 from roibench import ops
 from roibench.dataset import DatasetInfo
-from roibench.model import TrainableModel, stage
+from roibench.model import stage
 from roibench.nn.anchors import AnchorGenerator
-from roibench.nn.backbones import SmallResNet
 from roibench.nn.box_coder import BoxCoder
-from roibench.nn.images import ImageBatch, batch_images
+from roibench.nn.images import ImageBatch
 from roibench.nn.matcher import UNDECIDED, match
 from roibench.nn.pyramid import FeaturePyramid
 from roibench.nn.targets import BoxTargets, batch_boxes
+from roibench.plugins.single_stage.detector import DetectorConfig, SingleStageDetector, candidates
 from roibench.structures import Input, Prediction, Target
-from roibench.tasks.objects import MAX_DETECTIONS, SCORE_THRESHOLD
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(DetectorConfig):
     """Hyperparameters, with the paper's values in brackets where small images want others. Lengths are pixels."""
 
-    widths: tuple[int, ...] = (32, 48, 96, 128)  # of the backbone: stem, then one per stride
-    blocks: tuple[int, ...] = (2, 2, 2)
     strides: tuple[int, ...] = (4, 8, 16)  # [8 to 128]
     channels: int = 64  # of the pyramid and the subnets [256]
     depth: int = 2  # hidden convolutions of a subnet [4]
-    short_side: int | None = None  # images are resized to it [600]
-    long_side: int = 1333
     anchor_base: float = 2.5  # an anchor's smallest side over its level's stride [4]
     anchor_octaves: tuple[float, ...] = (0, 1 / 2)  # [0, 1/3, 2/3]
     aspect_ratios: tuple[float, ...] = (1.0,)  # [0.5, 1, 2]
@@ -49,9 +44,6 @@ class Config:
     focal_gamma: float = 2.0  # how fast the weight of what is easy falls; 0: cross entropy
     prior: float = 0.01  # pi: the probability of every class at the start of training
     top_candidates: int = 1000  # per level, before suppression
-    nms_iou: float = 0.5
-    score_threshold: float = SCORE_THRESHOLD
-    max_detections: int = MAX_DETECTIONS
 
 
 class Subnet(nn.Module):
@@ -83,13 +75,11 @@ class Subnet(nn.Module):
         return outputs
 
 
-class RetinaNet(TrainableModel):
+class RetinaNet(SingleStageDetector):
     stages = ("preprocess", "backbone", "head", "postprocess")
 
     def __init__(self, classes: int, config: Config) -> None:
-        super().__init__()
-        self.config = config
-        self.backbone = SmallResNet(config.widths, config.blocks)
+        super().__init__(config)
         self.pyramid = FeaturePyramid(self.backbone.channels, config.channels)
         sizes = [
             [config.anchor_base * stride * 2**octave for octave in config.anchor_octaves] for stride in config.strides
@@ -139,10 +129,6 @@ class RetinaNet(TrainableModel):
             "box": F.smooth_l1_loss(deltas[image, anchor], delta_targets, beta=1 / 9, reduction="sum") / count,
         }
 
-    def batch(self, inputs: Sequence[Input]) -> ImageBatch:
-        config = self.config
-        return batch_images(inputs, self.device, config.short_side, config.long_side, config.strides[-1])
-
     @property
     def feature_layer(self) -> nn.Module:
         return self.class_subnet.last
@@ -167,20 +153,13 @@ class RetinaNet(TrainableModel):
         for index in range(len(batch.sizes)):
             boxes, scores, labels = [], [], []
             for anchor, logit, delta in zip(anchors, logits, deltas, strict=True):
-                score, row, label = self._candidates(logit[index].sigmoid())
+                score, row, label = candidates(logit[index].sigmoid(), config.score_threshold, config.top_candidates)
                 boxes.append(self.coder.decode(delta[index, row], anchor[row]))
                 scores.append(score)
                 labels.append(label)
-            box, score, label = batch.to_image(index, torch.cat(boxes)), torch.cat(scores), torch.cat(labels)
-            keep = ops.batched_nms(box, score, label, config.nms_iou)[: config.max_detections]
-            predictions.append(Prediction(boxes=box[keep].cpu(), scores=score[keep].cpu(), labels=label[keep].cpu()))
+            box = batch.to_image(index, torch.cat(boxes))
+            predictions.append(self.suppress(box, torch.cat(scores), torch.cat(labels)))
         return predictions
-
-    def _candidates(self, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Scores [N, C] -> the best of those above the threshold: score, anchor and class of each."""
-        row, label = torch.where(scores > self.config.score_threshold)
-        score, order = scores[row, label].topk(min(self.config.top_candidates, len(row)))
-        return score, row[order], label[order]
 
 
 def build(info: DatasetInfo, config: Mapping[str, Any]) -> RetinaNet:

@@ -15,7 +15,10 @@ from roibench.weights import shipped_weights
 SHIPPED = [name for name, spec in installed().models.items() if "scenes" in spec.weights and "detection" in spec.tasks]
 
 
-@pytest.mark.parametrize("name", ["faster_rcnn", "faster_rcnn_roi_pool", "rfcn", "retinanet", "detr"])
+@pytest.mark.parametrize(
+    "name",
+    ["faster_rcnn", "faster_rcnn_roi_pool", "rfcn", "retinanet", "yolo", "ssd", "centernet", "cornernet", "detr"],
+)
 def test_an_image_learned_by_heart_is_found_again(name):
     """A detector that can't is broken between targets, losses and boxes; the image is not square on purpose."""
     torch.manual_seed(0)

@@ -6,27 +6,22 @@ import torch
 from torch import Tensor, nn
 
 
-class AnchorGenerator(nn.Module):
-    """Anchors of a pyramid, centred on the locations of each level.
+class BoxGrid(nn.Module):
+    """Boxes of a pyramid, centred on the locations of each level.
 
-    sizes: per level, square roots of the anchors' areas in pixels.
-    aspect_ratios: height over width.
+    shapes: per level, (width, height) of the boxes in pixels; equally many for every level.
     strides: pixels between the locations of each level.
     """
 
-    def __init__(
-        self, sizes: Sequence[Sequence[float]], aspect_ratios: Sequence[float], strides: Sequence[int]
-    ) -> None:
+    def __init__(self, shapes: Sequence[Sequence[tuple[float, float]]], strides: Sequence[int]) -> None:
         super().__init__()
-        if len(sizes) != len(strides) or len({len(level) for level in sizes}) != 1:
-            raise ValueError(f"sizes must give every one of {len(strides)} levels equally many anchors, got {sizes}")
+        if len(shapes) != len(strides) or len({len(level) for level in shapes}) != 1:
+            raise ValueError(f"every one of {len(strides)} levels must have equally many boxes, got {shapes}")
         self.strides = tuple(strides)
-        self.per_location = len(sizes[0]) * len(aspect_ratios)
-        self._base_names = [f"base{level}" for level in range(len(sizes))]
-        for name, level_sizes in zip(self._base_names, sizes, strict=True):
-            half = torch.tensor(
-                [(s * r**-0.5 / 2, s * r**0.5 / 2) for s in level_sizes for r in aspect_ratios], dtype=torch.float32
-            )
+        self.per_location = len(shapes[0])
+        self._base_names = [f"base{level}" for level in range(len(shapes))]
+        for name, level in zip(self._base_names, shapes, strict=True):
+            half = torch.tensor([(width / 2, height / 2) for width, height in level], dtype=torch.float32)
             self.register_buffer(name, torch.cat([-half, half], dim=1), persistent=False)
 
     def forward(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
@@ -40,3 +35,18 @@ class AnchorGenerator(nn.Module):
             centres = torch.stack([centre_x, centre_y, centre_x, centre_y], dim=-1).reshape(-1, 1, 4)
             anchors.append((centres + base).reshape(-1, 4))
         return anchors
+
+
+class AnchorGenerator(BoxGrid):
+    """Every size in every aspect ratio.
+
+    sizes: per level, square roots of the anchors' areas in pixels.
+    aspect_ratios: height over width.
+    strides: as in BoxGrid.
+    """
+
+    def __init__(
+        self, sizes: Sequence[Sequence[float]], aspect_ratios: Sequence[float], strides: Sequence[int]
+    ) -> None:
+        shapes = [[(s * r**-0.5, s * r**0.5) for s in level for r in aspect_ratios] for level in sizes]
+        super().__init__(shapes, strides)

@@ -15,28 +15,25 @@ class FeaturePyramid(nn.Module):
 
     in_channels: of each backbone map, finest first. Every convolution is followed by batch norm, which the paper lacks:
     a pyramid that starts from random weights learns more slowly without it (He et al. 2018, arXiv 1811.08883).
+    levels: how many maps it gives, of the finest; all if None.
     """
 
-    def __init__(self, in_channels: Sequence[int], channels: int) -> None:
+    def __init__(self, in_channels: Sequence[int], channels: int, levels: int | None = None) -> None:
         super().__init__()
         self.lateral = nn.ModuleList(_normalised(nn.Conv2d(c, channels, 1, bias=False)) for c in in_channels)
         self.smooth = nn.ModuleList(
-            _normalised(nn.Conv2d(channels, channels, 3, padding=1, bias=False)) for _ in in_channels
+            _normalised(nn.Conv2d(channels, channels, 3, padding=1, bias=False)) for _ in in_channels[:levels]
         )
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Maps [B, C_i, h_i, w_i], finest first -> maps [B, channels, h_i, w_i]."""
-        top = None
-        pyramid: list[Tensor] = []
-        for feature, lateral, smooth in zip(
-            reversed(features), reversed(self.lateral), reversed(self.smooth), strict=True
-        ):
-            merged = lateral(feature)
-            if top is not None:
-                merged = merged + F.interpolate(top, size=merged.shape[-2:], mode="nearest")
-            top = merged
-            pyramid.insert(0, smooth(merged))
-        return pyramid
+        merged: list[Tensor] = []
+        for feature, lateral in zip(reversed(features), reversed(self.lateral), strict=True):
+            top = lateral(feature)
+            if merged:
+                top = top + F.interpolate(merged[0], size=top.shape[-2:], mode="nearest")
+            merged.insert(0, top)
+        return [smooth(one) for smooth, one in zip(self.smooth, merged, strict=False)]
 
 
 class PyramidRoIs(nn.Module):
