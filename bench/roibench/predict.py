@@ -51,8 +51,8 @@ def predict_files(
     semantic map: out/maps/STEM.png), and at the end out/predictions.jsonl: also at an early end, with what was done by
     then.
 
-    Classes come from the weights' header; the dataset is opened for a model that has none. Raises ValueError where a
-    drawing would replace an image or another drawing.
+    Classes and joints come from the weights' header; the dataset is opened for a model that has none. Raises ValueError
+    where a drawing would replace an image or another drawing.
     """
     spec = registry.model(name)
     fields = list(registry.fields.values())
@@ -60,8 +60,9 @@ def predict_files(
     _check_drawings(images, drawings, [field.file[0] for field in fields if field.file])
     placed = usable_device(device)
     path = find_weights(spec, dataset, weights, registry)
-    classes = open_dataset(dataset, registry).info.classes if path is None else read_header(path).classes
-    info = DatasetInfo(dataset, "", classes)
+    trained = open_dataset(dataset, registry).info if path is None else read_header(path)
+    classes = trained.classes
+    info = DatasetInfo(dataset, "", classes, trained.joints)
     model = ready_model(spec, info, path, placed)
     lock = hold(out)
     lines = []

@@ -305,6 +305,7 @@ def train_model(
         dataset=data.info.name,
         data_hash=data.hash,
         classes=data.info.classes,
+        joints=data.info.joints,
         config=dict(spec.config),
         recipe=dataclasses.asdict(recipe),
         seed=recipe.seed,

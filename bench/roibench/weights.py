@@ -30,6 +30,7 @@ class WeightsHeader(BaseModel):
     dataset: the dataset's name.
     data_hash: of the training split.
     classes: names in label order.
+    joints: names in order, of a dataset that has them.
     config: ModelSpec.config as it was.
     recipe: every field of the Recipe that ran.
     seed: of the training.
@@ -46,6 +47,7 @@ class WeightsHeader(BaseModel):
     dataset: str
     data_hash: str
     classes: tuple[str, ...]
+    joints: tuple[str, ...] = ()
     config: dict
     recipe: dict
     seed: int

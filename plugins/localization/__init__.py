@@ -1,5 +1,7 @@
 """Where the one thing is that an image is about: a box, or the joints of a person, by regression."""
 
+from dataclasses import replace
+
 from roibench.hookspecs import hookimpl
 from roibench.recipes import AUGMENT, ICONS_BACKBONE
 from roibench.specs import ModelSpec, Paper, Recipe
@@ -14,6 +16,19 @@ RECIPE = Recipe(
     warmup_steps=300,
     augment=AUGMENT,
     average=0.999,
+)
+
+DEEP_POSE = Paper(
+    "DeepPose: Human Pose Estimation via Deep Neural Networks",
+    2014,
+    "https://arxiv.org/abs/1312.4659",
+    published={"LSP PCP": "0.61 (three stages), 0.54 (the first alone)"},
+)
+SIMPLE_BASELINES = Paper(
+    "Simple Baselines for Human Pose Estimation and Tracking",
+    2018,
+    "https://arxiv.org/abs/1804.06208",
+    published={"COCO keypoint AP, test-dev": "73.7 (ResNet-152, 384x288)"},
 )
 
 
@@ -36,6 +51,26 @@ def register_models(register):
                 config={"per_class": per_class},
                 warm_start=ICONS_BACKBONE,
                 recipe=RECIPE,
+                weights={"icons": f"weights/{name}-icons.safetensors"},
+            )
+        )
+    for name, build, config in (
+        ("pose", "pose:build", {"joint_loss": "l2", "joint_weight": 100.0}),
+        # Of this weight, both losses have the same slope at a twentieth of the image.
+        ("pose_l1", "pose:build", {"joint_loss": "l1", "joint_weight": 10.0}),
+        ("pose_heatmaps", "pose_heatmaps:build", {}),
+    ):
+        register(
+            ModelSpec(
+                name,
+                family="localization",
+                tasks=("keypoints",),
+                build=f"roibench.plugins.localization.{build}",
+                paper=SIMPLE_BASELINES if name == "pose_heatmaps" else DEEP_POSE,
+                required_targets=("boxes", "keypoints"),
+                config=config,
+                warm_start=ICONS_BACKBONE,
+                recipe=replace(RECIPE, epochs=16),  # of the images with persons, and as many without
                 weights={"icons": f"weights/{name}-icons.safetensors"},
             )
         )
