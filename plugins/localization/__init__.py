@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from roibench.hookspecs import hookimpl
 from roibench.recipes import AUGMENT, ICONS_BACKBONE
-from roibench.specs import ModelSpec, Paper, Recipe
+from roibench.specs import ClaimSpec, ModelSpec, Paper, Recipe
 
 # A start that knows the classes already: half of the classifier's budget.
 RECIPE = Recipe(
@@ -74,3 +74,20 @@ def register_models(register):
                 weights={"icons": f"weights/{name}-icons.safetensors"},
             )
         )
+
+
+@hookimpl
+def register_claims(register):
+    for name, statement in (
+        (
+            "box_per_class",
+            "A localizer that regresses a box per class localizes more main objects than one with a box for all of them "
+            "(Simonyan and Zisserman 2015, arXiv 1409.1556).",
+        ),
+        (
+            "heat_maps",
+            "The joints of a person are found better by heat maps than by regression of their coordinates.",
+        ),
+        ("absolute_distances", "Regression finds joints better by L1 than by L2, which is DeepPose's."),
+    ):
+        register(ClaimSpec(name, statement, judge=f"roibench.plugins.localization.claims:{name}"))

@@ -15,7 +15,7 @@ from roibench.dataset import Dataset, DatasetInfo
 from roibench.model import TrainableModel, Trainer, stage
 from roibench.nn.backbones import SmallResNet
 from roibench.nn.images import ImageBatch, batch_images
-from roibench.plugins.localization.persons import WithPersons, person_of
+from roibench.plugins.localization.persons import person_of, with_persons
 from roibench.structures import Input, Prediction, Target
 
 
@@ -57,7 +57,7 @@ class SinglePose(TrainableModel):
         self.backbone = SmallResNet(config.widths, config.blocks)
 
     def fit(self, data: Dataset, trainer: Trainer) -> None:
-        trainer.fit(self, WithPersons.found_in(data, self.config.searched_images))
+        trainer.fit(self, with_persons(data, self.config.searched_images))
 
     @torch.inference_mode()
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:

@@ -56,7 +56,7 @@ def test_the_distillation_token_learns_what_the_teacher_says_and_the_class_token
         assert torch.allclose(losses["distillation"], F.cross_entropy(by_distillation, labels) / 2)
 
 
-def test_the_teacher_is_asked_of_images_as_they_are_trained_on_and_is_no_part_of_the_student(model):
+def test_the_teacher_is_asked_of_the_images_in_training_and_is_no_part_of_the_student(model):
     teacher, names, states = Teacher(), set(model.state_dict()), []
     inputs, targets = ClassifierContract.noise((128, 128), (128, 70)), TestDeiT().targets()
 
