@@ -81,7 +81,7 @@ def register_claims(register):
     for name, statement in (
         (
             "box_per_class",
-            "A localizer that regresses a box per class localizes more main objects than one with a box for all of them "
+            "A localizer that regresses a box per class localizes more main objects than one with a box for all "
             "(Simonyan and Zisserman 2015, arXiv 1409.1556).",
         ),
         (
