@@ -54,6 +54,7 @@ def test_one_bad_plugin_does_not_stop_the_rest(third_party):
         ({"optional_targets": "boxes"}, "optional_targets"),
         ({"warm_start": "fcn"}, "warm_start"),
         ({"warm_start": WarmStart("fcn", "voc:here")}, r"warm_start\.dataset"),
+        ({"teacher": "Large ResNet"}, "teacher"),
         ({"recipe": {"epochs": 3}}, "recipe"),
         ({"weights": {"scenes": "weights.pt"}}, "weights"),
         ({"knobs": ("proposals",)}, r"knobs\[0\]: want a Knob, got 'proposals'"),
@@ -135,6 +136,7 @@ def test_every_hook_says_in_a_sentence_what_to_do():
     [
         (ModelSpec, dataclasses.replace(SPEC, tasks=("detektion",)), "tasks: .*did you mean 'detection'"),
         (ModelSpec, dataclasses.replace(SPEC, required_targets=("boxen",)), "required_targets: .*did you mean 'boxes'"),
+        (ModelSpec, dataclasses.replace(SPEC, teacher="nobody"), "teacher: no model matches 'nobody'"),
         (DatasetSpec, DatasetSpec("d", open="a:b", fields=("pixels",), description=""), "fields: no field of Target"),
         (MetricSpec, MetricSpec("m", "juggling", "a:b", (Value("x"),)), "task: no task matches 'juggling'"),
     ],

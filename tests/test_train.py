@@ -231,6 +231,32 @@ def test_a_warm_start_from_weights_that_are_not_there_says_so(tmp_path, first_an
         train_model("second", source, tmp_path / "second", registry)
 
 
+def test_a_teacher_has_what_its_model_ships_and_is_named_in_the_header(tmp_path, first_and_second, monkeypatch):
+    registry, source = first_and_second
+    first, second = registry.models.values()
+    shipped = train_model("first", source, tmp_path / "first", registry, seed=1)
+    weights = {"folders": str(shipped.relative_to(tmp_path))}
+    student = dataclasses.replace(second, warm_start=None, teacher="first")
+    registry.models.update(first=dataclasses.replace(first, weights=weights), second=student)
+    teachers = []
+    monkeypatch.setattr(TrainableModel, "fit", lambda model, data, trainer: teachers.append(trainer.teacher))
+    taught = train_model("second", source, tmp_path / "second", registry)
+    [teacher] = teachers
+    assert not teacher.training
+    assert torch.equal(teacher.state_dict()["head.weight"], load_file(shipped)["head.weight"].float())
+    assert read_header(taught).teacher == file_hash(shipped) and read_header(shipped).teacher is None
+    train_model("first", source, tmp_path / "alone", registry)
+    assert teachers[1] is None
+
+
+def test_a_teacher_whose_weights_are_not_there_says_so(tmp_path, first_and_second):
+    registry, source = first_and_second
+    student = dataclasses.replace(registry.models["second"], warm_start=None, teacher="first")
+    registry.models["second"] = student
+    with pytest.raises(ValueError, match=r"'second' is taught by the weights of 'first' for 'folders', which aren't"):
+        train_model("second", source, tmp_path / "second", registry)
+
+
 @pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 0.04), ("adamw", 0.02)])
 def test_the_learning_rate_and_the_warm_up_follow_the_batch(optimizer, rate):
     larger = with_batch_size(dataclasses.replace(RECIPE, optimizer=optimizer, warmup_steps=200), 16)

@@ -20,11 +20,13 @@ class Trainer(Protocol):
     recipe: what was declared, with what the caller chose in its place.
     folder: where what is kept of the training goes.
     device: where to compute.
+    teacher: the model that ModelSpec.teacher names, trained and on the device; None where it names none.
     """
 
     recipe: Recipe
     folder: Path
     device: torch.device
+    teacher: "Model | None"
 
     def fit(self, model: "TrainableModel", data: Dataset) -> None: ...
 

@@ -177,6 +177,7 @@ class Registry:
                 named = [
                     ("tasks", spec.tasks, "task", self.tasks),
                     ("warm_start", [spec.warm_start.model] if spec.warm_start else [], "model", learners),
+                    ("teacher", [spec.teacher] if spec.teacher else [], "model", learners),
                     ("required_targets", spec.required_targets, "field of Target", target_fields),
                     ("optional_targets", spec.optional_targets, "field of Target", target_fields),
                 ]

@@ -111,6 +111,8 @@ class ModelSpec:
     config: the keyword settings that make this model this model.
     knobs: those of them that `roibench run --set` may choose. A wrapper has those of the model inside.
     warm_start: the weights of another model that training begins with; None to begin with what `initialize` gives.
+    teacher: a registered model whose shipped weights for the dataset that this one learns from are asked in training
+        (Trainer.teacher); None for a model that learns from ground truth alone.
     pretrained_on: what tables name as the data that the model's start has seen, such as "ImageNet": where there is a
         warm start, its dataset unless given.
     recipe: how it is trained; None for a model that isn't.
@@ -132,6 +134,7 @@ class ModelSpec:
     config: Mapping[str, Any] = field(default_factory=dict)
     knobs: tuple[Knob, ...] = ()
     warm_start: WarmStart | None = None
+    teacher: Name | None = None
     pretrained_on: str | None = None
     recipe: Recipe | None = None
     weights: Mapping[str, WeightsFile] = field(default_factory=dict)

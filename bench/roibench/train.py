@@ -27,11 +27,11 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from roibench.assemble import build_model, usable_device
+from roibench.assemble import build_model, ready_model, usable_device
 from roibench.dataset import Dataset
 from roibench.datasets.reference import DatasetRef, open_dataset
 from roibench.files import file_hash, hold, write_atomically
-from roibench.model import TrainableModel
+from roibench.model import Model, TrainableModel
 from roibench.nn.augment import GEOMETRIC, augment
 from roibench.registry import Registry
 from roibench.specs import ModelSpec, Recipe
@@ -64,6 +64,7 @@ class Trainer:
     folder: where the checkpoint and the log go; a checkpoint found there is continued if recipe and data are the same.
     losses: after fit, the mean of each loss over the last epoch.
     deterministic: only algorithms that give the same bits every time are used; on a GPU they are much slower.
+    teacher: as in roibench.model.Trainer; the loop itself doesn't ask it.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Trainer:
         progress: Progress | None = None,
         workers: int = 1,
         deterministic: bool = True,
+        teacher: Model | None = None,
     ) -> None:
         self.recipe = recipe
         self.folder = folder
@@ -83,6 +85,7 @@ class Trainer:
         self.progress = progress
         self.workers = workers
         self.deterministic = deterministic
+        self.teacher = teacher
         self.losses: dict[str, float] = {}
 
     def fit(self, model: TrainableModel, data: Dataset) -> None:
@@ -288,12 +291,14 @@ def train_model(
     start = _starting_weights(spec, registry)
     if start is not None:
         load_shared(start, model)
+    lessons = _teachers_weights(spec, reference.name, registry)
+    teacher = None if lessons is None else ready_model(registry.models[spec.teacher], data.info, lessons, placed)
     steps = math.ceil(len(data) / recipe.batch_size)
     progress = begin(recipe.epochs, steps) if begin and by_gradients else None
     on_cpu = placed.type == "cpu"
     workers = (1 if on_cpu else os.cpu_count() or 1) if workers is None else workers
     precision = precision if by_gradients else "float32"
-    trainer = Trainer(recipe, folder, placed, precision, progress, workers, deterministic or on_cpu)
+    trainer = Trainer(recipe, folder, placed, precision, progress, workers, deterministic or on_cpu, teacher)
     model.fit(data, trainer)
     header = WeightsHeader(
         model=name,
@@ -309,6 +314,7 @@ def train_model(
         roibench=version("roibench"),
         torch=torch.__version__,
         warm_start=None if start is None else file_hash(start),
+        teacher=None if lessons is None else file_hash(lessons),
         final_losses=trainer.losses,
     )
     path = folder / f"{name}-{reference.name}.safetensors"
@@ -331,14 +337,24 @@ def _starting_weights(spec: ModelSpec, registry: Registry) -> Path | None:
     """The file of a model's warm start. Raises ValueError where none is shipped."""
     if spec.warm_start is None:
         return None
-    model, dataset = spec.warm_start.model, spec.warm_start.dataset
-    start = shipped_weights(registry.models[model], dataset, registry)
-    if start is None or not start.is_file():
+    return _needed_weights(f"model {spec.name!r} begins with", spec.warm_start.model, spec.warm_start.dataset, registry)
+
+
+def _teachers_weights(spec: ModelSpec, dataset: str, registry: Registry) -> Path | None:
+    """The file of a model's teacher, for the dataset that it learns from. Raises ValueError where none is shipped."""
+    if spec.teacher is None:
+        return None
+    return _needed_weights(f"model {spec.name!r} is taught by", spec.teacher, dataset, registry)
+
+
+def _needed_weights(why: str, model: str, dataset: str, registry: Registry) -> Path:
+    file = shipped_weights(registry.models[model], dataset, registry)
+    if file is None or not file.is_file():
         raise ValueError(
-            f"model {spec.name!r} begins with the weights of {model!r} for {dataset!r}, which aren't there: "
+            f"{why} the weights of {model!r} for {dataset!r}, which aren't there: "
             f"train that first (roibench train {model} --dataset {dataset}) and ship its file"
         )
-    return start
+    return file
 
 
 class _Augmented:

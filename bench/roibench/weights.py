@@ -39,6 +39,7 @@ class WeightsHeader(BaseModel):
     roibench: the version.
     torch: the version.
     warm_start: SHA-256 of the weights that training began with; None if it began from scratch.
+    teacher: SHA-256 of the weights of the model that taught this one, which aren't in the file; None if none did.
     final_losses: means over the last epoch.
     """
 
@@ -55,6 +56,7 @@ class WeightsHeader(BaseModel):
     roibench: str
     torch: str
     warm_start: str | None = None
+    teacher: str | None = None
     final_losses: dict[str, float] = {}
 
 

@@ -5,7 +5,20 @@ from dataclasses import replace
 from roibench.hookspecs import hookimpl
 from roibench.knobs import SHORT_SIDE
 from roibench.recipes import AUGMENT, ICONS_BACKBONE, SCENES_RECIPE
-from roibench.specs import Knob, ModelSpec, Paper, Recipe
+from roibench.specs import ClaimSpec, Knob, ModelSpec, Paper, Recipe
+
+# Attention that begins without windows finds nothing for its first 80,000 images.
+PATCHES_RECIPE = Recipe(
+    epochs=84,
+    batch_size=16,
+    learning_rate=1e-3,
+    optimizer="adamw",
+    weight_decay=0.05,
+    warmup_steps=1000,
+    clip_norm=1.0,
+    augment=AUGMENT,
+    average=0.999,
+)
 
 
 @hookimpl
@@ -49,18 +62,40 @@ def register_models(register):
                 },
             ),
             required_targets=("image_label",),
-            # Attention that begins without windows finds nothing for its first 80,000 images.
-            recipe=Recipe(
-                epochs=84,
-                batch_size=16,
-                learning_rate=1e-3,
-                optimizer="adamw",
-                weight_decay=0.05,
-                warmup_steps=1000,
-                clip_norm=1.0,
-                augment=AUGMENT,
-                average=0.999,
-            ),
+            recipe=PATCHES_RECIPE,
             weights={"icons": "weights/vit-icons.safetensors"},
+        )
+    )
+    register(
+        ModelSpec(
+            "deit",
+            family="transformer",
+            tasks=("classification",),
+            build="roibench.plugins.transformer.deit:build",
+            paper=Paper(
+                "Training data-efficient image transformers & distillation through attention",
+                2021,
+                "https://arxiv.org/abs/2012.12877",
+                published={
+                    "ImageNet top-1": "72.2 (DeiT-Ti, 5 M parameters), 81.8 (DeiT-B, 86 M); 74.5 and 83.4 (distilled "
+                    "from a RegNetY-16GF of 82.9)"
+                },
+            ),
+            required_targets=("image_label",),
+            teacher="resnet_classifier",
+            recipe=PATCHES_RECIPE,  # ViT's budget
+            weights={"icons": "weights/deit-icons.safetensors"},
+        )
+    )
+
+
+@hookimpl
+def register_claims(register):
+    register(
+        ClaimSpec(
+            "distillation",
+            "DeiT, which a convolutional teacher taught and which predicts without it, recognises more images than ViT "
+            "of the same size that was trained for as many epochs.",
+            judge="roibench.plugins.transformer.claims:distillation",
         )
     )

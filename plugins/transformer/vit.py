@@ -35,6 +35,7 @@ class Config:
 
 class ViT(TrainableModel):
     stages = ("preprocess", "patches", "encoder", "head")
+    leading = 1  # tokens before those of the patches, the class token first
 
     def __init__(self, classes: int, config: Config) -> None:
         super().__init__()
@@ -58,12 +59,12 @@ class ViT(TrainableModel):
         with stage("encoder"):
             tokens = self.encode(tokens, self.padding_bias(batch))
         with stage("head"):
-            return class_predictions(self.head(tokens[:, 0]))
+            return class_predictions(self.logits(tokens))
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
         batch = self.batch(inputs)
         tokens = self.encode(self.tokens(batch.pixels), self.padding_bias(batch))
-        return {"class": F.cross_entropy(self.head(tokens[:, 0]).float(), image_labels(targets, self.device))}
+        return {"class": F.cross_entropy(self.logits(tokens), image_labels(targets, self.device))}
 
     @torch.inference_mode()
     def artefacts(self, inputs: Sequence[Input]) -> dict[str, Tensor]:
@@ -90,7 +91,7 @@ class ViT(TrainableModel):
             weights = layer.attention.weights(normed, normed, bias).float().mean(1)
             rollout = (weights + identity) / 2 @ rollout
             tokens = layer(tokens, bias=bias)
-        return batch.to_images(rollout[:, 0, 1:].unflatten(1, self.positions.shape[1:]))
+        return batch.to_images(rollout[:, 0, self.leading :].unflatten(1, self.positions.shape[1:]))
 
     def batch(self, inputs: Sequence[Input]) -> ImageBatch:
         """Images of any sizes, resized to one and padded to squares."""
@@ -98,19 +99,28 @@ class ViT(TrainableModel):
         return batch_images(inputs, self.device, size, size, divisor=size)
 
     def tokens(self, pixels: Tensor) -> Tensor:
-        """[B, 3, H, W] -> the class token and the patches', with their positions: [B, 1 + N, dim]."""
+        """[B, 3, H, W] -> the leading tokens and the patches', with their positions: [B, leading + N, dim]."""
         tokens = (self.patches(pixels) + self.positions).flatten(2).transpose(1, 2)
-        return torch.cat([self.class_token.to(tokens.dtype).expand(len(tokens), 1, -1), tokens], dim=1)
+        leading = self.leading_tokens().to(tokens.dtype)
+        return torch.cat([leading.expand(len(tokens), -1, -1), tokens], dim=1)
+
+    def leading_tokens(self) -> Tensor:
+        """[leading, dim]."""
+        return self.class_token[None]
 
     def encode(self, tokens: Tensor, bias: Tensor | None = None) -> Tensor:
-        """[B, 1 + N, dim] -> the same. bias: added to attention, [B, 1, 1, 1 + N]."""
+        """[B, leading + N, dim] -> the same. bias: added to attention, [B, 1, 1, leading + N]."""
         for layer in self.encoder:
             tokens = layer(tokens, bias=bias)
         return self.norm(tokens)
 
+    def logits(self, tokens: Tensor) -> Tensor:
+        """Encoded tokens [B, leading + N, dim] -> of the classes, float32 [B, C]."""
+        return self.head(tokens[:, 0]).float()
+
     def padding_bias(self, batch: ImageBatch) -> Tensor:
-        """Keeps attention from tokens in the padding: [B, 1, 1, 1 + N]."""
-        padding = F.pad(batch.padding(self.config.patch_size).flatten(1), (1, 0))
+        """Keeps attention from tokens in the padding: [B, 1, 1, leading + N]."""
+        padding = F.pad(batch.padding(self.config.patch_size).flatten(1), (self.leading, 0))
         return padding[:, None, None] * PADDING_BIAS
 
 

@@ -55,7 +55,7 @@ def test_the_loss_is_cross_entropy_of_the_images_class():
     assert set(losses) == {"class"} and torch.allclose(losses["class"], expected)
 
 
-@pytest.mark.parametrize("name", ["resnet_classifier", "vit"])
+@pytest.mark.parametrize("name", ["resnet_classifier", "vit", "deit"])
 def test_images_learned_by_heart_are_told_apart(name):
     """A classifier that can't is broken between labels, losses and scores; the images aren't square on purpose."""
     torch.manual_seed(0)

@@ -28,3 +28,5 @@ def test_shipped_weights_are_small_and_say_where_they_come_from(name, dataset):
         registry.models[spec.warm_start.model], spec.warm_start.dataset, registry
     )
     assert header.warm_start == (start and file_hash(start)), "training began with other weights than are shipped now"
+    teacher = spec.teacher and shipped_weights(registry.models[spec.teacher], dataset, registry)
+    assert header.teacher == (teacher and file_hash(teacher)), "taught by other weights than are shipped now"

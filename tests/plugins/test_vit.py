@@ -1,5 +1,6 @@
-"""ViT through the doors that everybody uses; its layers against torchvision's."""
+"""ViT through the doors that everybody uses; its layers, and DeiT's, against torchvision's."""
 
+import pytest
 import torch
 from torch import nn
 from torchvision.models.vision_transformer import EncoderBlock
@@ -17,9 +18,9 @@ class TestViT(ClassifierContract):
     model = "vit"
 
 
-def untrained(**overrides):
+def untrained(name="vit", **overrides):
     torch.manual_seed(0)
-    return build_model(installed().models["vit"], INFO, {"patch_size": 8} | overrides).eval()
+    return build_model(installed().models[name], INFO, {"patch_size": 8} | overrides).eval()
 
 
 def reference_of(layer: EncoderLayer) -> EncoderBlock:
@@ -44,8 +45,9 @@ def reference_of(layer: EncoderLayer) -> EncoderBlock:
 
 
 @torch.no_grad()
-def test_the_encoder_is_torchvisions():
-    model = untrained()
+@pytest.mark.parametrize("name", ["vit", "deit"])
+def test_the_encoder_is_torchvisions(name):
+    model = untrained(name)
     references = nn.Sequential(*map(reference_of, model.encoder))
     nn.init.normal_(model.norm.weight)
     nn.init.normal_(model.norm.bias)
@@ -74,15 +76,17 @@ def test_a_token_is_a_linear_function_of_one_patch():
 
 
 @torch.no_grad()
-def test_padding_is_not_looked_at():
-    model = untrained()
+@pytest.mark.parametrize("name", ["vit", "deit"])
+def test_padding_is_not_looked_at(name):
+    model = untrained(name)
     batch = model.batch(ClassifierContract.noise((128, 60), (128, 128)))
     tokens, bias = model.tokens(batch.pixels), model.padding_bias(batch)
     changed = tokens.clone()
     padding = batch.padding(model.config.patch_size).flatten(1)
     assert padding[0].sum() == 16 * 8 and not padding[1].any()
-    changed[:, 1:][padding] += 100
-    assert torch.equal(model.encode(tokens, bias)[:, 0], model.encode(changed, bias)[:, 0])
+    changed[:, model.leading :][padding] += 100
+    before, after = (model.encode(one, bias)[:, : model.leading] for one in (tokens, changed))
+    assert torch.equal(before, after)
 
 
 @torch.no_grad()

@@ -17,6 +17,13 @@ from roibench.specs import ClaimSpec
 AP = "coco_ap/AP"
 NOISE = np.random.default_rng(0).normal(0, 0.02, 1000)  # of the images: all models feel it alike
 
+PAIRS = (  # claims that one model is more accurate than another in a task
+    ("distillation", "deit", "vit", "classification"),
+    ("box_per_class", "localizer_per_class", "localizer", "localization"),
+    ("heat_maps", "pose_heatmaps", "pose", "keypoints"),
+    ("absolute_distances", "pose_l1", "pose", "keypoints"),
+)
+
 
 @pytest.fixture(scope="module")
 def scored(record, score):
@@ -218,7 +225,10 @@ def test_the_built_in_claims_are_judged_with_all_their_parts(scored, score):
         for name, value in (("grad_cam", 0.9), ("center", 0.2))
     ]
     searched = [searching(scored, *one) for one in (("rcnn", 2000, 300), ("sppnet", 400, 300), ("fast_rcnn", 420, 310))]
-    found = {one.claim.name: one.verdict for one in judge(claims.values(), detectors + explainers + searched)}
+    pairs = {(name, task): value for _, *names, task in PAIRS for name, value in zip(names, (0.6, 0.5), strict=True)}
+    paired = [scored(name, value, task=task) for (name, task), value in pairs.items()]
+    records = detectors + explainers + searched + paired
+    found = {one.claim.name: one.verdict for one in judge(claims.values(), records)}
     assert {verdict.status for verdict in found.values()} == {Status.HELD}
     assert "faster_rcnn - retinanet: AP 5.0" in found["two_stages"].figures
     assert "retinanet takes 0.900" in found["two_stages"].figures
@@ -238,6 +248,15 @@ def tuned(scored, points, **others):
         scored("faster_rcnn", ap, turns=turns(ms), knobs={"proposals": count} | others)
         for count, (ap, ms) in points.items()
     ]
+
+
+@pytest.mark.parametrize(("claim", "ours", "theirs", "task"), PAIRS)
+def test_one_model_is_said_to_be_more_accurate_than_another(scored, claim, ours, theirs, task):
+    for value, status in ((0.6, Status.HELD), (0.4, Status.NOT_HELD)):
+        records = [scored(ours, value, task=task), scored(theirs, 0.5, task=task)]
+        [found] = judge([installed().claims[claim]], records)
+        assert found.verdict.status is status
+        assert found.verdict.figures.startswith(f"{ours} - {theirs}: ")
 
 
 @pytest.mark.parametrize(
