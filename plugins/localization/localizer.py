@@ -20,7 +20,7 @@ from roibench.dataset import DatasetInfo
 from roibench.model import stage
 from roibench.nn.images import ImageBatch
 from roibench.nn.regression import MapRegressor
-from roibench.plugins.classification import resnet_classifier
+from roibench.plugins.classification import pooled_classifier
 from roibench.structures import Input, Prediction, Target
 
 BoxLoss = Literal["l2", "l1", "smooth_l1", "giou"]
@@ -28,7 +28,7 @@ _NO_OBJECT = -100  # the class of an image without a main object, from which not
 
 
 @dataclass(frozen=True)
-class Config(resnet_classifier.Config):
+class Config(pooled_classifier.Config):
     """reduced: channels of the last maps that the box is read off.
 
     hidden: width of the layer between them and the box.
@@ -46,7 +46,7 @@ class Config(resnet_classifier.Config):
     beta: float = 0.05
 
 
-class Localizer(resnet_classifier.ResNetClassifier):
+class Localizer(pooled_classifier.PooledClassifier):
     stages = ("preprocess", "backbone", "head")
 
     def __init__(self, classes: int, config: Config) -> None:
@@ -56,7 +56,7 @@ class Localizer(resnet_classifier.ResNetClassifier):
         self.config = config
         side = config.image_size // self.stride
         count = classes if config.per_class else 1
-        self.box_head = MapRegressor(config.widths[-1], side, config.reduced, config.hidden, 4 * count)
+        self.box_head = MapRegressor(self.backbone.channels[-1], side, config.reduced, config.hidden, 4 * count)
 
     @torch.inference_mode()
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:

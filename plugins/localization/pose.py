@@ -40,7 +40,7 @@ class Pose(SinglePose):
         if config.joint_loss not in JointLoss.__args__:
             raise ValueError(f"joint_loss {config.joint_loss!r}: want {' or '.join(JointLoss.__args__)}")
         side = config.image_size // self.backbone.strides[-1]
-        self.head = MapRegressor(config.widths[-1], side, config.reduced, config.hidden, 3 * joints)
+        self.head = MapRegressor(self.backbone.channels[-1], side, config.reduced, config.hidden, 3 * joints)
 
     def decode(self, output: Tensor) -> Joints:
         numbers = output.unflatten(1, (-1, 3)).sigmoid()

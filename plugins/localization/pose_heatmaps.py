@@ -32,7 +32,7 @@ class PoseHeatmaps(SinglePose):
     def __init__(self, joints: int, config: Config) -> None:
         super().__init__(config)
         layers: list[nn.Module] = []
-        before = config.widths[-1]
+        before = self.backbone.channels[-1]
         for channels in config.channels:
             enlarge = UpConvolution(before, channels, 4, stride=2, padding=1, bias=False)
             layers += [enlarge, nn.BatchNorm2d(channels), nn.ReLU()]

@@ -13,24 +13,21 @@ from torch import Tensor, nn
 
 from roibench.dataset import Dataset, DatasetInfo
 from roibench.model import TrainableModel, Trainer, stage
-from roibench.nn.backbones import SmallResNet
+from roibench.nn.backbones import BackboneConfig, build_backbone
 from roibench.nn.images import ImageBatch, batch_images
 from roibench.plugins.localization.persons import person_of, with_persons
 from roibench.structures import Input, Prediction, Target
 
 
 @dataclass(frozen=True)
-class PoseConfig:
+class PoseConfig(BackboneConfig):
     """Lengths are pixels.
 
     image_size: what the longer side is resized to.
-    widths, blocks: of SmallResNet.
     searched_images: how many training images are looked through for persons.
     """
 
     image_size: int = 128
-    widths: tuple[int, ...] = (32, 48, 96, 128)
-    blocks: tuple[int, ...] = (2, 2, 2)
     searched_images: int = 8_000
 
 
@@ -54,7 +51,7 @@ class SinglePose(TrainableModel):
     def __init__(self, config: PoseConfig) -> None:
         super().__init__()
         self.config = config
-        self.backbone = SmallResNet(config.widths, config.blocks)
+        self.backbone = build_backbone(config)
 
     def fit(self, data: Dataset, trainer: Trainer) -> None:
         trainer.fit(self, with_persons(data, self.config.searched_images))

@@ -2,7 +2,7 @@
 
 from roibench.hookspecs import hookimpl
 from roibench.knobs import NMS_IOU, SHORT_SIDE
-from roibench.recipes import ICONS_BACKBONE, SCENES_RECIPE
+from roibench.recipes import ICONS_BACKBONE, SCENES_RECIPE, on_base_networks
 from roibench.specs import ClaimSpec, Knob, ModelSpec, Paper
 
 RETINANET = Paper(
@@ -63,21 +63,23 @@ def register_models(register):
         ("cornernet", "cornernet", CORNERNET, points, {}),
         ("centernet", "centernet", CENTERNET, points, {}),
     ):
-        register(
-            ModelSpec(
-                name,
-                family="single_stage",
-                tasks=("detection",),
-                build=f"roibench.plugins.single_stage.{module}:build",
-                paper=paper,
-                required_targets=("boxes", "labels"),
-                config=config,
-                knobs=knobs,
-                warm_start=ICONS_BACKBONE,
-                recipe=SCENES_RECIPE,
-                weights={"scenes": f"weights/{name}-scenes.safetensors"},
-            )
+        spec = ModelSpec(
+            name,
+            family="single_stage",
+            tasks=("detection",),
+            build=f"roibench.plugins.single_stage.{module}:build",
+            paper=paper,
+            required_targets=("boxes", "labels"),
+            config=config,
+            knobs=knobs,
+            warm_start=ICONS_BACKBONE,
+            recipe=SCENES_RECIPE,
+            weights={"scenes": f"weights/{name}-scenes.safetensors"},
         )
+        register(spec)
+        if name == "ssd":
+            for on_another in on_base_networks(spec):
+                register(on_another)
 
 
 @hookimpl

@@ -8,25 +8,21 @@ from torch import Tensor
 
 from roibench import ops
 from roibench.model import TrainableModel
-from roibench.nn.backbones import SmallResNet
+from roibench.nn.backbones import BackboneConfig, build_backbone
 from roibench.nn.images import ImageBatch, batch_images
 from roibench.structures import Input, Prediction
 from roibench.tasks.objects import MAX_DETECTIONS, SCORE_THRESHOLD
 
 
 @dataclass(frozen=True)
-class DetectorConfig:
+class DetectorConfig(BackboneConfig):
     """Lengths are pixels.
 
-    widths: of the backbone: stem, then one per stride 4, 8, 16.
-    blocks: of the backbone, per stride.
     short_side: images are resized to it; None leaves them as they are.
     long_side: what the longer side may be at most.
     nms_iou: of one class, a box is suppressed that overlaps a better one by more.
     """
 
-    widths: tuple[int, ...] = (32, 48, 96, 128)
-    blocks: tuple[int, ...] = (2, 2, 2)
     short_side: int | None = None
     long_side: int = 1333
     nms_iou: float = 0.5
@@ -40,7 +36,7 @@ class SingleStageDetector(TrainableModel):
     def __init__(self, config: DetectorConfig) -> None:
         super().__init__()
         self.config = config
-        self.backbone = SmallResNet(config.widths, config.blocks)
+        self.backbone = build_backbone(config)
         self.divisor = self.backbone.strides[-1]
 
     def batch(self, inputs: Sequence[Input]) -> ImageBatch:

@@ -31,7 +31,7 @@ from roibench.structures import Input, Prediction, Target
 class Config(DetectorConfig):
     """Hyperparameters, with the paper's values in brackets where small images want others. Lengths are pixels."""
 
-    strides: tuple[int, ...] = (4, 8, 16)  # [8 to 128]
+    strides: tuple[int, ...] = (4, 8, 16)  # of the maps that are used [8 to 128]
     channels: int = 64  # of the pyramid and the subnets [256]
     depth: int = 2  # hidden convolutions of a subnet [4]
     anchor_base: float = 2.5  # an anchor's smallest side over its level's stride [4]

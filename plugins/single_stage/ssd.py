@@ -50,7 +50,8 @@ class SSD(SingleStageDetector):
     def __init__(self, classes: int, config: Config) -> None:
         super().__init__(config)
         channels = [*self.backbone.channels, *[config.extra_channels] * config.extra_layers]
-        strides = [4 * 2**level for level in range(len(channels))]
+        strides = [*self.backbone.strides]
+        strides += [strides[-1] * 2 ** (level + 1) for level in range(config.extra_layers)]
         self.divisor = strides[-1]
         self.extra = nn.ModuleList(
             nn.Sequential(*_normalised(before, after // 2, 1), *_normalised(after // 2, after, 3, stride=2))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from roibench.hookspecs import hookimpl
 from roibench.knobs import NMS_IOU, SHORT_SIDE
-from roibench.recipes import ICONS_BACKBONE, SCENES_RECIPE
+from roibench.recipes import ICONS_BACKBONE, SCENES_RECIPE, on_base_networks
 from roibench.specs import ClaimSpec, Knob, ModelSpec, Paper, Recipe
 
 FASTER_RCNN = Paper(
@@ -104,21 +104,23 @@ def register_models(register):
         ("faster_rcnn_roi_pool", "faster_rcnn", FASTER_RCNN, {"pooling": "roi_pool"}),
         ("rfcn", "rfcn", RFCN, {}),
     ):
-        register(
-            ModelSpec(
-                name,
-                family="two_stage",
-                tasks=("detection",),
-                build=f"roibench.plugins.two_stage.{module}:build",
-                paper=paper,
-                required_targets=("boxes", "labels"),
-                config=config,
-                knobs=(PROPOSALS, SHORT_SIDE, NMS_IOU),
-                warm_start=ICONS_BACKBONE,
-                recipe=SCENES_RECIPE,
-                weights={"scenes": f"weights/{name}-scenes.safetensors"},
-            )
+        spec = ModelSpec(
+            name,
+            family="two_stage",
+            tasks=("detection",),
+            build=f"roibench.plugins.two_stage.{module}:build",
+            paper=paper,
+            required_targets=("boxes", "labels"),
+            config=config,
+            knobs=(PROPOSALS, SHORT_SIDE, NMS_IOU),
+            warm_start=ICONS_BACKBONE,
+            recipe=SCENES_RECIPE,
+            weights={"scenes": f"weights/{name}-scenes.safetensors"},
         )
+        register(spec)
+        if not config:
+            for on_another in on_base_networks(spec):
+                register(on_another)
     for name, config in (("mask_rcnn", {}), ("mask_rcnn_roi_pool", {"pooling": "roi_pool"})):
         register(
             ModelSpec(

@@ -4,16 +4,37 @@ import pytest
 import torch
 import torchvision
 
-from roibench.nn.backbones import MobileNetV2, SmallResNet, imagenet_mobilenet_v2
+from roibench.nn.backbones import (
+    BackboneConfig,
+    MobileNetV2,
+    SmallMobileNet,
+    SmallResNet,
+    SmallVGG,
+    build_backbone,
+    imagenet_mobilenet_v2,
+)
 
 
 @pytest.mark.parametrize(
-    "backbone", [SmallResNet((8, 12, 16, 20), (1, 2, 1)), MobileNetV2((8, 16, 32)), MobileNetV2((4, 16))]
+    "backbone",
+    [
+        SmallResNet((8, 12, 16, 20), (1, 2, 1)),
+        SmallVGG((8, 12, 16, 20), (1, 2, 1)),
+        SmallMobileNet((8, 12, 16, 20), (1, 2, 1)),
+        MobileNetV2((8, 16, 32)),
+        MobileNetV2((4, 16)),
+    ],
 )
 def test_maps_have_the_promised_channels_and_strides(backbone):
     maps = backbone.eval()(torch.zeros(2, 3, 64, 96))
     want = [(2, c, 64 // s, 96 // s) for c, s in zip(backbone.channels, backbone.strides, strict=True)]
     assert [tuple(one.shape) for one in maps] == want
+
+
+def test_backbones_are_asked_for_by_name():
+    assert isinstance(build_backbone(BackboneConfig("small_mobilenet", (8, 12, 16), (1, 1))), SmallMobileNet)
+    with pytest.raises(ValueError, match="'vgg': want small_resnet, small_vgg, small_mobilenet or mobilenet_v2"):
+        build_backbone(BackboneConfig("vgg"))
 
 
 def test_imagenet_weights_give_torchvisions_features():

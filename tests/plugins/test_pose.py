@@ -7,7 +7,6 @@ import torch
 from PIL import Image
 
 from roibench.assemble import build_model
-from roibench.contract import NetworkContract
 from roibench.dataset import DatasetInfo
 from roibench.datasets.scenes.shapes import JOINTS
 from roibench.metrics.keypoints import oks_ap
@@ -17,6 +16,7 @@ from roibench.plugins.localization.single_pose import Joints, true_joints
 from roibench.predict import predict_files
 from roibench.registry import installed
 from roibench.structures import Input, Sample, Target
+from roibench.tasks.keypoints import KeypointContract
 from roibench.weights import WeightsHeader, save_weights
 
 POSES = ("pose", "pose_l1", "pose_heatmaps")
@@ -32,8 +32,8 @@ def poses(*boxes):
     return Target(boxes=boxes, keypoints=torch.cat([places, torch.full((len(boxes), 14, 1), 2.0)], 2))
 
 
-class PoseContract(NetworkContract):
-    info = replace(NetworkContract.info, joints=JOINTS)
+class PoseContract(KeypointContract):
+    info = replace(KeypointContract.info, joints=JOINTS)
 
     def targets(self):
         return [poses((10.0, 20.0, 70.0, 120.0)), poses((60.0, 5.0, 120.0, 125.0))]

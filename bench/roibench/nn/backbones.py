@@ -3,12 +3,14 @@
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import torch
 import torchvision
 from torch import Tensor, nn
+from torchvision.models.mobilenetv2 import InvertedResidual
 from torchvision.ops import FrozenBatchNorm2d
 
 
@@ -17,12 +19,12 @@ class BackboneConfig:
     """Which backbone a model is built on, for models that leave the choice.
 
     backbone: its name.
-    widths: of small_resnet, channels of the stem, then one per stride.
-    blocks: of small_resnet, residual blocks per stride.
-    strides: of the maps that are used.
+    widths: of a small one, channels of the stem, then one per stride.
+    blocks: of a small one, how often the block that it is built of is repeated per stride.
+    strides: of the maps that are used; a small one gives all that it has.
     """
 
-    backbone: Literal["small_resnet", "mobilenet_v2"] = "small_resnet"
+    backbone: Literal["small_resnet", "small_vgg", "small_mobilenet", "mobilenet_v2"] = "small_resnet"
     widths: tuple[int, ...] = (32, 48, 96, 128)
     blocks: tuple[int, ...] = (2, 2, 2)
     strides: tuple[int, ...] = (4, 8, 16)
@@ -48,9 +50,13 @@ class Backbone(nn.Module):
 
 
 def build_backbone(config: BackboneConfig) -> Backbone:
+    """Raises ValueError for a backbone that isn't there."""
     if config.backbone == "mobilenet_v2":
         return MobileNetV2(config.strides)
-    return SmallResNet(config.widths, config.blocks)
+    small = {"small_resnet": SmallResNet, "small_vgg": SmallVGG, "small_mobilenet": SmallMobileNet}
+    if config.backbone not in small:
+        raise ValueError(f"backbone {config.backbone!r}: want {', '.join(small)} or mobilenet_v2")
+    return small[config.backbone](config.widths, config.blocks)
 
 
 class Residual(nn.Module):
@@ -73,28 +79,30 @@ class Residual(nn.Module):
         return torch.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
 
 
-class SmallResNet(Backbone):
-    """A residual network for small images, trained from scratch.
+class SmallBackbone(Backbone):
+    """A network for small images, trained from scratch.
 
     widths: channels of the stem (stride 2) and of each stage (strides 4, 8, 16, ...).
-    blocks: residual blocks of each stage.
+    blocks: of each stage.
     """
 
     def __init__(self, widths: Sequence[int], blocks: Sequence[int]) -> None:
         super().__init__()
-        stem, *stages = widths
-        self.stem = nn.Sequential(nn.Conv2d(3, stem, 3, 2, 1, bias=False), nn.BatchNorm2d(stem), nn.ReLU())
-        self.stages = nn.ModuleList()
-        before = stem
-        for channels, count in zip(stages, blocks, strict=True):
-            layers = [Residual(before if i == 0 else channels, channels, 2 if i == 0 else 1) for i in range(count)]
-            self.stages.append(nn.Sequential(*layers))
-            before = channels
-        self.channels = tuple(stages)
-        self.strides = tuple(4 * 2**level for level in range(len(stages)))
+        self.stem = self.first(widths[0])
+        self.stages = nn.ModuleList(self.stage(*one) for one in zip(widths, widths[1:], blocks, strict=False))
+        self.channels = tuple(widths[1:])
+        self.strides = tuple(4 * 2**level for level in range(len(self.channels)))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def first(self, channels: int) -> nn.Module:
+        """From the image to half of its resolution."""
+        return nn.Sequential(nn.Conv2d(3, channels, 3, 2, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU())
+
+    def stage(self, before: int, channels: int, blocks: int) -> nn.Module:
+        """To half of the resolution, from `before` to `channels` channels."""
+        raise NotImplementedError
 
     @property
     def last(self) -> nn.Module:
@@ -107,6 +115,42 @@ class SmallResNet(Backbone):
             x = stage(x)
             features.append(x)
         return features
+
+
+class SmallResNet(SmallBackbone):
+    """Residual blocks (He et al. 2015, arXiv 1512.03385)."""
+
+    def stage(self, before: int, channels: int, blocks: int) -> nn.Module:
+        return nn.Sequential(Residual(before, channels, 2), *(Residual(channels, channels, 1) for _ in range(blocks - 1)))
+
+
+class SmallVGG(SmallBackbone):
+    """Plain 3x3 convolutions, and pooling between the stages (Simonyan and Zisserman 2014, arXiv 1409.1556).
+
+    Batch norm, which the paper lacks, follows each. The stem has one convolution before the image is halved, and one
+    after.
+    """
+
+    def first(self, channels: int) -> nn.Module:
+        return nn.Sequential(*_plain(3, channels // 2), nn.MaxPool2d(2), *_plain(channels // 2, channels))
+
+    def stage(self, before: int, channels: int, blocks: int) -> nn.Module:
+        layers = [_plain(before if index == 0 else channels, channels) for index in range(blocks)]
+        return nn.Sequential(nn.MaxPool2d(2), *chain.from_iterable(layers))
+
+
+def _plain(before: int, channels: int) -> tuple[nn.Module, ...]:
+    return nn.Conv2d(before, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
+
+
+class SmallMobileNet(SmallBackbone):
+    """Inverted residuals (Sandler et al. 2018, arXiv 1801.04381): wide inside, by convolutions of each channel alone."""
+
+    EXPANSION = 6
+
+    def stage(self, before: int, channels: int, blocks: int) -> nn.Module:
+        later = (InvertedResidual(channels, channels, 1, self.EXPANSION) for _ in range(blocks - 1))
+        return nn.Sequential(InvertedResidual(before, channels, 2, self.EXPANSION), *later)
 
 
 class MobileNetV2(Backbone):

@@ -1,4 +1,4 @@
-"""A residual network (He et al. 2015, arXiv 1512.03385) with global average pooling and one linear layer.
+"""A backbone, global average pooling and one linear layer, as residual networks end (He et al. 2015, arXiv 1512.03385).
 
 All that follows the last maps is linear, so that a class's score is the mean of a map of it: class activation mapping
 (Zhou et al. 2016, arXiv 1512.04150) explains it exactly. Images are resized to one size; the aspect is kept, and
@@ -17,31 +17,29 @@ from torch import Tensor, nn
 
 from roibench.dataset import DatasetInfo
 from roibench.model import TrainableModel, stage
-from roibench.nn.backbones import SmallResNet
+from roibench.nn.backbones import BackboneConfig, build_backbone
 from roibench.nn.classification import class_predictions, image_labels
 from roibench.nn.images import ImageBatch, batch_images
 from roibench.structures import Input, Prediction, Target
 
 
 @dataclass(frozen=True)
-class Config:
-    """Hyperparameters, with ResNet-18's values in brackets where small images want others. Lengths are pixels."""
+class Config(BackboneConfig):
+    """image_size: what the longer side is resized to, in pixels."""
 
-    image_size: int = 128  # what the longer side is resized to [224]
-    widths: tuple[int, ...] = (32, 48, 96, 128)  # stem, then one per stride 4, 8, 16 [64, then 64 to 512]
-    blocks: tuple[int, ...] = (2, 2, 2)  # [2, 2, 2, 2]
+    image_size: int = 128
 
 
-class ResNetClassifier(TrainableModel):
+class PooledClassifier(TrainableModel):
     stages = ("preprocess", "backbone", "head")
 
     def __init__(self, classes: int, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.backbone = SmallResNet(config.widths, config.blocks)
+        self.backbone = build_backbone(config)
         self.stride = self.backbone.strides[-1]
         self.last = nn.Identity()  # the last maps pass here
-        self.head = nn.Linear(config.widths[-1], classes)
+        self.head = nn.Linear(self.backbone.channels[-1], classes)
 
     @torch.inference_mode()
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
@@ -80,5 +78,5 @@ class ResNetClassifier(TrainableModel):
         return self.head(features.mean((2, 3))).float()
 
 
-def build(info: DatasetInfo, config: Mapping[str, Any]) -> ResNetClassifier:
-    return ResNetClassifier(len(info.classes), Config(**config))
+def build(info: DatasetInfo, config: Mapping[str, Any]) -> PooledClassifier:
+    return PooledClassifier(len(info.classes), Config(**config))
