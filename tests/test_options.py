@@ -80,9 +80,9 @@ def test_what_is_typed_becomes_what_it_means(typed, options):
         ({"--threads": "4,-2"}, "--threads -2: want 1 or more"),
         ({"--device": ","}, "--device: want at least one"),
         ({"--dataset": []}, "--dataset: want at least one"),
-        ({"--cell-timeout": "-1"}, "--cell-timeout -1: want a number of seconds above 0"),
-        ({"--cell-timeout": "inf"}, "--cell-timeout inf: want a number of seconds above 0"),
-        ({"--cell-timeout": "soon"}, "--cell-timeout 'soon': want a number of seconds"),
+        ({"--cell-timeout": "-1"}, "--cell-timeout -1: want a number above 0"),
+        ({"--cell-timeout": "inf"}, "--cell-timeout inf: want a number above 0"),
+        ({"--cell-timeout": "soon"}, "--cell-timeout 'soon': want a number"),
         ({"--on-bad-data": "ignore"}, "--on-bad-data 'ignore': want one of fail, skip, clip"),
         *(
             ({"--set": ["a=1", wrong]}, f"--set {wrong}: want NAME=NUMBER,..., such as proposals=50,150")

@@ -15,7 +15,7 @@ from roibench.files import file_hash
 from roibench.model import TrainableModel, Wrapper
 from roibench.registry import installed
 from roibench.specs import ModelSpec, Paper, Recipe, WarmStart
-from roibench.train import Trainer, TrainingError, train_model, with_batch_size
+from roibench.train import Trainer, TrainingError, in_order_of_training, train_model, with_batch_size
 from roibench.weights import WeightsError, WeightsHeader, load_shared, load_weights, read_header, save_weights
 
 RECIPE = Recipe(
@@ -278,3 +278,15 @@ def test_deterministic_algorithms_are_used_where_they_are_asked_for_and_left_as_
     recipe = dataclasses.replace(RECIPE, epochs=1)
     Trainer(recipe, tmp_path, CPU, "float32", workers=0, deterministic=deterministic).fit(Watches(), stripes)
     assert set(seen) == {deterministic} and not torch.are_deterministic_algorithms_enabled()
+
+
+def test_what_others_begin_with_or_are_taught_by_is_trained_before_them():
+    specs = [spec for spec in installed().models.values() if spec.weights]
+    order = [spec.name for spec in in_order_of_training(specs[::-1])]
+    assert sorted(order) == sorted(spec.name for spec in specs)
+    for spec in specs:
+        for needed in (spec.warm_start and spec.warm_start.model, spec.teacher):
+            assert needed is None or order.index(needed) < order.index(spec.name)
+    assert in_order_of_training([installed().models["deit"]]) == [installed().models["deit"]], (
+        "of those that are asked for"
+    )

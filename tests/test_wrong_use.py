@@ -50,7 +50,7 @@ RUN = [
     (("--images", "0"), "--images 0: want 1 or more"),
     (("--images", "few"), "--images 'few': want a whole number"),
     (("--rounds", "0"), "--rounds 0: want 1 or more"),
-    (("--cell-timeout", "nan"), "--cell-timeout nan: want a number of seconds above 0"),
+    (("--cell-timeout", "nan"), "--cell-timeout nan: want a number above 0"),
     (("--on-bad-data", "ignore"), "--on-bad-data 'ignore': want one of fail, skip, clip"),
     (("--out", "file"), "can't write file"),
     (("--out", "/proc/nowhere"), "can't write /proc/nowhere"),

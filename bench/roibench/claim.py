@@ -36,11 +36,13 @@ __all__ = [
     "Status",
     "Verdict",
     "beyond",
+    "difference_of_leads",
     "every",
     "faster",
     "judge",
     "keeps",
     "more_accurate",
+    "takes_at_most",
     "with_interval",
 ]
 
@@ -106,14 +108,12 @@ def more_accurate(records: Sequence[Ok], ours: str, theirs: str, task: str) -> V
 
 def faster(records: Sequence[Ok], ours: str, theirs: str) -> Verdict:
     """One model takes less time than another, in all settings in which they took turns."""
-    first, second = ([record for record in records if record.cell.label == name] for name in (ours, theirs))
-    pairs = [(one, other) for one in first for other in second if _conditions(one) == _conditions(other)]
-    if not pairs:
-        return _not_on_the_same(records, ours, theirs)
-    timed = [(one, other, ratio) for one, other in pairs if (ratio := latency_ratio(one, other))]
-    if not timed:
-        return Verdict(Status.NOT_MEASURED, f"{ours} and {theirs} took no turns together")
-    return every(_faster(*one) for one in timed)
+    return _compared_in_time(records, ours, theirs, _faster)
+
+
+def takes_at_most(records: Sequence[Ok], ours: str, theirs: str, times: float) -> Verdict:
+    """One model takes at most so many times as long as another, in all settings in which they took turns."""
+    return _compared_in_time(records, ours, theirs, lambda _, __, ratio: beyond(ratio, times, higher=False))
 
 
 def keeps(records: Sequence[Ok], ours: str, theirs: str, task: str, share: float) -> Verdict:
@@ -137,7 +137,7 @@ def gains_more(records: Sequence[Ok], ours: str, theirs: str, task: str, than: s
     for one, other in ((one, other) for one in first for other in second if _outputs(one) == _outputs(other)):
         leads = [accuracy_difference(one, other, each) for each in (task, than)]
         if None not in leads:
-            found = _difference(*leads)
+            found = difference_of_leads(*leads)
             said = [f"{each}: {with_interval(lead, '%')}" for each, lead in zip((task, than), leads, strict=True)]
             figures = f"{ours} - {theirs}, points of what ranks: {', '.join(said)}; {with_interval(found, '%')} more"
             images = min(one.images, other.images)
@@ -145,7 +145,8 @@ def gains_more(records: Sequence[Ok], ours: str, theirs: str, task: str, than: s
     return every(parts) if parts else _not_on_the_same(records, ours, theirs)
 
 
-def _difference(one: Interval, other: Interval) -> Interval:
+def difference_of_leads(one: Interval, other: Interval) -> Interval:
+    """One - other, as if they varied independently (as gains_more says)."""
     value = one.value - other.value
     low = value - math.hypot(one.value - one.low, other.high - other.value)
     high = value + math.hypot(one.high - one.value, other.value - other.low)
@@ -228,20 +229,35 @@ def beyond(found: Interval | Estimate, neutral: float, higher: bool = True) -> S
     return Status.HELD if (found.low > neutral) == higher else Status.NOT_HELD
 
 
-def _faster(ours: Ok, theirs: Ok, ratio: Interval) -> Verdict:
+def _compared_in_time(
+    records: Sequence[Ok], ours: str, theirs: str, status: Callable[[Ok, Ok, Interval], Status]
+) -> Verdict:
+    """status: of a pair, given how many times as long the first takes."""
+    first, second = ([record for record in records if record.cell.label == name] for name in (ours, theirs))
+    pairs = [(one, other) for one in first for other in second if _conditions(one) == _conditions(other)]
+    if not pairs:
+        return _not_on_the_same(records, ours, theirs)
+    timed = [(one, other, ratio) for one, other in pairs if (ratio := latency_ratio(one, other))]
+    if not timed:
+        return Verdict(Status.NOT_MEASURED, f"{ours} and {theirs} took no turns together")
+    return every(Verdict(status(*pair), _time_figures(*pair)) for pair in timed)
+
+
+def _faster(ours: Ok, theirs: Ok, ratio: Interval) -> Status:
     if is_faster(ours, theirs):
-        status = Status.HELD
-    else:
-        status = Status.NOT_HELD if is_faster(theirs, ours) else Status.CANNOT_TELL
+        return Status.HELD
+    return Status.NOT_HELD if is_faster(theirs, ours) else Status.CANNOT_TELL
+
+
+def _time_figures(ours: Ok, theirs: Ok, ratio: Interval) -> str:
     cell, floor = ours.cell, noise_floor(ours.latency.turns)
     turns = min(len(record.latency.turns.medians) for record in (ours, theirs))
     known = "" if floor is None else f", noise floor {100 * floor:.1f} %"
     where = f"{DatasetRef.parse(cell.dataset).label}, {cell.device}, {cell.precision}, batch {cell.batch_size}"
-    figures = (
+    return (
         f"{cell.label} takes {with_interval(ratio)} times as long as {theirs.cell.label} ({where}, {cell.threads} "
         f"thread{'s' * (cell.threads != 1)}, paired over {turns} turns{known})"
     )
-    return Verdict(status, figures)
 
 
 def _not_on_the_same(records: Sequence[Ok], *models: str) -> Verdict:

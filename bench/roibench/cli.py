@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -166,23 +167,28 @@ def retrain(
     device: DeviceOption = "cpu",
     threads: Annotated[int | None, typer.Option(help="CPU threads (default: one per core)")] = None,
 ) -> None:
-    """Train anew what is shipped, and compare it with the shipped weights. What was trained before is gone on with."""
+    """Train anew what is shipped, and compare it with the shipped weights. What was trained before is gone on with.
+
+    A model comes after those that it begins with or is taught by; it learns from these as they are shipped.
+    """
     from roibench.measure.compare import compare_runs
     from roibench.measure.plan import make_plan
     from roibench.measure.run import Run
     from roibench.options import Options
     from roibench.registry import installed
+    from roibench.train import in_order_of_training
 
     registry = installed()
-    shipped = [(spec.name, dataset) for spec in registry.select_models(models.split(",")) for dataset in spec.weights]
-    for model, dataset in shipped:
+    specs = in_order_of_training(registry.select_models(models.split(",")))
+    for model, dataset in [(spec.name, dataset) for spec in specs for dataset in spec.weights]:
         if registry.datasets[dataset].takes_path:
             typer.echo(
                 f"{model}: left out, {dataset} needs a path; use: roibench train {model} --dataset {dataset}:PATH"
             )
             continue
-        folder = train_folder(model, dataset)
+        folder, begun = train_folder(model, dataset), perf_counter()
         path = _train(model, dataset, folder, device=device, threads=threads)
+        typer.echo(f"{model} for {dataset}: trained in {(perf_counter() - begun) / 60:.1f} minutes")
         runs = []
         for name, weights in (("shipped", None), ("trained", path)):
             options = Options(models=[model], datasets=[dataset], devices=[device], weights=weights, rounds=1)

@@ -133,6 +133,14 @@ class Options(BaseModel):
         validation_alias="--cell-timeout",
         description="seconds after which a cell is given up",
     )
+    max_ms: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        validation_alias="--max-ms",
+        description="milliseconds per image: a model that is slower when it is warmed up, at its best, is left out and "
+        "listed; none is if not given",
+    )
     out: Path = Field(Path("results/runs"), validation_alias="--out", description="where each run gets its folder")
 
     def __init__(self, **chosen: Any) -> None:
@@ -147,10 +155,10 @@ _MISTAKES = {
     "int_parsing": "{flag} {input!r}: want a whole number",
     "greater_than_equal": "{flag} {input}: want {ge} or more",
     "literal_error": "{flag} {input!r}: want one of {choices}",
-    "float_parsing": "{flag} {input!r}: want a number of seconds",
-    "greater_than": "{flag} {input}: want a number of seconds above {gt:g}",
+    "float_parsing": "{flag} {input!r}: want a number",
+    "greater_than": "{flag} {input}: want a number above {gt:g}",
     "assignment": "{flag} {typed}: want NAME=NUMBER,..., such as proposals=50,150",
-    "finite_number": "{flag} {input}: want a number of seconds above 0",
+    "finite_number": "{flag} {input}: want a number above 0",
 }
 
 

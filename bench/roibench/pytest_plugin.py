@@ -85,7 +85,10 @@ def measured(request: pytest.FixtureRequest) -> None:
 @pytest.fixture
 def record(measured: None, cell: "PlannedCell", request: pytest.FixtureRequest) -> "Record":
     """The cell's record. It must come before `benchmark` in a test's signature: it hands that fixture its clock."""
-    record = request.config.stash[RUN].journal.records[cell.id]
+    run = request.config.stash[RUN]
+    if reason := run.too_slow.get(cell.id):
+        pytest.skip(reason)
+    record = run.journal.records[cell.id]
     if record.status == "failed":
         pytest.fail(f"{record.cell_id}: {record.error}", pytrace=False)
     durations = [milliseconds / 1000 for milliseconds in record.latency.samples]

@@ -13,8 +13,9 @@ import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from graphlib import TopologicalSorter
 from importlib.metadata import version
 from io import BytesIO
 from multiprocessing import resource_tracker
@@ -331,6 +332,16 @@ def with_batch_size(recipe: Recipe, images: int) -> Recipe:
     rate = recipe.learning_rate * (factor if recipe.optimizer == "sgd" else math.sqrt(factor))
     warmup = max(1, round(recipe.warmup_steps / factor)) if recipe.warmup_steps else 0
     return dataclasses.replace(recipe, batch_size=images, learning_rate=rate, warmup_steps=warmup)
+
+
+def in_order_of_training(specs: Sequence[ModelSpec]) -> list[ModelSpec]:
+    """Each after those of them that it begins with or is taught by."""
+    by_name = {spec.name: spec for spec in specs}
+    needs = {
+        spec.name: [one for one in (spec.warm_start and spec.warm_start.model, spec.teacher) if one in by_name]
+        for spec in specs
+    }
+    return [by_name[name] for name in TopologicalSorter(needs).static_order()]
 
 
 def _starting_weights(spec: ModelSpec, registry: Registry) -> Path | None:

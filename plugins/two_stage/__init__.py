@@ -199,92 +199,43 @@ def register_models(register):
     )
 
 
+CLAIMS = {
+    "claims:two_stages": "Faster R-CNN, with two stages, finds objects better than RetinaNet, with one; RetinaNet is "
+    "faster.",
+    "comparisons:all_pairs": "Every detector with two stages finds objects better than every one with a single stage, "
+    "which is faster.",
+    "claims:fewer_proposals": "With fewer proposals, down to a sixth, Faster R-CNN keeps more than 90 % of its AP and "
+    "takes less time (Huang et al. 2017, arXiv 1611.10012: with 50 instead of 300, 96 % in a third of the time).",
+    "claims:shared_convolutions": "Without the time of proposals, which is the same, SPPnet and Fast R-CNN, whose "
+    "convolutions run once per image, are at least ten times as fast as R-CNN (published: 20 and 146 times).",
+    "claims:proposals_bottleneck": "Fast R-CNN waits for its proposals: selective search takes more than half of its "
+    "time (published: 2 s beside 0.32 s).",
+    "claims:learned_proposals": "Proposals that its network finds itself cost Faster R-CNN less than a tenth of what "
+    "selective search costs Fast R-CNN (published: 10 ms on a GPU, and 2 s).",
+    "claims:roi_align": "With RoI align, which doesn't round boxes to locations, Faster R-CNN has a better box AP than "
+    "with RoI pool (He et al. 2017, arXiv 1703.06870).",
+    "claims:position_sensitive": "What R-FCN computes per region takes less than a tenth of the time that it takes "
+    "Faster R-CNN, and less even with the score maps; it costs AP (Huang et al. 2017, arXiv 1611.10012: 30.4 and 32).",
+    "claims:multi_task": "Mask R-CNN, which learns masks and joints, too, finds boxes better than Faster R-CNN (He et "
+    "al. 2017, arXiv 1703.06870: 38.2 and 37.3 AP).",
+    "claims:masks_gain_more": "Masks gain more by RoI align than boxes do (He et al. 2017, arXiv 1703.06870: 7.3 and "
+    "5.8 points of AP, at a stride of 32).",
+    "claims:mask_branches": "Masks and joints of what it has found take less than a fifth of Mask R-CNN's time (He et "
+    "al. 2017, arXiv 1703.06870: masks alone about 20 % more than boxes).",
+    "claims:suppression": "With a higher IoU threshold of suppression, 0.7 instead of 0.5, Faster R-CNN finds more of "
+    "the objects that overlap another one of their class, and has a lower AP.",
+    "comparisons:architectures": "R-FCN and SSD are faster than Faster R-CNN, and less accurate, on every base network "
+    "(Huang et al. 2017, arXiv 1611.10012, on average).",
+    "comparisons:few_proposals_suffice": "With 50 proposals Faster R-CNN is about as fast as R-FCN, and keeps its "
+    "accuracy (Huang et al. 2017, arXiv 1611.10012).",
+    "comparisons:base_network_matters_less": "SSD's accuracy depends less on the base network than that of Faster "
+    "R-CNN and R-FCN (Huang et al. 2017, arXiv 1611.10012).",
+    "comparisons:half_the_side": "Half of the image's side makes every combination faster and less accurate (Huang et "
+    "al. 2017, arXiv 1611.10012: 27.4 % of the time and 15.9 % of the AP on average).",
+}
+
+
 @hookimpl
 def register_claims(register):
-    register(
-        ClaimSpec(
-            "two_stages",
-            "Faster R-CNN, with two stages, finds objects better than RetinaNet, with one; RetinaNet is faster.",
-            judge="roibench.plugins.two_stage.claims:two_stages",
-        )
-    )
-    register(
-        ClaimSpec(
-            "fewer_proposals",
-            "With fewer proposals, down to a sixth, Faster R-CNN keeps more than 90 % of its AP and takes less time "
-            "(Huang et al. 2017, arXiv 1611.10012: with 50 instead of 300, 96 % in a third of the time).",
-            judge="roibench.plugins.two_stage.claims:fewer_proposals",
-        )
-    )
-    register(
-        ClaimSpec(
-            "shared_convolutions",
-            "Without the time of proposals, which is the same, SPPnet and Fast R-CNN, whose convolutions run once per "
-            "image, are at least ten times as fast as R-CNN (published: 20 and 146 times).",
-            judge="roibench.plugins.two_stage.claims:shared_convolutions",
-        )
-    )
-    register(
-        ClaimSpec(
-            "proposals_bottleneck",
-            "Fast R-CNN waits for its proposals: selective search takes more than half of its time (published: 2 s "
-            "beside 0.32 s).",
-            judge="roibench.plugins.two_stage.claims:proposals_bottleneck",
-        )
-    )
-    register(
-        ClaimSpec(
-            "learned_proposals",
-            "Proposals that its network finds itself cost Faster R-CNN less than a tenth of what selective search "
-            "costs Fast R-CNN (published: 10 ms on a GPU, and 2 s).",
-            judge="roibench.plugins.two_stage.claims:learned_proposals",
-        )
-    )
-    register(
-        ClaimSpec(
-            "roi_align",
-            "With RoI align, which doesn't round boxes to locations, Faster R-CNN has a better box AP than with RoI "
-            "pool (He et al. 2017, arXiv 1703.06870).",
-            judge="roibench.plugins.two_stage.claims:roi_align",
-        )
-    )
-    register(
-        ClaimSpec(
-            "position_sensitive",
-            "What R-FCN computes per region takes less than a tenth of the time that it takes Faster R-CNN, and less "
-            "even with the score maps; it costs AP (Huang et al. 2017, arXiv 1611.10012: 30.4 and 32).",
-            judge="roibench.plugins.two_stage.claims:position_sensitive",
-        )
-    )
-    register(
-        ClaimSpec(
-            "multi_task",
-            "Mask R-CNN, which learns masks and joints, too, finds boxes better than Faster R-CNN (He et al. 2017, "
-            "arXiv 1703.06870: 38.2 and 37.3 AP).",
-            judge="roibench.plugins.two_stage.claims:multi_task",
-        )
-    )
-    register(
-        ClaimSpec(
-            "masks_gain_more",
-            "Masks gain more by RoI align than boxes do (He et al. 2017, arXiv 1703.06870: 7.3 and 5.8 points of AP, "
-            "at a stride of 32).",
-            judge="roibench.plugins.two_stage.claims:masks_gain_more",
-        )
-    )
-    register(
-        ClaimSpec(
-            "mask_branches",
-            "Masks and joints of what it has found take less than a fifth of Mask R-CNN's time (He et al. 2017, arXiv "
-            "1703.06870: masks alone about 20 % more than boxes).",
-            judge="roibench.plugins.two_stage.claims:mask_branches",
-        )
-    )
-    register(
-        ClaimSpec(
-            "suppression",
-            "With a higher IoU threshold of suppression, 0.7 instead of 0.5, Faster R-CNN finds more of the objects "
-            "that overlap another one of their class, and has a lower AP.",
-            judge="roibench.plugins.two_stage.claims:suppression",
-        )
-    )
+    for judge, statement in CLAIMS.items():
+        register(ClaimSpec(judge.partition(":")[2], statement, judge=f"roibench.plugins.two_stage.{judge}"))

@@ -9,7 +9,7 @@ from planned_cells import planned_cell
 from roibench.measure import turns
 from roibench.measure.cell import Pace
 from roibench.measure.isolate import CellProcessError
-from roibench.measure.turns import measure_in_turns
+from roibench.measure.turns import TooSlow, measure_in_turns
 from roibench.registry import installed
 
 SPEED = {"works": 1.0, "points@works": 2.0, "normalised": 3.0}  # seconds per image
@@ -75,11 +75,11 @@ class Watched(list):
 def race(third_party, monkeypatch, tmp_path):
     """race(models, ...) -> (records, the world, the watch)."""
 
-    def run(models=tuple(SPEED), **world):
+    def run(models=tuple(SPEED), max_ms=None, **world):
         simulated, watch = Simulated(**world), Watched()
         monkeypatch.setattr(turns, "CellProcess", simulated.process)
         cells = [planned_cell(name) for name in models]
-        records = list(measure_in_turns(cells, tmp_path, installed(), watch, lambda _: None))
+        records = list(measure_in_turns(cells, tmp_path, installed(), watch, lambda _: None, max_ms=max_ms))
         assert simulated.alive == 0, "no process is left"
         return records, simulated, watch
 
@@ -131,6 +131,19 @@ def test_what_does_not_fit_into_memory_waits_and_shares_the_reference(race, monk
     assert [found.group for found in records] == [0, 0, 1]
     assert len({found.run for found in records}) == len({found.reference_cell for found in records}) == 1
     assert all(len(found.reference) == 25 for found in records)
+
+
+def test_a_cell_that_is_too_slow_is_left_out_before_the_turns(race):
+    found, world, _ = race(max_ms=2000)
+    assert [one for one in found if isinstance(one, TooSlow)] == [
+        TooSlow(planned_cell("normalised").id, "takes 3000 ms per image, above 2000")
+    ]
+    assert {name for step, name, _ in world.log if step == "take_turn"} == {"works", "points@works"}
+
+
+def test_where_all_are_too_slow_nothing_is_timed(race):
+    found, world, _ = race(max_ms=1)
+    assert len(found) == 3 and not any(step == "take_turn" for step, _, _ in world.log)
 
 
 def test_who_is_active_is_told(race):

@@ -104,7 +104,7 @@ def test_joints_are_in_units_of_the_square_and_at_0_where_they_are_not_there():
     target = poses((64.0, 16.0, 128.0, 64.0))
     target.keypoints[0, 0] = torch.tensor([64.0, 16.0, 1.0])
     target.keypoints[0, 1] = torch.tensor([70.0, 20.0, 0.0])
-    batch = untrained("pose").batch(NetworkContract.noise((64, 256), (128, 128)))
+    batch = untrained("pose").batch(KeypointContract.noise((64, 256), (128, 128)))
     places, there = true_joints(batch, [target, NOBODY])
     assert places[0, 0].tolist() == [0.25, 0.0625] and places[0, 1].tolist() == [0, 0] and not places[1].any()
     assert there[0].tolist() == [True, False] + [True] * 12 and not there[1].any()
@@ -176,7 +176,7 @@ def test_images_of_one_colour_or_of_one_pixel_have_joints_in_them(name):
 def test_poses_learned_by_heart_are_found_and_nobody_is_not(name):
     """An estimator that can't is broken between targets, losses and joints; the images aren't square on purpose."""
     model = untrained(name).train()
-    inputs = NetworkContract.noise((96, 128), (128, 60), (40, 40))
+    inputs = KeypointContract.noise((96, 128), (128, 60), (40, 40))
     targets = [poses((20.0, 5.0, 90.0, 90.0)), poses((5.0, 10.0, 55.0, 120.0)), NOBODY]
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     for _ in range(60):

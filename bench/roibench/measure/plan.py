@@ -36,16 +36,24 @@ class Plan:
 
     skipped: what wildcards matched but can't be run, or be scored, and why.
     failures: plugins that couldn't be used, whole or in part, and why.
+    max_ms: milliseconds per image beyond which a cell is left out.
     """
 
     cells: list[PlannedCell]
     skipped: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    max_ms: float | None = None
 
     @property
     def key(self) -> str:
         """Equal for two runs that would measure the same: cells with all hashes, source, machine."""
-        parts = [*(cell.id for cell in self.cells), *map(str, source_state()), cpu_name(), str(os.cpu_count())]
+        parts = [
+            *(cell.id for cell in self.cells),
+            *map(str, source_state()),
+            cpu_name(),
+            str(os.cpu_count()),
+            str(self.max_ms),
+        ]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -117,7 +125,7 @@ def make_plan(options: Options, registry: Registry) -> Plan:
         raise PlanError("; ".join(nowhere[0]))
     if not cells:
         raise PlanError("; ".join(skipped))
-    return Plan(list(cells.values()), skipped, [failure.line for failure in registry.failures])
+    return Plan(list(cells.values()), skipped, [failure.line for failure in registry.failures], options.max_ms)
 
 
 def _tunings(model: ModelSpec, options: Options, named: bool) -> list[dict[str, int | float]]:

@@ -8,14 +8,15 @@ from roibench.measure.isolate import failed
 from roibench.measure.journal import MAX_STARTS, Journal
 from roibench.measure.plan import Plan
 from roibench.measure.record import Record
-from roibench.measure.turns import Tell, measure_in_turns
+from roibench.measure.turns import Tell, TooSlow, measure_in_turns
 from roibench.registry import Registry
 
 
 class Run:
     """Runs cells and keeps their records; goes on where an interrupted run of the same plan stopped.
 
-    debug: a cell that fails shows its traceback. taken_over: the cells that an interrupted run had finished.
+    debug: a cell that fails shows its traceback. taken_over: the cells that an interrupted run had finished. too_slow:
+    why cells were left out, by their ids.
     """
 
     def __init__(self, plan: Plan, root: Path, registry: Registry, debug: bool = False) -> None:
@@ -23,6 +24,7 @@ class Run:
         self.registry = registry
         self.debug = debug
         self.journal = Journal.open(root, plan.key)
+        self.too_slow: dict[str, str] = {}
         self.taken_over = [cell.id for cell in plan.cells if cell.id in self.journal.records]
 
     @property
@@ -40,7 +42,7 @@ class Run:
         cells = f"{len(self.taken_over)} of {len(self.plan.cells)} cells"
         taken_over = [f"{cells}, measured before this run was interrupted: {', '.join(self.taken_over)}"]
         notes = {
-            "Not run": self.plan.skipped,
+            "Not run": [*self.plan.skipped, *(f"{cell}: {reason}" for cell, reason in self.too_slow.items())],
             "Plugins that failed": self.plan.failures,
             "Taken over": taken_over if self.taken_over else [],
         }
@@ -58,17 +60,24 @@ class Run:
             error = f"was active {MAX_STARTS} times when the run died: it takes the run down with it"
             yield self._keep(failed(cell.spec, error, self.registry))
         waiting = [cell for cell in missing if cell not in hopeless]
-        for record in measure_in_turns(waiting, self.folder, self.registry, self.journal, tell, self.debug):
-            yield self._keep(record)
+        turns = (self.folder, self.registry, self.journal, tell, self.debug, self.plan.max_ms)
+        for found in measure_in_turns(waiting, *turns):
+            if isinstance(found, TooSlow):
+                self.too_slow[found.cell_id] = found.reason
+                tell(f"{found.cell_id}: left out, {found.reason}")
+            else:
+                yield self._keep(found)
 
     def _keep(self, record: Record) -> Record:
         self.journal.add(record)
         return record
 
     def finish(self) -> None:
-        """Ends the journal if every cell has its record, so that a later run begins anew; lets go of the folder."""
+        """Ends the journal if every cell has its record or was left out, so that a later run begins anew; lets go of
+        the folder.
+        """
         try:
-            if len(self.records) == len(self.plan.cells):
+            if len(self.records) + len(self.too_slow) == len(self.plan.cells):
                 self.journal.finish()
         finally:
             self.journal.close()

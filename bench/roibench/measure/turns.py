@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import uuid4
 
 import psutil
@@ -32,6 +32,13 @@ MIB = 2**20
 
 
 Tell = Callable[[str], None]
+
+
+class TooSlow(NamedTuple):
+    """A cell that was left out, and why."""
+
+    cell_id: str
+    reason: str
 
 
 class Watch(Protocol):
@@ -80,12 +87,16 @@ class Group:
             except CellProcessError as error:
                 yield self._failed(seat, error)
 
-    def warm_up(self) -> Iterator[Record]:
+    def warm_up(self, max_ms: float | None) -> Iterator[Record | TooSlow]:
         for seat in list(self.seats):
             try:
                 seat.pace = self._ask(seat, "warm_up")
             except CellProcessError as error:
                 yield self._failed(seat, error)
+                continue
+            if max_ms is not None and 1000 * seat.pace.seconds > max_ms:
+                self._leave(seat)
+                yield TooSlow(seat.cell.id, f"takes {1000 * seat.pace.seconds:.0f} ms per image, above {max_ms:g}")
 
     def seat_twin(self, reference: PlannedCell | None) -> PlannedCell | None:
         """Starts the second process of the reference cell: where there is none yet, of the cell of median speed."""
@@ -191,17 +202,27 @@ class Group:
         finally:
             self.watch.pause(seat.cell.id)
 
-    def _failed(self, seat: _Seat, error: CellProcessError) -> Record:
+    def _leave(self, seat: _Seat) -> None:
         if seat in self.seats:
             self.seats.remove(seat)
         seat.process.end()
+
+    def _failed(self, seat: _Seat, error: CellProcessError) -> Record:
+        self._leave(seat)
         return failed(seat.cell.spec, str(error), self.registry, seat.started)
 
 
 def measure_in_turns(
-    cells: Sequence[PlannedCell], folder: Path, registry: Registry, watch: Watch, tell: Tell, debug: bool = False
-) -> Iterator[Record]:
+    cells: Sequence[PlannedCell],
+    folder: Path,
+    registry: Registry,
+    watch: Watch,
+    tell: Tell,
+    debug: bool = False,
+    max_ms: float | None = None,
+) -> Iterator[Record | TooSlow]:
     """Each cell's record, as soon as there is one. A cell that raises, hangs or dies is a Failed one; the others go on.
+    Cells that take more than `max_ms` milliseconds per image are left out.
 
     Raises UnwritableError where what a cell gave can't be kept. However it ends, no cell's process is left.
     """
@@ -212,7 +233,7 @@ def measure_in_turns(
         with closing(Group(folder, registry, watch, debug)) as group:
             tell(f"preparing {len(waiting)} cell{'s' * (len(waiting) != 1)}")
             yield from group.fill(waiting)
-            yield from group.warm_up()
+            yield from group.warm_up(max_ms)
             reference = group.seat_twin(reference)
             tell(f"{group.description}{f'; {len(waiting)} more wait for memory' * bool(waiting)}")
             yield from group.take_turns()

@@ -121,7 +121,9 @@ class SmallResNet(SmallBackbone):
     """Residual blocks (He et al. 2015, arXiv 1512.03385)."""
 
     def stage(self, before: int, channels: int, blocks: int) -> nn.Module:
-        return nn.Sequential(Residual(before, channels, 2), *(Residual(channels, channels, 1) for _ in range(blocks - 1)))
+        return nn.Sequential(
+            Residual(before, channels, 2), *(Residual(channels, channels, 1) for _ in range(blocks - 1))
+        )
 
 
 class SmallVGG(SmallBackbone):
@@ -144,7 +146,7 @@ def _plain(before: int, channels: int) -> tuple[nn.Module, ...]:
 
 
 class SmallMobileNet(SmallBackbone):
-    """Inverted residuals (Sandler et al. 2018, arXiv 1801.04381): wide inside, by convolutions of each channel alone."""
+    """Inverted residuals (Sandler et al. 2018, arXiv 1801.04381): wide inside, by filters of each channel alone."""
 
     EXPANSION = 6
 
