@@ -136,7 +136,7 @@ def test_what_does_not_fit_into_memory_waits_and_shares_the_reference(race, monk
 def test_a_cell_that_is_too_slow_is_left_out_before_the_turns(race):
     found, world, _ = race(max_ms=2000)
     assert [one for one in found if isinstance(one, TooSlow)] == [
-        TooSlow(planned_cell("normalised").id, "takes 3000 ms per image, above 2000")
+        TooSlow(planned_cell("normalised").id, "takes 3e+03 ms per image, above 2000")
     ]
     assert {name for step, name, _ in world.log if step == "take_turn"} == {"works", "points@works"}
 

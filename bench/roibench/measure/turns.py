@@ -96,7 +96,7 @@ class Group:
                 continue
             if max_ms is not None and 1000 * seat.pace.seconds > max_ms:
                 self._leave(seat)
-                yield TooSlow(seat.cell.id, f"takes {1000 * seat.pace.seconds:.0f} ms per image, above {max_ms:g}")
+                yield TooSlow(seat.cell.id, f"takes {1000 * seat.pace.seconds:.3g} ms per image, above {max_ms:g}")
 
     def seat_twin(self, reference: PlannedCell | None) -> PlannedCell | None:
         """Starts the second process of the reference cell: where there is none yet, of the cell of median speed."""
