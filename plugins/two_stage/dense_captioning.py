@@ -2,7 +2,8 @@
 
 Faster R-CNN with one class, which is "worth a sentence", finds the regions. A recurrent language model describes each
 from its features, as in the paper, and from what the paper lacks: its place in the image, and its surroundings, without
-which it couldn't tell what a region is left of. All of it learns together, by five losses.
+which it couldn't tell what a region is left of; and of both their pixels, coarsely, since a network that began as a
+classifier of shapes has forgotten colours. All of it learns together, by five losses.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from roibench import ops
 from roibench.dataset import DatasetInfo
 from roibench.model import stage
 from roibench.nn.images import ImageBatch
@@ -25,6 +27,7 @@ from roibench.structures import Input, Prediction, Target
 from roibench.words import words_of
 
 _PLACE = 6  # numbers that say where a region is
+_COLOURS = 3
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Config(faster_rcnn.Config):
     nearby: float = 3.0  # side of a region's surroundings, in sides of the region
     nearby_size: int = 6  # as a grid, nearby_size x nearby_size
     around_size: int = 8  # and of a square as large as the image, around the region's centre
+    thumbnail: int = 4  # side of the region's own pixels, shrunk
     heads: int = 4  # of the attention to surroundings
 
     code: int = 64  # of a region, for the language model [4096]
@@ -47,7 +51,7 @@ class Config(faster_rcnn.Config):
 
 
 class Context(nn.Module):
-    """What the language model gets to know of a region: its features, what it attends to around it, and its place.
+    """What the language model gets to know of a region: its features, pixels, place, and what it attends to around.
 
     Surroundings are grids that move with the region: what lies to its left is always in the same part of them.
     """
@@ -55,12 +59,15 @@ class Context(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.nearby, sizes = config.nearby, (config.nearby_size, config.around_size)
+        self.thumbnail = config.thumbnail
         self.roi_aligns = nn.ModuleList(PyramidRoIAlign(size, config.strides) for size in sizes)
         self.position = nn.Parameter(torch.randn(sum(size**2 for size in sizes), config.channels))
-        self.query = nn.Linear(config.hidden + _PLACE, config.channels)
+        self.surroundings = nn.Linear(config.channels + _COLOURS, config.channels)
+        region = config.hidden + _PLACE + _COLOURS * config.thumbnail**2
+        self.query = nn.Linear(region, config.channels)
         self.attention = Attention(config.channels, config.heads)
         self.code = nn.Sequential(
-            nn.Linear(config.hidden + _PLACE + config.channels, config.code), nn.LayerNorm(config.code), nn.ReLU()
+            nn.Linear(region + config.channels, config.code), nn.LayerNorm(config.code), nn.ReLU()
         )
 
     def forward(
@@ -68,10 +75,14 @@ class Context(nn.Module):
     ) -> Tensor:
         """Features [sum K_i, hidden] of boxes [K_i, 4] per image, in pixels of the batch -> codes [sum K_i, code]."""
         sized = list(zip(boxes, batch.sizes, strict=True))
-        region = torch.cat([features, torch.cat([_place(one, size) for one, size in sized])], 1)
+        place = torch.cat([_place(one, size) for one, size in sized])
+        region = torch.cat([features, place, _shrunk(batch, boxes, self.thumbnail).flatten(1)], 1)
         windows = zip(*(self._windows(one, max(size)) for one, size in sized), strict=True)
-        grids = [align(pyramid, one).flatten(2) for align, one in zip(self.roi_aligns, windows, strict=True)]
-        surroundings = torch.cat(grids, 2).transpose(1, 2) + self.position
+        grids = [
+            torch.cat([align(pyramid, one), _shrunk(batch, one, align.output_size)], 1).flatten(2)
+            for align, one in zip(self.roi_aligns, windows, strict=True)
+        ]
+        surroundings = self.surroundings(torch.cat(grids, 2).transpose(1, 2)) + self.position
         attended = self.attention(self.query(region)[:, None], surroundings, surroundings)[:, 0]
         return self.code(torch.cat([region, attended], 1))
 
@@ -80,6 +91,11 @@ class Context(nn.Module):
         centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
         reaches = self.nearby * half, torch.full_like(half, side / 2)
         return tuple(torch.cat([centre - reach, centre + reach], 1) for reach in reaches)
+
+
+def _shrunk(batch: ImageBatch, boxes: Sequence[Tensor], size: int) -> Tensor:
+    """The pixels in boxes [K_i, 4] per image, sampled over a grid: [sum K_i, 3, size, size]."""
+    return ops.roi_align(batch.pixels, list(boxes), size, sampling_ratio=2, aligned=True)
 
 
 def _place(boxes: Tensor, size: tuple[int, int]) -> Tensor:
