@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+import scipy.ndimage
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from sklearn.metrics import confusion_matrix
 
 from roibench.metrics.semantic_segmentation import mean_iou
 from roibench.structures import VOID, Prediction, Target
@@ -21,7 +23,7 @@ def values(predicted, true):
 
 def pixel_by_pixel(predicted, true):
     """The definition: IoU of two sets of pixels, each named by image, row and column."""
-    of_class, of_target, right, valid = {}, {}, 0, 0
+    of_class, of_target, near, right, valid = {}, {}, ({}, {}), 0, 0
     for i, (one, target) in enumerate(zip(predicted, true, strict=True)):
         for y, x in np.ndindex(*np.shape(target)):
             if target[y][x] != VOID:
@@ -29,10 +31,28 @@ def pixel_by_pixel(predicted, true):
                 of_target.setdefault(int(target[y][x]), set()).add((i, y, x))
                 right += one[y][x] == target[y][x]
                 valid += 1
+                for of, labels in zip(near, (one, target), strict=True):
+                    if at_an_edge(labels, y, x):
+                        of.setdefault(int(labels[y][x]), set()).add((i, y, x))
     none = set()
     pairs = [(of_class.get(c, none), of_target.get(c, none)) for c in of_class.keys() | of_target.keys()]
     ious = [len(a & b) / len(a | b) for a, b in pairs]
-    return {"mIoU": sum(ious) / len(ious), "pixel_accuracy": right / valid} if valid else {}
+    edges = [(near[0].get(c, none), near[1].get(c, none)) for c in near[0].keys() | near[1].keys()]
+    found = {
+        "mIoU": np.mean(ious),
+        "boundary_mIoU": np.mean([len(a & b) / len(a | b) for a, b in edges]) if edges else None,
+        "frequency_weighted_IoU": sum(iou * len(b) for iou, (_, b) in zip(ious, pairs, strict=True)) / max(1, valid),
+        "pixel_accuracy": right / max(1, valid),
+        "mean_accuracy": np.mean([len(a & b) / len(b) for a, b in pairs if b]) if valid else None,
+    }
+    return {name: value for name, value in found.items() if value is not None} if valid else {}
+
+
+def at_an_edge(labels, y, x):
+    """By the definition: a pixel of another label, or none at all, within the distance; of these small maps, 1."""
+    height, width = np.shape(labels)
+    around = [(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+    return any(not (0 <= v < height and 0 <= u < width) or labels[v][u] != labels[y][x] for v, u in around)
 
 
 @st.composite
@@ -50,7 +70,8 @@ def test_the_numbers_are_those_of_sets_of_pixels(maps):
 
 def test_a_case_by_hand():
     result = mean_iou(*data([[[0, 1], [1, 2]]], [[[0, 0], [1, 1]]]))
-    assert result.artefacts["IoU per class"] == pytest.approx({0: 1 / 2, 1: 1 / 3, 2: 0})  # 2 is never true
+    per_class = {label: value for label, (value, _, _) in result.artefacts["IoU per class"].items()}
+    assert per_class == pytest.approx({0: 1 / 2, 1: 1 / 3, 2: 0})  # 2 is never true
     assert result.values["mIoU"].value == pytest.approx(5 / 18)
     assert result.values["pixel_accuracy"].value == 1 / 2
     assert result.per_image["pixel_accuracy"].tolist() == [0.5]
@@ -58,7 +79,7 @@ def test_a_case_by_hand():
 
 def test_a_void_pixel_counts_nowhere():
     result = mean_iou(*data([[[0, 1], [1, 2]]], [[[0, 0], [1, VOID]]]))
-    assert result.artefacts["IoU per class"] == {0: 1 / 2, 1: 1 / 2}
+    assert {label: value for label, (value, _, _) in result.artefacts["IoU per class"].items()} == {0: 1 / 2, 1: 1 / 2}
     assert result.values["pixel_accuracy"].value == pytest.approx(2 / 3)
 
 
@@ -107,3 +128,41 @@ def test_predictions_and_targets_must_be_of_the_same_images():
     predictions, targets = data([[[0]]], [[[0]]])
     with pytest.raises(ValueError, match="2 predictions for 1 targets"):
         mean_iou(predictions * 2, targets)
+
+
+def disc(side, radius, shift=0):
+    y, x = np.mgrid[:side, :side] - side // 2
+    return ((x - shift) ** 2 + y**2 <= radius**2).astype(np.uint8)
+
+
+@pytest.mark.parametrize("shift", [0, 2, 9])
+def test_boundary_iou_is_that_of_masks_less_what_erosion_leaves(shift):
+    """As its authors compute it: erosion by 3 x 3, as often as there are pixels in 2 % of the diagonal."""
+    true, found = disc(200, 60), disc(200, 57, shift)
+    rings = []
+    for mask in (true, found):
+        eroded = scipy.ndimage.binary_erosion(mask, np.ones((3, 3)), iterations=round(0.02 * 200 * 2**0.5))
+        rings.append(mask.astype(bool) & ~eroded)
+        background = scipy.ndimage.binary_erosion(1 - mask, np.ones((3, 3)), iterations=round(0.02 * 200 * 2**0.5))
+        rings.append((1 - mask).astype(bool) & ~background)
+    expected = [(rings[k] & rings[k + 2]).sum() / (rings[k] | rings[k + 2]).sum() for k in (0, 1)]
+    assert values([found], [true])["boundary_mIoU"] == pytest.approx(np.mean(expected))
+
+
+def test_the_numbers_are_those_of_scikit_learns_confusion_matrix():
+    generator = np.random.default_rng(1)
+    true = generator.integers(0, 5, (4, 20, 30))
+    found = np.where(generator.random(true.shape) < 0.6, true, generator.integers(0, 5, true.shape))
+    matrix = confusion_matrix(true.ravel(), found.ravel()).astype(float)
+    hits, row, column = matrix.diagonal(), matrix.sum(1), matrix.sum(0)
+    iou = hits / (row + column - hits)
+    expected = {
+        "mIoU": iou.mean(),
+        "frequency_weighted_IoU": (row * iou).sum() / row.sum(),
+        "pixel_accuracy": hits.sum() / row.sum(),
+        "mean_accuracy": (hits / row).mean(),
+    }
+    assert {name: values(found, true)[name] for name in expected} == pytest.approx(expected)
+    per_class = mean_iou(*data(found, true)).artefacts["IoU per class"]
+    assert [per_class[label][0] for label in range(5)] == pytest.approx(iou.tolist())
+    assert all(low < value < high for value, low, high in per_class.values())

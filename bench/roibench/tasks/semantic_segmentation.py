@@ -98,7 +98,13 @@ class SemanticSegmentation(Task):
             "mean_iou",
             name,
             "roibench.metrics.semantic_segmentation:mean_iou",
-            (Value("mIoU", ranks=True), Value("pixel_accuracy", shown=True)),
+            (
+                Value("mIoU", ranks=True),
+                Value("boundary_mIoU", shown=True),
+                Value("pixel_accuracy", shown=True),
+                Value("mean_accuracy"),
+                Value("frequency_weighted_IoU"),
+            ),
         ),
     )
     contract = SegmentationContract
