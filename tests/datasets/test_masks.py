@@ -251,7 +251,7 @@ def change_size(folder):
 def invent_a_label(folder):
     name_labels(folder, "sky", "road", "tree")
     add(folder, "val", "bad", [[0, 0, 0, 9]] * 3)
-    return r"valannot/bad\.png: label 9 is unknown: classes.txt names 0 to 2"
+    return r"valannot/bad\.png: label 9 is unknown: names are there for 0 to 2"
 
 
 HARMS = (
@@ -278,6 +278,94 @@ def test_a_broken_file_is_reported_and_its_image_skipped(folder, harm):
     with pytest.warns(UserWarning, match=message):
         data = open_masks(str(folder), "val", on_bad_data="skip")
     assert [sample.input.id for sample in data] == ["one", "two"]
+
+
+SKY, ROAD, UNSURE = (128, 128, 128), (128, 64, 128), (0, 0, 0)
+
+
+def colour(folder: Path, *lines: str, pixels=((SKY, ROAD), (UNSURE, SKY))) -> None:
+    """A folder with a colour-coded label image in val, and what its colours mean."""
+    for place in ("val", "valannot"):
+        (folder / place).mkdir(exist_ok=True)
+        Image.fromarray(np.array(pixels, np.uint8)).save(folder / place / "one.png")
+    (folder / "label_colors.txt").write_text("\n".join(lines) + "\n")
+
+
+COLOURS = ("128 64 128 Road surface", "0 0 0\tvoid", "128 128 128 Sky")
+
+
+def test_colours_are_labels_where_a_file_says_which(tmp_path):
+    colour(tmp_path, *COLOURS)
+    data = open_masks(str(tmp_path), "val")
+    assert data.info.classes == ("Road surface", "Sky")
+    assert data[0].target.semantic_map.tolist() == [[2, 1], [VOID, 2]]
+    back = pickle.loads(pickle.dumps(data))
+    assert back[0].target.semantic_map.equal(data[0].target.semantic_map)
+    colour(tmp_path, *COLOURS[::-1])
+    assert open_masks(str(tmp_path), "val")[0].target.semantic_map.tolist() == [[1, 2], [VOID, 1]]
+
+
+def test_a_colour_that_means_nothing_is_reported(tmp_path):
+    colour(tmp_path, *COLOURS, pixels=((SKY, (128, 128, 129)),))
+    with pytest.raises(BadDataError, match=r"one\.png: can't be read: colour 128 128 129 is no label's"):
+        open_masks(str(tmp_path), "val")
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (("1 2 3",), r"label_colors\.txt:1: '1 2 3': want three numbers from 0 to 255 and a name"),
+        (("1 2 256 sky",), r":1: '1 2 256 sky': want three numbers"),
+        (("1 2 3 sky", "1 2 3 sea"), r":2: has the colour of 'sky'"),
+        (("",), r"label_colors\.txt: names no label"),
+    ],
+)
+def test_what_is_wrong_with_colours_is_told_whatever_is_skipped(tmp_path, lines, message):
+    colour(tmp_path, *lines)
+    with pytest.raises(BadDataError, match=message):
+        open_masks(str(tmp_path), "val", "skip")
+
+
+def test_labels_are_named_in_one_place(tmp_path):
+    colour(tmp_path, *COLOURS)
+    name_labels(tmp_path, "sky")
+    with pytest.raises(
+        ValueError, match=r"has classes\.txt and label_colors\.txt, which both name the labels: want one"
+    ):
+        open_masks(str(tmp_path), "val")
+
+
+def test_voc_is_read_as_it_lies(tmp_path):
+    for place in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (tmp_path / place).mkdir(parents=True)
+    Image.new("RGB", (3, 2)).save(tmp_path / "JPEGImages" / "2007_1.jpg")
+    labels = Image.fromarray(np.array([[0, 1, VOID], [20, 0, 0]], np.uint8), "P")
+    labels.putpalette(list(range(256)) * 3)
+    labels.save(tmp_path / "SegmentationClass" / "2007_1.png")
+    (tmp_path / "ImageSets/Segmentation/val.txt").write_text("2007_1\n")
+    data = open_masks(str(tmp_path), "val")
+    assert len(data.info.classes) == 20 and data.info.classes[:2] == ("aeroplane", "bicycle")
+    assert data[0].input.id == "2007_1" and data[0].target.semantic_map.tolist() == [[0, 1, VOID], [20, 0, 0]]
+    with pytest.raises(
+        ValueError, match=r"'test', which would be the file ImageSets/Segmentation/test\.txt; it has: val"
+    ):
+        open_masks(str(tmp_path), "test")
+    (tmp_path / "ImageSets/Segmentation/val.txt").write_text("2007_1\n2007_2\n")
+    with pytest.raises(BadDataError, match=r"JPEGImages/2007_2\.jpg: missing"):
+        open_masks(str(tmp_path), "val")
+
+
+def test_cityscapes_is_read_as_it_lies(tmp_path):
+    image, labels = tmp_path / "leftImg8bit/val/ulm", tmp_path / "gtFine/val/ulm"
+    for place in (image, labels):
+        place.mkdir(parents=True)
+    Image.new("RGB", (3, 1)).save(image / "ulm_0_0_leftImg8bit.png")
+    Image.fromarray(np.array([[7, 3, 33]], np.uint8)).save(labels / "ulm_0_0_gtFine_labelIds.png")
+    data = open_masks(str(tmp_path), "val")
+    assert len(data.info.classes) == 19 and data.info.classes[0] == "road" and data.info.classes[-1] == "bicycle"
+    assert data[0].input.id == "ulm_0_0" and data[0].target.semantic_map.tolist() == [[1, VOID, 19]]
+    with pytest.raises(ValueError, match="'train', which would be the folder leftImg8bit/train; it has: val"):
+        open_masks(str(tmp_path), "train")
 
 
 def test_what_is_no_such_folder_and_no_split_is_refused(folder):

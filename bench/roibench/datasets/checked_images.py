@@ -80,9 +80,9 @@ def check_images(files: Iterable[Path], bad: BadData) -> dict[Path, CheckedImage
     return _check(files, bad, read_rgb)
 
 
-def check_labels(files: Iterable[Path], bad: BadData) -> dict[Path, CheckedImage]:
-    """Likewise, of label images."""
-    return _check(files, bad, read_labels)
+def check_labels(files: Iterable[Path], bad: BadData, read: Read = read_labels) -> dict[Path, CheckedImage]:
+    """Likewise, of label images. read: ColourLabels, for those in colours."""
+    return _check(files, bad, read)
 
 
 def _check(files: Iterable[Path], bad: BadData, read: Read) -> dict[Path, CheckedImage]:
@@ -137,7 +137,7 @@ def _judge(file: Path, known: dict[str, _Verdict], read: Read) -> _Verdict | Pro
             pixels, on_its_side = read(data)
     except BadDataError as error:
         return _Verdict(stamp, digest, [0, 0], False, [], error.problems[0].what)
-    pixel_values = np.unique(pixels).tolist() if read is read_labels else []
+    pixel_values = np.unique(pixels).tolist() if pixels.ndim == 2 else []
     return _Verdict(stamp, digest, list(pixels.shape[:2]), on_its_side, pixel_values, None)
 
 
@@ -150,7 +150,8 @@ def _outcome(file: Path, verdict: _Verdict) -> CheckedImage | Problem:
 
 def _kept_in(folder: Path, read: Read) -> Path:
     """Where verdicts on the images of a folder are kept; another Pillow may judge otherwise."""
-    key = json.dumps([os.path.realpath(folder), read.__name__, FORMAT, PIL.__version__])
+    reader = getattr(read, "__name__", repr(read))
+    key = json.dumps([os.path.realpath(folder), reader, FORMAT, PIL.__version__])
     return cache.cache_root() / "images" / hashlib.sha256(key.encode()).hexdigest()[:32]
 
 

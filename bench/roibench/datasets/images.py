@@ -8,6 +8,7 @@ Grey becomes RGB, 16-bit grey is scaled to 8 bits, palettes give their colours, 
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -96,6 +97,33 @@ def read_labels(data: bytes) -> tuple[np.ndarray, bool]:
     if colour == 0 and depth in (2, 4):
         labels //= 255 // (2**depth - 1)  # Pillow spreads grey of few bits over 0 to 255
     return labels.astype(np.uint8), on_its_side
+
+
+@dataclass(frozen=True)
+class ColourLabels:
+    """Reads label images in colours as read_labels reads those of numbers. colours: of the labels, from 0 on."""
+
+    colours: tuple[tuple[int, int, int], ...]
+
+    def __call__(self, data: bytes) -> tuple[np.ndarray, bool]:
+        image, on_its_side = _upright(data)
+        if image.format != "PNG":
+            raise ValueError(f"{image.format}, whatever it is called: labels want a PNG")
+        pixels = np.asarray(image.convert("RGB"), np.int64)
+        codes = _code(pixels)
+        known = _code(np.array(self.colours, np.int64).reshape(-1, 3))
+        order = known.argsort()
+        place = np.searchsorted(known, codes, sorter=order).clip(max=len(known) - 1)
+        labels = order[place]
+        if (strange := known[labels] != codes).any():
+            colour = " ".join(map(str, pixels[strange][0]))
+            raise ValueError(f"colour {colour} is no label's: label_colors.txt has {len(known)} others")
+        return labels.astype(np.uint8), on_its_side
+
+
+def _code(colours: np.ndarray) -> np.ndarray:
+    """[..., 3] -> one number each."""
+    return colours @ np.array([65536, 256, 1])
 
 
 @contextmanager

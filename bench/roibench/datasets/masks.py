@@ -1,16 +1,17 @@
-"""Images with a label image each, as SegNet's CamVid lays them out: `masks:PATH@SPLIT`.
+"""Images with a label image each: `masks:PATH@SPLIT`. mask_layouts tells which folders hold them: as in SegNet's
+CamVid, Pascal VOC or Cityscapes.
 
-PATH/SPLIT/NAME.png (or .jpg, ...) is the photograph and PATH/SPLITannot/NAME.png its labels: one channel (grey or
-palette, of any depth), a label's number in every pixel. PATH/SPLIT.txt, where it exists, lists the split, one image per
-line (of a path only the last part counts, of two paths the first); else it is all that the folder holds.
+A label image has one channel (grey or palette, of any depth), a label's number in every pixel. PATH/classes.txt, where
+it exists, names the labels from 0 on, one per line; else VOC and Cityscapes have their own names, and all other numbers
+up to the largest in any split are classes that are called by them: CamVid's 12 labels, of which 11 means unlabelled,
+are 12 classes then. `background` becomes 0 in the semantic map, and so it should be called; `void`, `unlabelled`,
+`unlabeled` and `ignore` become 255, which the metrics leave out; all others are classes, counted without these. 255 is
+always void.
 
-PATH/classes.txt, where it exists, names the labels from 0 on, one per line. `background` becomes 0 in the semantic map,
-and so it should be called; `void`, `unlabelled`, `unlabeled` and `ignore` become 255, which the metrics leave out; all
-others are classes, counted without these. Without classes.txt every number up to the largest in any split is a class
-that is called by it: CamVid's 12 labels, of which 11 means unlabelled, are 12 classes then. 255 is always void.
+Where PATH/label_colors.txt exists, label images are in colours. Each of its lines is a label, "RED GREEN BLUE NAME",
+as in CamVid's own; names mean what they mean in classes.txt.
 """
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -22,39 +23,51 @@ from roibench.dataset import DatasetInfo
 from roibench.datasets.bad_data import BadData
 from roibench.datasets.checked_images import CheckedImage, check_images, check_labels
 from roibench.datasets.image_files import ImageFiles
-from roibench.datasets.images import SUFFIXES, files_in, folders_in, images_in, naming, read_labels, shared_size
+from roibench.datasets.images import ColourLabels, naming, read_labels, shared_size
+from roibench.datasets.mask_layouts import Layout, layout_of
 from roibench.datasets.values import read_lines
 from roibench.structures import VOID, Target
 
 BACKGROUND = 0  # in Target.semantic_map; a class is its index + 1
 VOID_NAMES = ("void", "unlabelled", "unlabeled", "ignore")
-# A line of a list: a path, or that of an image and that of its labels.
-_LISTED = re.compile(rf"(.+?)(?:{'|'.join(map(re.escape, sorted(SUFFIXES)))})(?:\s.*)?", re.IGNORECASE)
+
+
+class Labels(NamedTuple):
+    """What label images hold. names: of the labels, from 0 on. colours: how they are told, where not by numbers."""
+
+    names: tuple[str, ...]
+    colours: ColourLabels | None
 
 
 def open_masks(path: str, split: str, on_bad_data: str = "fail") -> "Masks":
-    """Opens a split. Every photograph and label image is decoded once (without classes.txt, labels of all splits).
+    """Opens a split. Every photograph and label image is decoded once (of all splits, where nothing names labels).
 
     on_bad_data: "fail" raises BadDataError, which lists all that is wrong; "skip" or "clip" leaves out an image that
-    can't be read, or whose labels are missing, broken or of another size, and warns. A broken classes.txt always fails.
+    can't be read, or whose labels are missing, broken or of another size, and warns. A broken classes.txt or
+    label_colors.txt always fails.
     """
     root, bad = Path(path), BadData(on_bad_data)
-    frames = _read_frames(root, split, bad)
-    names = _read_names(root / "classes.txt") or _name_labels(root)
-    values = _map_values(names)
-    known = {VOID, *range(len(names))}
+    layout = layout_of(root)
+    if split not in (known := layout.splits() if root.is_dir() else []):
+        raise ValueError(
+            f"{root} has no split {split!r}, which would be {layout.wants(split)}; it has: {', '.join(known) or 'none'}"
+        )
+    labels = _labels(layout)
+    frames = _read_frames(layout, split, labels.colours, bad)
+    values = _map_values(labels.names)
+    known_labels = {VOID, *range(len(labels.names))}
     sound = []
     for frame in frames:
-        if strange := sorted(frame.labels.pixel_values - known):
-            what = f"label {strange[0]} is unknown: classes.txt names 0 to {len(names) - 1}"
+        if strange := sorted(frame.labels.pixel_values - known_labels):
+            what = f"label {strange[0]} is unknown: names are there for 0 to {len(labels.names) - 1}"
             bad.report(frame.labels.file, what)
         else:
             sound.append(frame)
     problems = bad.settle()
-    classes = tuple(name for name, value in zip(names, values, strict=False) if value not in (BACKGROUND, VOID))
+    classes = tuple(name for name, value in zip(labels.names, values, strict=False) if value not in (BACKGROUND, VOID))
     size, fields = shared_size(frame.image.size for frame in sound), frozenset({"semantic_map"})
     info = DatasetInfo(f"masks:{path}", split, classes, image_size=size, fields=fields)
-    return Masks(info, tuple(sound), problems, values)
+    return Masks(info, tuple(sound), problems, values, labels.colours)
 
 
 class Frame(NamedTuple):
@@ -75,61 +88,71 @@ class Masks(ImageFiles[Frame]):
     """A split of photographs and label images.
 
     values: label -> value in the semantic map.
+    colours: how labels are told, where not by numbers.
     """
 
     values: tuple[int, ...] = ()
+    colours: ColourLabels | None = None
 
     def target(self, frame: Frame) -> Target:
+        read = self.colours or read_labels
         with naming(frame.labels.file):
-            labels, _ = read_labels(frame.labels.file.read_bytes())
+            labels, _ = read(frame.labels.file.read_bytes())
         return Target(semantic_map=torch.from_numpy(np.array(self.values, np.uint8)[labels]))
 
     def facts(self, frame: Frame) -> tuple:
         return frame.id, self.values, frame.labels.sha256
 
 
-def _read_frames(root: Path, split: str, bad: BadData) -> list[Frame]:
+def _read_frames(layout: Layout, split: str, colours: ColourLabels | None, bad: BadData) -> list[Frame]:
     """What can be used of a split."""
-    folder, listing = root / split, root / f"{split}.txt"
-    if not folder.is_dir() or not _annotations(root, split).is_dir():
-        known = _splits(root) if root.is_dir() else []
-        raise ValueError(
-            f"{root} has no split {split!r}, which would be the folders {split} and {split}annot; "
-            f"it has: {', '.join(known) or 'none'}"
-        )
-    there = {file.stem: file for file in reversed(images_in(folder))}
-    names = [_name(line) for _, line in read_lines(listing, bad)] if listing.is_file() else sorted(there)
-    photographs = {name: there.get(name, folder / f"{name}.png") for name in names}
-    images = check_images(photographs.values(), bad)
-    label_files = {name: _annotations(root, split) / f"{name}.png" for name in names if photographs[name] in images}
-    labels = check_labels(label_files.values(), bad)
+    pairs = layout.pairs(split, bad)
+    images = check_images([one.image for one in pairs], bad)
+    labels = check_labels([one.labels for one in pairs if one.image in images], bad, colours or read_labels)
     frames = []
-    for name, file in label_files.items():
-        image = images[photographs[name]]
-        if file not in labels:
+    for one in pairs:
+        if one.image not in images or one.labels not in labels:
             continue
-        if problem := image.size_problem(labels[file].size):
-            bad.report(file, problem)
+        image, found = images[one.image], labels[one.labels]
+        if problem := image.size_problem(found.size):
+            bad.report(one.labels, problem)
         else:
-            frames.append(Frame(name, image, labels[file]))
+            frames.append(Frame(one.id, image, found))
     return frames
 
 
-def _name(line: str) -> str:
-    listed = _LISTED.fullmatch(line)
-    return Path(listed[1] if listed else line).name
+def _labels(layout: Layout) -> Labels:
+    """By label_colors.txt, classes.txt, convention, or the numbers that occur. What is wrong with a file raises
+    BadDataError.
+    """
+    names, colours = layout.root / "classes.txt", layout.root / "label_colors.txt"
+    if names.is_file() and colours.is_file():
+        raise ValueError(f"{layout.root} has classes.txt and label_colors.txt, which both name the labels: want one")
+    if colours.is_file():
+        return _read_colours(colours)
+    return Labels(_read_names(names) or layout.names or _name_labels(layout), None)
 
 
-def _annotations(root: Path, split: str) -> Path:
-    return root / f"{split}annot"
-
-
-def _splits(root: Path) -> list[str]:
-    return [folder.name for folder in folders_in(root) if _annotations(root, folder.name).is_dir()]
+def _read_colours(file: Path) -> Labels:
+    bad = BadData("fail")
+    found: dict[tuple[int, ...], str] = {}
+    for number, line in read_lines(file, bad):
+        *written, name = line.split(maxsplit=3)
+        if len(written) != 3 or not all(word.isdecimal() and int(word) <= 255 for word in written):
+            bad.report(file, f"{line!r}: want three numbers from 0 to 255 and a name", number)
+        elif (colour := tuple(map(int, written))) in found:
+            bad.report(file, f"has the colour of {found[colour]!r}", number)
+        else:
+            found[colour] = name
+    if not found and not bad.problems:
+        bad.report(file, "names no label")
+    bad.settle()
+    _check_count(file, len(found))
+    return Labels(tuple(found.values()), ColourLabels(tuple(found)))
 
 
 def _read_names(file: Path) -> tuple[str, ...]:
-    """The labels' names; none if there is no such file. What is wrong with it raises BadDataError."""
+    """The labels' names; none if there is no such file."""
     if not file.is_file():
         return ()
     bad = BadData("fail")
@@ -137,15 +160,18 @@ def _read_names(file: Path) -> tuple[str, ...]:
     if gap := next((place for place, (number, _) in enumerate(lines, start=1) if place != number), None):
         bad.report(file, "is empty: the label of this line has no name", gap)
     bad.settle()
-    if len(lines) > VOID:
-        raise ValueError(f"{file} names {len(lines)} labels; an 8-bit label image with void at {VOID} holds {VOID}")
+    _check_count(file, len(lines))
     return tuple(name for _, name in lines)
 
 
-def _name_labels(root: Path) -> tuple[str, ...]:
+def _check_count(file: Path, count: int) -> None:
+    if count > VOID:
+        raise ValueError(f"{file} names {count} labels; an 8-bit label image with void at {VOID} holds {VOID}")
+
+
+def _name_labels(layout: Layout) -> tuple[str, ...]:
     """A name for every label up to the largest that any split holds; what can't be read is reported elsewhere."""
-    files = [file for split in _splits(root) for file in files_in(_annotations(root, split), {".png"})]
-    values = (image.pixel_values for image in check_labels(files, BadData("skip")).values())
+    values = (image.pixel_values for image in check_labels(layout.label_files(), BadData("skip")).values())
     return tuple(map(str, range(max(set().union(*values) - {VOID}, default=-1) + 1)))
 
 
