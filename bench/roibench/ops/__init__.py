@@ -33,6 +33,7 @@ from roibench.ops.convolution import conv_transpose2d
 from roibench.ops.losses import sigmoid_focal_loss
 from roibench.ops.pyramid import roi_spatial_pyramid_pool, spatial_pyramid_pool
 from roibench.ops.roi import ps_roi_pool, roi_align, roi_pool
+from roibench.ops.unpooling import bed_of_nails, max_unpool, nearest_unpool
 
 build_info = _C.build_info
 simd_level = _C.simd_level
@@ -40,9 +41,12 @@ simd_level = _C.simd_level
 __all__ = [
     "accelerate_torchvision",
     "batched_nms",
+    "bed_of_nails",
     "box_iou",
     "build_info",
     "conv_transpose2d",
+    "max_unpool",
+    "nearest_unpool",
     "nms",
     "ps_roi_pool",
     "roi_align",
