@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from roibench.hookspecs import hookimpl
 from roibench.knobs import SHORT_SIDE
-from roibench.recipes import AUGMENT, ICONS_BACKBONE, SCENES_RECIPE
-from roibench.specs import ModelSpec, Paper, Recipe
+from roibench.recipes import AUGMENT, BASE_NETWORKS, ICONS_BACKBONE, SCENES_RECIPE
+from roibench.specs import Knob, ModelSpec, Paper, Recipe, WarmStart
 
 FCN = Paper(
     "Fully Convolutional Networks for Semantic Segmentation",
@@ -19,6 +19,18 @@ UNET = Paper(
     "https://arxiv.org/abs/1505.04597",
     published={"IoU": "92.0 PhC-U373, 77.6 DIC-HeLa (ISBI cell tracking 2015); 512x512 in less than a second"},
 )
+SLIDING_WINDOW = Paper(
+    "Deep Neural Networks Segment Neuronal Membranes in Electron Microscopy Images",
+    2012,
+    "https://papers.nips.cc/paper/4741-deep-neural-networks-segment-neuronal-membranes-in-electron-microscopy-images",
+    published={"ISBI 2012 pixel error": "6.0 %"},
+)
+DECONVNET = Paper(
+    "Learning Deconvolution Network for Semantic Segmentation",
+    2015,
+    "https://arxiv.org/abs/1505.04366",
+    published={"VOC12 test mIoU": "69.6 (70.5 with a CRF), 50 object proposals an image"},
+)
 # For a few photographs: the backbone begins with what ImageNet taught it.
 PHOTOGRAPHS = Recipe(
     epochs=48,
@@ -30,17 +42,40 @@ PHOTOGRAPHS = Recipe(
     augment=AUGMENT,
     average=0.99,
 )
+STRIDE = Knob("stride", 4, 1, 32, "every so many pixels one is classified, and those around it alike")
+SHARED = Knob("shared", 0, 0, 1, "1: the same function of each patch, run convolutionally")
+WAYS = ("nearest", "bed_of_nails", "max_unpool", "transposed_3x3", "transposed_4x4", "transposed_2x2", "bilinear")
+VGG = {
+    "config": BASE_NETWORKS["small_vgg"],
+    "warm_start": WarmStart(model="small_vgg_classifier", dataset="icons"),
+}
 MOBILENET = {"backbone": "mobilenet_v2", "strides": (8, 16, 32)}
 
 
 @hookimpl
 def register_models(register):
-    for name, paper in (("fcn", FCN), ("unet", UNET)):
+    short = replace(SCENES_RECIPE, epochs=3)
+    for name, module, paper, changes in (
+        ("fcn", "fcn", FCN, {}),
+        ("unet", "unet", UNET, {}),
+        ("deconvnet_segmenter", "deconvnet_segmenter", DECONVNET, VGG),
+        ("fcn_full_resolution", "fcn_full_resolution", FCN, {"warm_start": None}),
+        (
+            "sliding_window_segmenter",
+            "sliding_window_segmenter",
+            SLIDING_WINDOW,
+            {"warm_start": None, "knobs": (STRIDE, SHARED, SHORT_SIDE)},
+        ),
+        *(
+            (f"upsampling_{way}", "upsampling", FCN, {**VGG, "config": {**VGG["config"], "way": way}, "recipe": short})
+            for way in WAYS
+        ),
+    ):
         model = ModelSpec(
             name,
             family="segmentation",
             tasks=("semantic_segmentation",),
-            build=f"roibench.plugins.segmentation.{name}:build",
+            build=f"roibench.plugins.segmentation.{module}:build",
             paper=paper,
             required_targets=("semantic_map",),
             knobs=(SHORT_SIDE,),
@@ -48,7 +83,9 @@ def register_models(register):
             recipe=SCENES_RECIPE,
             weights={"scenes": f"weights/{name}-scenes.safetensors"},
         )
-        register(model)
+        register(replace(model, **changes))
+        if name not in ("fcn", "unet"):
+            continue
         begins = {"warm_start": None, "pretrained_on": "ImageNet"}
         photographs = {"config": MOBILENET, "recipe": PHOTOGRAPHS, "weights": {}, **begins}
         register(replace(model, name=f"{name}_mobilenet", **photographs))

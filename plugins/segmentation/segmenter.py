@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from roibench.dataset import DatasetInfo
 from roibench.model import TrainableModel, stage
-from roibench.nn.backbones import BackboneConfig, build_backbone
+from roibench.nn.backbones import Backbone, BackboneConfig, build_backbone
 from roibench.nn.images import ImageBatch, batch_images
 from roibench.nn.pixel_losses import pixel_losses
 from roibench.nn.targets import batch_maps
@@ -17,15 +17,63 @@ from roibench.structures import VOID, Input, Prediction, Target
 
 
 @dataclass(frozen=True)
-class SegmenterConfig(BackboneConfig):
-    """Hyperparameters, with the paper's values in brackets where small images want others. Lengths are pixels."""
+class PixelConfig:
+    """Lengths are pixels.
 
-    strides: tuple[int, ...] = (4, 8, 16)  # of the maps that are used [FCN-8s: 8, 16, 32; U-Net: 1 to 16]
-    short_side: int | None = None  # images are resized to it
+    short_side: images are resized to it; None leaves them as they are.
+    long_side: what the longer side may be at most.
+    """
+
+    short_side: int | None = None
     long_side: int = 1333
 
 
-class Segmenter(TrainableModel):
+@dataclass(frozen=True)
+class SegmenterConfig(PixelConfig, BackboneConfig):
+    """Hyperparameters, with the paper's values in brackets where small images want others."""
+
+    strides: tuple[int, ...] = (4, 8, 16)  # of the maps that are used [FCN-8s: 8, 16, 32; U-Net: 1 to 16]
+
+
+class PixelClassifier(TrainableModel):
+    """What gives class scores for every pixel. divisor: the batch's height and width are multiples of it."""
+
+    stages = ("preprocess", "network", "postprocess")
+    divisor = 1
+
+    def __init__(self, config: PixelConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def scores(self, pixels: Tensor) -> Tensor:
+        """Normalised [B, 3, H, W] -> [B, 1 + classes, H, W], background first. Marks the stages in between."""
+        raise NotImplementedError
+
+    @torch.inference_mode()
+    def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
+        with stage("preprocess"):
+            batch = self.batch(inputs)
+        scores = self.scores(batch.pixels)
+        with stage("postprocess"):
+            return [Prediction(semantic_map=self._map(one, batch, index)) for index, one in enumerate(scores)]
+
+    def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
+        batch = self.batch(inputs)
+        return pixel_losses(self.scores(batch.pixels), batch_maps(batch, targets))
+
+    def batch(self, inputs: Sequence[Input]) -> ImageBatch:
+        return batch_images(inputs, self.device, self.config.short_side, self.config.long_side, self.divisor)
+
+    @staticmethod
+    def _map(scores: Tensor, batch: ImageBatch, index: int) -> Tensor:
+        """Scores [C, H, W] of the padded image -> its best classes, uint8, in the size of the image as given."""
+        height, width = batch.sizes[index]
+        scores, size = scores[:, :height, :width], batch.originals[index]
+        best = scores.argmax(0).to(torch.uint8) if size == (height, width) else enlarged_argmax(scores, size)
+        return best.cpu()
+
+
+class Segmenter(PixelClassifier):
     """A backbone whose maps a decoder turns into class scores [B, 1 + classes, H, W], background first.
 
     A subclass brings the decoder, whose `last` gives the last maps before the image's own size or, at that size, before
@@ -33,11 +81,12 @@ class Segmenter(TrainableModel):
     """
 
     stages = ("preprocess", "backbone", "decoder", "postprocess")
+    config: SegmenterConfig
 
-    def __init__(self, config: SegmenterConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.backbone = build_backbone(config)
+    def __init__(self, config: SegmenterConfig, backbone: Backbone | None = None) -> None:
+        super().__init__(config)
+        self.divisor = config.strides[-1]
+        self.backbone = backbone or build_backbone(config)
         self.decoder: nn.Module
 
     def initialize(self) -> None:
@@ -47,28 +96,11 @@ class Segmenter(TrainableModel):
         """The backbone's maps, finest first, -> class scores. A decoder that needs the pixels, too, overrides this."""
         return self.decoder(maps)
 
-    @torch.inference_mode()
-    def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
-        with stage("preprocess"):
-            batch = self.batch(inputs)
-        with stage("backbone"):
-            features = self.backbone(batch.pixels)
-        with stage("decoder"):
-            scores = self.decode(batch.pixels, features)
-        with stage("postprocess"):
-            return [Prediction(semantic_map=self._map(one, batch, index)) for index, one in enumerate(scores)]
-
-    def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
-        batch = self.batch(inputs)
-        return pixel_losses(self.scores(batch.pixels), batch_maps(batch, targets))
-
     def scores(self, pixels: Tensor) -> Tensor:
-        """Normalised [B, 3, H, W] -> [B, 1 + classes, H, W]."""
-        return self.decode(pixels, self.backbone(pixels))
-
-    def batch(self, inputs: Sequence[Input]) -> ImageBatch:
-        config = self.config
-        return batch_images(inputs, self.device, config.short_side, config.long_side, config.strides[-1])
+        with stage("backbone"):
+            features = self.backbone(pixels)
+        with stage("decoder"):
+            return self.decode(pixels, features)
 
     @property
     def feature_layer(self) -> nn.Module:
@@ -83,14 +115,6 @@ class Segmenter(TrainableModel):
         predicted = (scores == scores.amax(1, keepdim=True)) & image
         region = torch.where(predicted.any((2, 3), keepdim=True), predicted, image)
         return ((scores * region).sum((2, 3)) / region.sum((2, 3)))[:, 1:]
-
-    @staticmethod
-    def _map(scores: Tensor, batch: ImageBatch, index: int) -> Tensor:
-        """Scores [C, H, W] of the padded image -> its best classes, uint8, in the size of the image as given."""
-        height, width = batch.sizes[index]
-        scores, size = scores[:, :height, :width], batch.originals[index]
-        best = scores.argmax(0).to(torch.uint8) if size == (height, width) else enlarged_argmax(scores, size)
-        return best.cpu()
 
 
 def check_classes(info: DatasetInfo) -> int:

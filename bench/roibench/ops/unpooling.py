@@ -32,7 +32,7 @@ def bed_of_nails(input: Tensor, factor: int | Sequence[int]) -> Tensor:
     """
     _check(input)
     y, x = _factors(factor)
-    if input.is_contiguous(memory_format=torch.channels_last) and not input.is_contiguous():
+    if _layout(input) is torch.channels_last:
         blocks = F.pad(input.permute(0, 2, 3, 1)[:, :, None, :, None], (0, 0, 0, x - 1, 0, 0, 0, y - 1))
         return blocks.flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
     return F.pad(input[:, :, :, None, :, None], (0, x - 1, 0, 0, 0, y - 1)).flatten(4, 5).flatten(2, 3)
@@ -49,7 +49,14 @@ def max_unpool(input: Tensor, indices: Tensor, size: Sequence[int]) -> Tensor:
     _check(input)
     if indices.shape != input.shape:
         raise ValueError(f"indices: want the input's shape {list(input.shape)}, got {list(indices.shape)}")
-    return torch.ops.aten.max_unpool2d(input, indices, list(size))
+    height, width = size
+    flat = input.new_zeros(*input.shape[:2], height * width).scatter(2, indices.flatten(2), input.flatten(2))
+    return flat.view(*input.shape[:2], height, width).contiguous(memory_format=_layout(input))
+
+
+def _layout(input: Tensor) -> torch.memory_format:
+    last = input.is_contiguous(memory_format=torch.channels_last) and not input.is_contiguous()
+    return torch.channels_last if last else torch.contiguous_format
 
 
 def _check(input: Tensor) -> None:
