@@ -128,7 +128,7 @@ class SlidingWindowSegmenter(PixelClassifier):
 
 
 def _draw(maps: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Pixels of maps [B, H, W], `count` of each: half of them on objects, where there are any; void ones where all are."""
+    """Pixels of maps [B, H, W], `count` of each: half of them on objects, where there are any."""
     flat = maps.flatten(1)
     known = (flat != VOID).float()
     objects = known * (flat != 0)
