@@ -28,7 +28,7 @@ class PoseConfig(BackboneConfig):
     """
 
     image_size: int = 128
-    searched_images: int = 8_000
+    searched_images: int = 24_000
 
 
 class Joints(NamedTuple):
