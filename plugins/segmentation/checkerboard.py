@@ -141,7 +141,7 @@ def table(registry: Registry, models: dict[Way, UpsamplingSegmenter], images: in
         for way, model in models.items():
             maps = score_maps(model, images, registry)
             shares = (checkerboard(maps, period).mean(1) for period in (2, 16))
-            cells = (f"{100 * one.mean():.3f} ± {100 * one.std():.3f}" for one in shares)
+            cells = (f"{100 * one.mean():.3f} ± {100 * one.std(correction=0):.3f}" for one in shares)
             lines.append(f"| {_name(way)} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
