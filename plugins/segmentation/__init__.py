@@ -5,7 +5,7 @@ from dataclasses import replace
 from roibench.hookspecs import hookimpl
 from roibench.knobs import SHORT_SIDE
 from roibench.recipes import AUGMENT, BASE_NETWORKS, ICONS_BACKBONE, SCENES_RECIPE
-from roibench.specs import Knob, ModelSpec, Paper, Recipe, WarmStart
+from roibench.specs import ClaimSpec, Knob, ModelSpec, Paper, Recipe, WarmStart
 
 FCN = Paper(
     "Fully Convolutional Networks for Semantic Segmentation",
@@ -89,3 +89,25 @@ def register_models(register):
         begins = {"warm_start": None, "pretrained_on": "ImageNet"}
         photographs = {"config": MOBILENET, "recipe": PHOTOGRAPHS, "weights": {}, **begins}
         register(replace(model, name=f"{name}_mobilenet", **photographs))
+
+
+@hookimpl
+def register_claims(register):
+    for name, statement in (
+        (
+            "remembered_maxima",
+            "Max unpooling, which remembers where maxima were, leads to better maps than a bed of nails does.",
+        ),
+        ("learned_way", "A transposed convolution, which learns, leads to better maps than bilinear interpolation."),
+        (
+            "way_down",
+            "FCN, which goes down and up again, is better and faster than convolutions at full resolution with as many "
+            "operations.",
+        ),
+        (
+            "convolutional",
+            "Run convolutionally, the same classifier of patches takes less than a tenth of the time (Long et al. "
+            "2015, arXiv 1411.4038: AlexNet takes 22 ms for 10 x 10 patches, and 1.2 ms for each alone).",
+        ),
+    ):
+        register(ClaimSpec(name, statement, judge=f"roibench.plugins.segmentation.claims:{name}"))

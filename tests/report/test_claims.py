@@ -22,6 +22,8 @@ PAIRS = (  # claims that one model is more accurate than another in a task
     ("box_per_class", "localizer_per_class", "localizer", "localization"),
     ("heat_maps", "pose_heatmaps", "pose", "keypoints"),
     ("absolute_distances", "pose_l1", "pose", "keypoints"),
+    ("remembered_maxima", "upsampling_max_unpool", "upsampling_bed_of_nails", "semantic_segmentation"),
+    ("learned_way", "upsampling_transposed_4x4", "upsampling_bilinear", "semantic_segmentation"),
 )
 
 
@@ -227,6 +229,14 @@ def test_the_built_in_claims_are_judged_with_all_their_parts(scored, score):
     searched = [searching(scored, *one) for one in (("rcnn", 2000, 300), ("sppnet", 400, 300), ("fast_rcnn", 420, 310))]
     pairs = {(name, task): value for _, *names, task in PAIRS for name, value in zip(names, (0.6, 0.5), strict=True)}
     paired = [scored(name, value, task=task) for (name, task), value in pairs.items()]
+    paired += [
+        scored("fcn", 0.6, task="semantic_segmentation", turns=turns(8)),
+        scored("fcn_full_resolution", 0.4, task="semantic_segmentation", turns=turns(12)),
+        *(
+            scored("sliding_window_segmenter", 0.4, task="semantic_segmentation", turns=turns(ms), knobs={"shared": k})
+            for k, ms in ((1, 5), (0, 100))
+        ),
+    ]
     records = detectors + explainers + searched + paired
     of_few_models = [claim for claim in claims.values() if "comparisons:" not in claim.judge]
     found = {one.claim.name: one.verdict for one in judge(of_few_models, records)}
@@ -556,3 +566,12 @@ def test_half_of_the_side_costs_accuracy_and_saves_time(scored):
     assert "64 pixels are faster than 128 in 9 of 9" in found.figures
     assert "25.0 % of AP and 50.0 % of the time are lost" in found.figures
     assert verdict_of("half_the_side", records[:2]).status is Status.NOT_MEASURED
+
+
+@pytest.mark.parametrize(("shared", "status"), [(5, "held"), (20, "not held")])
+def test_running_convolutionally_must_take_less_than_a_tenth(scored, shared, status):
+    records = [
+        scored("sliding_window_segmenter", 0.4, task="semantic_segmentation", turns=turns(ms), knobs={"shared": k})
+        for k, ms in ((1, shared), (0, 100))
+    ]
+    assert verdict_of("convolutional", records).status == status
