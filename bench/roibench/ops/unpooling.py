@@ -1,7 +1,8 @@
 """Ways up without weights: a map becomes a whole factor larger.
 
-These are torch's own operators: beside filling the result they cost little, so that nothing is compiled for them. The
-bed of nails, which torch lacks, is padding of blocks of one value: of its gradient only the nails are read.
+These are put together from torch's operators: beside filling the result they cost little, so that nothing is compiled
+for them. The bed of nails, which torch lacks, is padding of blocks of one value: of its gradient only the nails are
+read. Max unpooling is a scatter, because torch's own refuses to run where deterministic algorithms are asked for.
 """
 
 from collections.abc import Sequence
@@ -49,9 +50,13 @@ def max_unpool(input: Tensor, indices: Tensor, size: Sequence[int]) -> Tensor:
     _check(input)
     if indices.shape != input.shape:
         raise ValueError(f"indices: want the input's shape {list(input.shape)}, got {list(indices.shape)}")
-    height, width = size
-    flat = input.new_zeros(*input.shape[:2], height * width).scatter(2, indices.flatten(2), input.flatten(2))
-    return flat.view(*input.shape[:2], height, width).contiguous(memory_format=_layout(input))
+    (images, channels), (height, width) = input.shape[:2], size
+    if _layout(input) is torch.channels_last:
+        values, places = (one.permute(0, 2, 3, 1).flatten(1, 2) for one in (input, indices))
+        flat = input.new_zeros(images, height * width, channels).scatter_(1, places, values)
+        return flat.view(images, height, width, channels).permute(0, 3, 1, 2)
+    flat = input.new_zeros(images, channels, height * width).scatter_(2, indices.flatten(2), input.flatten(2))
+    return flat.view(images, channels, height, width)
 
 
 def _layout(input: Tensor) -> torch.memory_format:
