@@ -200,6 +200,28 @@ def _deconvolution(
     )
 
 
+def _unpooling(name: str, backward: bool, channels_last: bool) -> Case:
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    large = noise(8, 64, 128, 128).contiguous(memory_format=layout)
+    pooled, indices = F.max_pool2d(large, 2, return_indices=True)
+    x = pooled.requires_grad_(backward)
+
+    def nails(x: Tensor) -> Tensor:
+        out = torch.empty_like(large).zero_()
+        out[..., ::2, ::2] = x
+        return out
+
+    ours, theirs = {
+        "nearest_unpool": (lambda: ops.nearest_unpool(x, 2), lambda: F.interpolate(x, scale_factor=2)),
+        "bed_of_nails": (lambda: ops.bed_of_nails(x, 2), lambda: nails(x)),
+        "max_unpool": (lambda: ops.max_unpool(x, indices, (128, 128)), lambda: F.max_unpool2d(x, indices, 2)),
+    }[name]
+    if not backward:
+        return Case(ours, theirs, lambda: torch.empty_like(large).fill_(0))
+    gradients = [partial(torch.autograd.grad, call(), x, large, retain_graph=True) for call in (ours, theirs)]
+    return Case(*gradients, copy(x.detach()))
+
+
 def _overhead(backward: bool) -> Case:
     feature, one = noise(1, 1, 4, 4), torch.tensor([[0.0, 0.0, 0.0, 2.0, 2.0]])
     if backward:
@@ -281,6 +303,18 @@ BENCHMARKS: tuple[OperatorBenchmark, ...] = (
             (", channels-last", torch.float32, True),
             (", bfloat16", torch.bfloat16, False),
         )
+    ),
+    *(
+        OperatorBenchmark(
+            f"{name} {'backward' if backward else 'forward'}",
+            f"(8,64,64,64) x 2{', channels-last' if last else ''}",
+            partial(_unpooling, name, backward, last),
+            "torch: a copy into zeros" if name == "bed_of_nails" else "torch",
+            COPY if backward else FILL,
+        )
+        for name in ("nearest_unpool", "bed_of_nails", "max_unpool")
+        for backward in (False, True)
+        for last in (False, True)
     ),
     OperatorBenchmark("call overhead", "roi_align of 1 RoI", partial(_overhead, False)),
     OperatorBenchmark("call overhead", "roi_align of 1 RoI, with gradient", partial(_overhead, True)),
