@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from roibench.dataset import DatasetInfo
-from roibench.model import TrainableModel, stage
+from roibench.model import TrainableModel, listening, stage
 from roibench.nn.backbones import Backbone, BackboneConfig, build_backbone
 from roibench.nn.images import ImageBatch, batch_images
 from roibench.nn.pixel_losses import pixel_losses
@@ -110,7 +110,8 @@ class Segmenter(PixelClassifier):
         """[B, classes]: a class's mean score over the pixels that are predicted so (Vinogradova et al. 2020, arXiv
         2002.11434), or over the whole image where none is.
         """
-        scores = self.scores(batch.pixels).float()
+        with listening(None):
+            scores = self.scores(batch.pixels).float()
         image = ~batch.padding(1)[:, None]
         predicted = (scores == scores.amax(1, keepdim=True)) & image
         region = torch.where(predicted.any((2, 3), keepdim=True), predicted, image)
