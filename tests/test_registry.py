@@ -64,7 +64,6 @@ def test_one_bad_plugin_does_not_stop_the_rest(third_party):
         ({"knobs": (Knob("side", None, 5, 2, ""),)}, r"knobs\[0\]\.default: want a whole number from 5 to 2, got None"),
         ({"knobs": (Knob("side", 1, 1, 2, ""),), "config": {"side": 2}}, r"knobs\[0\]\.default: want 2, as in config"),
         ({"knobs": (Knob("side", 1, 1, 2, ""),) * 2}, "knobs: 'side' is declared twice"),
-        ({"knobs": (Knob("side", 1, 1, 2, ""),), "wraps": True}, "knobs: want none"),
     ],
 )
 def test_a_wrong_attribute_is_refused_by_name(changes, words):

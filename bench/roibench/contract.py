@@ -124,7 +124,7 @@ class ModelContract:
         """Whatever is set, the same weights fit and something is predicted; the default changes nothing."""
         inputs = self.noise((128, 128))
         as_it_is = built.predict(inputs)
-        for knob in spec.learns.knobs:
+        for knob in spec.all_knobs:
             for value in (knob.low, knob.high, knob.default):
                 tuned = build_model(spec.tuned({knob.name: value}), self.info)
                 tuned.load_state_dict(built.state_dict())

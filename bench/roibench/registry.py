@@ -229,8 +229,6 @@ class Registry:
 
 def _knobs_problem(spec: ModelSpec) -> str | None:
     """A knob is declared once, by the model that is built with it, and its default is what that one is built with."""
-    if spec.wraps and spec.knobs:
-        return "knobs: want none: a wrapper has those of the model inside"
     names = [knob.name for knob in spec.knobs]
     for index, knob in enumerate(spec.knobs):
         if names.count(knob.name) > 1:

@@ -109,7 +109,7 @@ class ModelSpec:
     required_targets: fields of Target that training needs.
     optional_targets: those that it also learns from where the dataset has them.
     config: the keyword settings that make this model this model.
-    knobs: those of them that `roibench run --set` may choose. A wrapper has those of the model inside.
+    knobs: those of them that `roibench run --set` may choose. A wrapper has those of the model inside, too.
     warm_start: the weights of another model that training begins with; None to begin with what `initialize` gives.
     teacher: a registered model whose shipped weights for the dataset that this one learns from are asked in training
         (Trainer.teacher); None for a model that learns from ground truth alone.
@@ -146,11 +146,22 @@ class ModelSpec:
         """The model whose weights this one has: itself, or the one that it wraps."""
         return self.inner.learns if self.inner else self
 
+    @property
+    def all_knobs(self) -> tuple[Knob, ...]:
+        """Its own, then those of the model that it wraps."""
+        own = {knob.name for knob in self.knobs}
+        return (
+            self.knobs + tuple(knob for knob in self.inner.all_knobs if knob.name not in own)
+            if self.inner
+            else self.knobs
+        )
+
     def tuned(self, knobs: Mapping[str, int | float]) -> Self:
         """The same model with these values of its knobs, by name."""
-        if self.inner:
-            return replace(self, inner=self.inner.tuned(knobs))
-        return replace(self, config={**self.config, **knobs})
+        own = {knob.name for knob in self.knobs}
+        config = {**self.config, **{name: value for name, value in knobs.items() if name in own}}
+        inner = self.inner and self.inner.tuned({name: value for name, value in knobs.items() if name not in own})
+        return replace(self, config=config, inner=inner)
 
     @property
     def origin(self) -> str | None:

@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from roibench.dataset import DatasetInfo
 from roibench.model import stage
-from roibench.plugins.cam.explainer import Explainer
+from roibench.plugins.cam.explainer import Explainable, Explainer
 from roibench.plugins.cam.features import query_classes, watched_features
+from roibench.plugins.cam.pixels import Asked
 from roibench.structures import Input, Prediction
 
 
@@ -34,15 +36,31 @@ class GradCAM(Explainer):
                 query_scores = scores.gather(1, classes[:, None]).sum()
                 gradients = torch.autograd.grad(query_scores, seen)
         with stage("map"):
-            maps = map(activation_maps, (one.detach() for one in seen), gradients)
+            maps = map(self.maps, (one.detach() for one in seen), gradients)
             levels = [batch.to_images(level) for level in maps]  # those that a detection isn't on have no gradient
             return [Prediction(extra={"attribution": sum(image).cpu()}) for image in zip(*levels, strict=True)]
+
+    @staticmethod
+    def maps(features: Tensor, gradient: Tensor) -> Tensor:
+        """A level's, [B, D, h, w] each -> [B, h, w]."""
+        return activation_maps(features, gradient)
 
 
 def activation_maps(features: Tensor, gradient: Tensor) -> Tensor:
     """Equations 1 and 2: maps and the score's gradient with respect to them, [B, D, h, w] each -> float32 [B, h, w]."""
     weights = gradient.float().mean((2, 3))
     return torch.einsum("bd,bdhw->bhw", weights, features.float()).relu()
+
+
+def grad_cam(inner: Explainable, asked: Asked) -> Tensor:
+    """Grad-CAM's maps at the batch's own resolution, [B, H, W]."""
+    pixels = asked.batch.pixels
+    with watched_features(inner, inner.feature_layer, differentiable=True) as seen:
+        gradients = torch.autograd.grad(asked.score(inner, pixels).sum(), seen)
+    maps = (activation_maps(one.detach(), gradient) for one, gradient in zip(seen, gradients, strict=True))
+    return sum(
+        F.interpolate(one[:, None], pixels.shape[2:], mode="bilinear", align_corners=False)[:, 0] for one in maps
+    )
 
 
 def build(info: DatasetInfo, config: Mapping[str, Any], inner: nn.Module) -> GradCAM:

@@ -80,7 +80,7 @@ def make_plan(options: Options, registry: Registry) -> Plan:
         _check_weights(options.weights, models)
     tunings = {model.name: _tunings(model, options, model.name in unplaced) for model in models}
     if unused := [name for name in options.knobs if not any(name in one[0] for one in tunings.values())]:
-        known = {knob.name for model in models for knob in model.learns.knobs}
+        known = {knob.name for model in models for knob in model.all_knobs}
         raise PlanError(f"--set {unused[0]}: {unknown('knob', unused[0], known)}")
     plugins = plugins_hash(registry)
     cells: dict[str, PlannedCell] = {}
@@ -133,7 +133,7 @@ def _tunings(model: ModelSpec, options: Options, named: bool) -> list[dict[str, 
 
     Raises PlanError for a value that one can't have, and where a model that was named lacks a knob.
     """
-    knobs = model.learns.knobs
+    knobs = model.all_knobs
     if named and (missing := options.knobs.keys() - {knob.name for knob in knobs}):
         has = ", ".join(knob.name for knob in knobs) or "none"
         raise PlanError(f"--set {min(missing)}: model {model.name!r} has no such knob; it has {has}")
