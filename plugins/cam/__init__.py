@@ -48,6 +48,11 @@ SCORE_CAM = Paper(
     "https://arxiv.org/abs/1910.01279",
     published={"time (torchcam, ResNet-18)": "305 ms on an RTX 2070 Max-Q, 6,797 ms on an i7"},
 )
+SCOUTER = Paper(
+    "SCOUTER: Slot Attention-based Classifier for Explainable Image Recognition",
+    2021,
+    "https://arxiv.org/abs/2009.06138",
+)
 SAMPLES = Knob("samples", 0, 0, 200, "SmoothGrad: copies of the image with noise; 0: the image itself")
 SIGMA = Knob("sigma", 0.15, 0.0, 1.0, "SmoothGrad: of the noise, over the range of the image's values")
 PATCH = Knob("patch", 24, 2, 512, "side of the patch, in pixels of what the network sees")
@@ -62,6 +67,7 @@ EXPLAINERS = {
     "deconvnet": ("saliency:build_deconvnet", DECONVNET, ()),
     "guided_backprop": ("saliency:build_guided_backprop", GUIDED, ()),
     "guided_grad_cam": ("saliency:build_guided_grad_cam", GRAD_CAM, ()),
+    "own_maps": ("own_maps:build", SCOUTER, ()),
     "occlusion": ("occlusion:build", DECONVNET, (PATCH, STEP)),
     "center": ("baselines:build_center", CENTER, ()),
     "random": ("baselines:build_random", SANITY, ()),

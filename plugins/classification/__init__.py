@@ -1,7 +1,9 @@
 """Classifiers by convolutions: what a whole image shows."""
 
+from dataclasses import replace
+
 from roibench.hookspecs import hookimpl
-from roibench.recipes import AUGMENT, BASE_NETWORKS
+from roibench.recipes import AUGMENT, BASE_NETWORKS, ICONS_BACKBONE
 from roibench.specs import ModelSpec, Paper, Recipe
 
 RESNET = Paper(
@@ -22,6 +24,21 @@ MOBILENET = Paper(
     "https://arxiv.org/abs/1801.04381",
     published={"ImageNet top-1": "72.0 (0.6 GFLOP); torchvision's weights 71.9"},
 )
+SCOUTER = Paper(
+    "SCOUTER: Slot Attention-based Classifier for Explainable Image Recognition",
+    2021,
+    "https://arxiv.org/abs/2009.06138",
+)
+CLASSIFIER_RECIPE = Recipe(
+    epochs=24,
+    batch_size=16,
+    learning_rate=2e-3,
+    optimizer="adamw",
+    weight_decay=0.05,
+    warmup_steps=300,
+    augment=AUGMENT,
+    average=0.999,
+)
 
 
 @hookimpl
@@ -40,17 +57,23 @@ def register_models(register):
                 paper=paper,
                 required_targets=("image_label",),
                 config=config,
-                recipe=Recipe(
-                    epochs=24,
-                    batch_size=16,
-                    learning_rate=2e-3,
-                    optimizer="adamw",
-                    weight_decay=0.05,
-                    warmup_steps=300,
-                    augment=AUGMENT,
-                    average=0.999,
-                ),
+                recipe=CLASSIFIER_RECIPE,
                 weights={dataset: f"weights/{name}-{dataset}.safetensors" for dataset in shipped},
+            )
+        )
+    for name, positive in (("scouter", True), ("scouter_negative", False)):
+        register(
+            ModelSpec(
+                name,
+                family="classification",
+                tasks=("classification",),
+                build="roibench.plugins.classification.scouter:build",
+                paper=SCOUTER,
+                required_targets=("image_label",),
+                config={"positive": positive},
+                warm_start=ICONS_BACKBONE,
+                recipe=replace(CLASSIFIER_RECIPE, epochs=12, learning_rate=1e-3),
+                weights={"icons": f"weights/{name}-icons.safetensors"},
             )
         )
     register(
