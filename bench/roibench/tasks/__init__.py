@@ -13,6 +13,7 @@ def register_tasks(register):
     from roibench.tasks.keypoints import Keypoints
     from roibench.tasks.localization import Localization
     from roibench.tasks.proposals import Proposals
+    from roibench.tasks.representation import Representation
     from roibench.tasks.semantic_segmentation import SemanticSegmentation
 
     for task in (
@@ -25,5 +26,6 @@ def register_tasks(register):
         Keypoints(),
         SemanticSegmentation(),
         Attribution(),
+        Representation(),
     ):
         register(task)
