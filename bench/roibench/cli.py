@@ -375,6 +375,33 @@ def gallery(
     _show_failed(run)
 
 
+@app.command("look-inside")
+def look_inside(
+    model: Annotated[str, typer.Argument(help="a registered model that can be explained")],
+    dataset: DatasetOption = "icons",
+    weights: WeightsOption = None,
+    images: Annotated[int, typer.Option(help="how many of the dataset's are looked at")] = 500,
+    units: Annotated[str, typer.Option(help="channels of its last maps, separated by commas")] = "0,1,2,3,4,5,6,7",
+    out: Annotated[Path | None, typer.Option(help="a .png (default: look-inside-MODEL.png)")] = None,
+) -> None:
+    """Draw the filters of a model's first layer, and what some of its units are about."""
+    import torch
+
+    from roibench.assemble import find_weights, ready_model
+    from roibench.datasets.reference import DatasetRef, open_dataset
+    from roibench.registry import installed
+    from roibench.report.look_inside import write_poster
+
+    if not all(word.strip().isdecimal() for word in units.split(",")):
+        raise ValueError(f"--units {units!r}: want whole numbers, separated by commas")
+    registry = installed()
+    spec, data = registry.model(model), open_dataset(dataset, registry)
+    path = find_weights(spec, DatasetRef.parse(dataset).name, weights, registry)
+    ready = ready_model(spec, data.info, path, torch.device("cpu"))
+    channels, file = [int(word) for word in units.split(",")], out or Path(f"look-inside-{model}.png")
+    typer.echo(f"wrote {write_poster(ready, model, data, images, channels, file)}")
+
+
 @app.command()
 def doctor() -> None:
     """Say what was built, which SIMD level runs, whether CUDA works or why not, which data and weights are found."""
