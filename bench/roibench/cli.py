@@ -9,14 +9,40 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from roibench.console import write_any_text
 from roibench.options import GROUP, OPTIONS
 
 if TYPE_CHECKING:
+    from click import Command, Context
+
     from roibench.measure.compare import Comparison
 
+
+class Commands(TyperGroup):
+    """The commands below, and those that plugins register, which are loaded where one of them is asked for."""
+
+    def list_commands(self, context: "Context") -> list[str]:
+        from roibench.registry import installed
+
+        return [*super().list_commands(context), *installed().commands]
+
+    def get_command(self, context: "Context", name: str) -> "Command | None":
+        if (built_in := super().get_command(context, name)) is not None:
+            return built_in
+        from roibench.registry import installed, resolve
+
+        spec = installed().commands.get(name)
+        if spec is None:
+            return None
+        alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        alone.command(spec.name, help=spec.help)(resolve(spec.run))
+        return typer.main.get_command(alone)
+
+
 app = typer.Typer(
+    cls=Commands,
     help="RoIBench: which vision model should I use, and what does its accuracy cost in milliseconds?",
     no_args_is_help=True,
     add_completion=False,
@@ -373,33 +399,6 @@ def gallery(
     for cell in left_out(run):
         typer.echo(f"left out, of another dataset or task: {cell}")
     _show_failed(run)
-
-
-@app.command("look-inside")
-def look_inside(
-    model: Annotated[str, typer.Argument(help="a registered model that can be explained")],
-    dataset: DatasetOption = "icons",
-    weights: WeightsOption = None,
-    images: Annotated[int, typer.Option(help="how many of the dataset's are looked at")] = 500,
-    units: Annotated[str, typer.Option(help="channels of its last maps, separated by commas")] = "0,1,2,3,4,5,6,7",
-    out: Annotated[Path | None, typer.Option(help="a .png (default: look-inside-MODEL.png)")] = None,
-) -> None:
-    """Draw the filters of a model's first layer, and what some of its units are about."""
-    import torch
-
-    from roibench.assemble import find_weights, ready_model
-    from roibench.datasets.reference import DatasetRef, open_dataset
-    from roibench.registry import installed
-    from roibench.report.look_inside import write_poster
-
-    if not all(word.strip().isdecimal() for word in units.split(",")):
-        raise ValueError(f"--units {units!r}: want whole numbers, separated by commas")
-    registry = installed()
-    spec, data = registry.model(model), open_dataset(dataset, registry)
-    path = find_weights(spec, DatasetRef.parse(dataset).name, weights, registry)
-    ready = ready_model(spec, data.info, path, torch.device("cpu"))
-    channels, file = [int(word) for word in units.split(",")], out or Path(f"look-inside-{model}.png")
-    typer.echo(f"wrote {write_poster(ready, model, data, images, channels, file)}")
 
 
 @app.command()

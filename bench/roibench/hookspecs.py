@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from roibench.specs import ClaimSpec, DatasetSpec, MetricSpec, ModelSpec
+from roibench.specs import ClaimSpec, CommandSpec, DatasetSpec, MetricSpec, ModelSpec
 
 if TYPE_CHECKING:
     from roibench.task import Task  # which imports torch
@@ -37,3 +37,8 @@ def register_tasks(register: Callable[["Task"], None]) -> None:
 @hookspec
 def register_claims(register: Callable[[ClaimSpec], None]) -> None:
     """Call register(ClaimSpec) once for everything that this plugin says of models and lets records decide."""
+
+
+@hookspec
+def register_commands(register: Callable[[CommandSpec], None]) -> None:
+    """Call register(CommandSpec) once for every command that this plugin adds to `roibench`."""

@@ -20,12 +20,12 @@ import pluggy
 
 from roibench import hookspecs
 from roibench.spec_checks import spec_problem
-from roibench.specs import ClaimSpec, DatasetSpec, MetricSpec, ModelSpec, Value
+from roibench.specs import ClaimSpec, CommandSpec, DatasetSpec, MetricSpec, ModelSpec, Value
 from roibench.structures import Target
 from roibench.task import Field, TargetField, Task
 
 GROUP = "roibench"
-Spec = ModelSpec | DatasetSpec | MetricSpec | ClaimSpec | Task
+Spec = ModelSpec | DatasetSpec | MetricSpec | ClaimSpec | CommandSpec | Task
 AT = "@"  # WRAPPER@MODEL
 
 
@@ -55,7 +55,7 @@ class Failure:
 class Registry:
     """What is registered, by name, and what failed.
 
-    models, datasets, metrics, tasks, claims: name -> what was registered.
+    models, datasets, metrics, tasks, claims, commands: name -> what was registered.
     failures: plugins that could not be used, whole or in part.
     origin: (kind, name) -> plugin.
     modules: plugin -> module.
@@ -67,6 +67,7 @@ class Registry:
     metrics: dict[str, MetricSpec] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
     claims: dict[str, ClaimSpec] = field(default_factory=dict)
+    commands: dict[str, CommandSpec] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     origin: dict[tuple[str, str], str] = field(default_factory=dict)
     modules: dict[str, ModuleType] = field(default_factory=dict)
@@ -196,7 +197,7 @@ class Registry:
 
     def _shelf(self, kind: type[Spec]) -> dict[str, Any]:
         shelves = {ModelSpec: self.models, DatasetSpec: self.datasets, MetricSpec: self.metrics, Task: self.tasks}
-        return (shelves | {ClaimSpec: self.claims})[kind]
+        return (shelves | {ClaimSpec: self.claims, CommandSpec: self.commands})[kind]
 
     def _task_problem(self, task: Task) -> str | None:
         if not isinstance(getattr(task, "name", None), str) or not re.fullmatch(r"[a-z][a-z0-9_]*", task.name):
@@ -292,6 +293,7 @@ _HOOKS: tuple[tuple[str, type[Spec]], ...] = (
     ("register_datasets", DatasetSpec),
     ("register_metrics", MetricSpec),
     ("register_claims", ClaimSpec),
+    ("register_commands", CommandSpec),
 )
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import ConfigDict, Field
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", description="lower_case letters, digits and underscores")]
+CommandName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", description="lower-case letters, digits and dashes")]
 CodePath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description='"module:function"')]
 ValueName = Annotated[str, Field(pattern=r"^[A-Za-z]\w*$", description="letters, digits and underscores")]
 Unit = Annotated[str, Field(description="a unit such as '%', 'ms' or ''")]
@@ -247,6 +248,22 @@ class MetricSpec:
     compute: CodePath
     values: Annotated[tuple[Value, ...], Field(min_length=1, description="a tuple of Value, at least one")]
     needs_probe: bool = False
+
+
+@dataclass(frozen=True)
+class CommandSpec:
+    """A command of the `roibench` command line.
+
+    name: what is typed, unique among commands; one that the command line has already comes first.
+    run: a function whose parameters typer turns into arguments and options.
+    help: a sentence.
+    """
+
+    __pydantic_config__ = _CHECKED
+
+    name: CommandName
+    run: CodePath
+    help: Sentence
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Explanations: where in an image lies what speaks for a class; and baselines that don't look at the model."""
 
 from roibench.hookspecs import hookimpl
-from roibench.specs import ClaimSpec, Knob, ModelSpec, Paper
+from roibench.specs import ClaimSpec, CommandSpec, Knob, ModelSpec, Paper
 
 CAM = Paper(
     "Learning Deep Features for Discriminative Localization",
@@ -98,5 +98,16 @@ def register_claims(register):
             "grad_cam",
             "Grad-CAM points at the main object more often than the centre of the image does, around every model.",
             judge="roibench.plugins.cam.claims:grad_cam",
+        )
+    )
+
+
+@hookimpl
+def register_commands(register):
+    register(
+        CommandSpec(
+            "look-inside",
+            run="roibench.plugins.cam.look_inside:look_inside",
+            help="Draw the filters of a model's first layer, and what some of its units are about.",
         )
     )

@@ -9,16 +9,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+import typer
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
+from roibench.assemble import find_weights, ready_model
 from roibench.dataset import Dataset
+from roibench.datasets.reference import DatasetRef, open_dataset
 from roibench.files import write_atomically
 from roibench.nn.images import ImageBatch
 from roibench.nn.receptive_field import ReceptiveField, receptive_field
+from roibench.registry import installed
 
 BATCH = 16
 QUANTILE = 0.995
@@ -150,3 +155,21 @@ def write_poster(model: nn.Module, name: str, data: Dataset, images: int, units:
     picture = BytesIO()
     sheet.save(picture, "png")
     return write_atomically(out, picture.getvalue())
+
+
+def look_inside(
+    model: Annotated[str, typer.Argument(help="a registered model that can be explained")],
+    dataset: Annotated[str, typer.Option(help="icons, coco:PATH, ...")] = "icons",
+    weights: Annotated[Path | None, typer.Option(help="a file that `roibench train` wrote")] = None,
+    images: Annotated[int, typer.Option(help="how many of the dataset's are looked at")] = 500,
+    units: Annotated[str, typer.Option(help="channels of its last maps, separated by commas")] = "0,1,2,3,4,5,6,7",
+    out: Annotated[Path | None, typer.Option(help="a .png (default: look-inside-MODEL.png)")] = None,
+) -> None:
+    if not all(word.strip().isdecimal() for word in units.split(",")):
+        raise ValueError(f"--units {units!r}: want whole numbers, separated by commas")
+    registry = installed()
+    spec, data = registry.model(model), open_dataset(dataset, registry)
+    path = find_weights(spec, DatasetRef.parse(dataset).name, weights, registry)
+    ready = ready_model(spec, data.info, path, torch.device("cpu"))
+    channels, file = [int(word) for word in units.split(",")], out or Path(f"look-inside-{model}.png")
+    typer.echo(f"wrote {write_poster(ready, model, data, images, channels, file)}")
