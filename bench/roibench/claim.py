@@ -20,6 +20,7 @@ from roibench.measure.pairs import (
     mean_difference,
     noise_floor,
     ranking_value,
+    shared_images,
 )
 from roibench.measure.record import Interval, Ok
 from roibench.metric import Estimate
@@ -35,13 +36,17 @@ __all__ = [
     "Ok",
     "Status",
     "Verdict",
+    "accuracy_difference",
     "beyond",
     "difference_of_leads",
     "every",
     "faster",
     "judge",
     "keeps",
+    "latency_ratio",
     "more_accurate",
+    "ranking_value",
+    "shared_images",
     "takes_at_most",
     "with_interval",
 ]

@@ -2,8 +2,7 @@
 
 Three heads on one map of stride 4: a heat map per class whose peaks are the centres, how far each centre lies from its
 location's corner, and the object's width and height there. A peak is what no neighbour exceeds, so that there are no
-anchors, and nothing is suppressed. A feature pyramid brings what the coarse maps know to stride 4, as the paper's
-transposed convolutions do.
+anchors, and nothing is suppressed. Transposed convolutions bring what the coarse maps know to stride 4.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +26,7 @@ from roibench.nn.heatmaps import (
     peaks,
 )
 from roibench.nn.images import ImageBatch
-from roibench.nn.pyramid import FeaturePyramid
+from roibench.nn.pyramid import FinestMap
 from roibench.nn.targets import BoxTargets, batch_boxes, ignored_locations, learned_objects
 from roibench.plugins.single_stage.detector import DetectorConfig, SingleStageDetector
 from roibench.structures import Input, Prediction, Target
@@ -37,7 +36,7 @@ from roibench.structures import Input, Prediction, Target
 class Config(DetectorConfig):
     """Hyperparameters, with the paper's values in brackets where small images want others."""
 
-    channels: int = 64  # of the pyramid and the heads [256]
+    channels: int = 64  # of the neck and the heads [256]
     size_weight: float = 0.4  # lambda_size [0.1 on 512 px, where sizes are four times as large]
     offset_weight: float = 1.0  # lambda_off
 
@@ -56,7 +55,7 @@ class CenterNet(SingleStageDetector):
     def __init__(self, classes: int, config: Config) -> None:
         super().__init__(config)
         self.stride = self.backbone.strides[0]
-        self.pyramid = FeaturePyramid(self.backbone.channels, config.channels, levels=1)
+        self.neck = FinestMap(self.backbone.channels, config.channels)
         self.heat = heat_head(config.channels, classes)
         self.offset = Head(config.channels, 2)
         self.size = Head(config.channels, 2)
@@ -66,7 +65,7 @@ class CenterNet(SingleStageDetector):
         with stage("preprocess"):
             batch = self.batch(inputs)
         with stage("backbone"):
-            [features] = self.pyramid(self.backbone(batch.pixels))
+            features = self.neck(self.backbone(batch.pixels))
         with stage("head"):
             output = self._heads(features)
         with stage("postprocess"):
@@ -74,7 +73,7 @@ class CenterNet(SingleStageDetector):
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
         batch = self.batch(inputs)
-        [features] = self.pyramid(self.backbone(batch.pixels))
+        features = self.neck(self.backbone(batch.pixels))
         return self._errors(self._heads(features), batch_boxes(batch, targets))
 
     def _heads(self, features: Tensor) -> Output:

@@ -14,16 +14,19 @@ from roibench.claim import (
     Ok,
     Status,
     Verdict,
+    accuracy_difference,
     beyond,
     difference_of_leads,
     every,
     faster,
     keeps,
+    latency_ratio,
     more_accurate,
+    ranking_value,
+    shared_images,
     takes_at_most,
     with_interval,
 )
-from roibench.measure.pairs import accuracy_difference, latency_ratio, ranking_value, shared_images
 from roibench.recipes import BASE_NETWORKS
 
 PROPOSALS = {"proposals", "selective_search"}  # stages of what finds regions first

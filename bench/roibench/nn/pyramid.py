@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from roibench import ops
+from roibench.nn.upconvolution import UpConvolution
 from roibench.ops.roi import as_rois
 
 
@@ -34,6 +35,35 @@ class FeaturePyramid(nn.Module):
                 top = top + F.interpolate(merged[0], size=top.shape[-2:], mode="nearest")
             merged.insert(0, top)
         return [smooth(one) for smooth, one in zip(self.smooth, merged, strict=False)]
+
+
+class FinestMap(nn.Module):
+    """One map, at the finest stride: up from the coarsest by transposed convolutions, as detectors of points have
+    it (Xiao et al. 2018, arXiv 1804.06208; Zhou et al. 2019, arXiv 1904.07850).
+
+    Each, 4x4 with stride 2, is followed by a convolution of its sum with the backbone's map of that stride.
+
+    in_channels: of each backbone map, finest first; each has twice the resolution of the next one.
+    """
+
+    def __init__(self, in_channels: Sequence[int], channels: int) -> None:
+        super().__init__()
+        *finer, coarsest = in_channels
+        self.first = _rectified(nn.Conv2d(coarsest, channels, 3, padding=1, bias=False))
+        self.up = nn.ModuleList(
+            _rectified(UpConvolution(channels, channels, 4, stride=2, padding=1, bias=False)) for _ in finer
+        )
+        self.lateral = nn.ModuleList(_normalised(nn.Conv2d(c, channels, 1, bias=False)) for c in finer)
+        self.merge = nn.ModuleList(_rectified(nn.Conv2d(channels, channels, 3, padding=1, bias=False)) for _ in finer)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Maps [B, C_i, h_i, w_i], finest first -> [B, channels, h_0, w_0]."""
+        *finer, coarsest = features
+        x = self.first(coarsest)
+        layers = zip(reversed(finer), reversed(self.up), reversed(self.lateral), reversed(self.merge), strict=True)
+        for feature, up, lateral, merge in layers:
+            x = merge(up(x) + lateral(feature))
+        return x
 
 
 class PyramidRoIs(nn.Module):
@@ -84,6 +114,11 @@ class PyramidRoIPool(PyramidRoIs):
 
     def cut(self, feature: Tensor, rois: Tensor, scale: float) -> Tensor:
         return ops.roi_pool(feature, rois, self.output_size, scale)
+
+
+def _rectified(conv: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels), nn.ReLU())
 
 
 def _normalised(conv: nn.Conv2d) -> nn.Sequential:
