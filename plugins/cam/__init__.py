@@ -106,6 +106,13 @@ def register_claims(register):
 def register_commands(register):
     register(
         CommandSpec(
+            "class-images",
+            run="roibench.plugins.cam.class_visualization:class_images",
+            help="Make images that raise a classifier's score of a class, and ask another model what they show.",
+        )
+    )
+    register(
+        CommandSpec(
             "look-inside",
             run="roibench.plugins.cam.look_inside:look_inside",
             help="Draw the filters of a model's first layer, and what some of its units are about.",
