@@ -40,9 +40,9 @@ def test_lambda_keeps_it_grey():
 def test_a_seed_gives_the_same_image_and_starts_differ():
     model = untrained("resnet_classifier")
     noisy = Ascent(steps=5, noise=0.3)
-    one, same, other = (visualize(model, 1, 32, noisy, seed) for seed in (1, 1, 2))
+    one, same, other = (visualize(model, 1, 128, noisy, seed) for seed in (1, 1, 2))
     assert one.image.equal(same.image) and not one.image.equal(other.image)
-    assert one.image.shape == (3, 32, 32) and one.image.dtype == torch.uint8
+    assert one.image.shape == (3, 128, 128) and one.image.dtype == torch.uint8
 
 
 def test_the_model_is_left_as_it_was():
