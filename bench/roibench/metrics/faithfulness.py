@@ -47,7 +47,7 @@ def insertion_deletion(predictions: Sequence[Prediction], targets: Sequence[Targ
     highest-scoring detection, or the fraction of the pixels of this class in the whole image that still have it.
     artefacts["curves"]: the mean curves.
     """
-    model = _inner(probe)
+    model = explained(probe)
     curves = np.full((len(predictions), 2, STEPS + 1), np.nan)
     for i, (owner, prediction, _, _) in enumerate(islice(by_image(predictions, targets), PROBED)):
         one = probe.inputs[i]
@@ -84,7 +84,7 @@ def parameter_randomization(predictions: Sequence[Prediction], targets: Sequence
     a convention: two constant maps correlate by 1, a constant one and another by 0.
     A warning tells where shuffling changes no map at all.
     """
-    if not isinstance(_inner(probe), nn.Module):
+    if not isinstance(explained(probe), nn.Module):
         return Result({})
     explainer = copy.deepcopy(probe.model)
     generator = torch.Generator().manual_seed(0)
@@ -143,7 +143,7 @@ def predicted_class(whole: Prediction) -> int | None:
     return None
 
 
-def _inner(probe: Probe) -> Model:
+def explained(probe: Probe) -> Model:
     if not isinstance(probe.model, Wrapper):
         raise TypeError(f"{type(probe.model).__name__} goes around no other model; want a roibench.model.Wrapper")
     return probe.model.inner
@@ -160,7 +160,7 @@ def _curves(model: Model, one: Input, relevance: Floats, whole: Prediction, labe
     curves = []
     for start, end in ((blurred(one.image), one.image), (one.image, grey)):
         images = [Input(one.id, torch.where(rank < count, end, start)) for count in changed]
-        curves.append([_confidence(prediction, whole, label) for prediction in model.predict(images)])
+        curves.append([confidence(prediction, whole, label) for prediction in model.predict(images)])
     return np.array(curves)
 
 
@@ -170,7 +170,7 @@ def blurred(image: Tensor) -> Tensor:
     return gaussian_blur(image, 2 * round(sigma) + 1, sigma)
 
 
-def _confidence(prediction: Prediction, whole: Prediction, label: int) -> float:
+def confidence(prediction: Prediction, whole: Prediction, label: int) -> float:
     """How much of the class that is predicted of the whole image is predicted still, in [0, 1]."""
     if prediction.class_scores is not None:
         return float(prediction.class_scores[label])

@@ -119,6 +119,14 @@ class Attribution(Task):
             ),
             needs_probe=True,
         ),
+        MetricSpec("road", name, "roibench.metrics.removal:road", (Value("ROAD", shown=True),), needs_probe=True),
+        MetricSpec(
+            "average_drop",
+            name,
+            "roibench.metrics.removal:average_drop",
+            (Value("average_drop", higher_is_better=False, shown=True), Value("average_increase", shown=True)),
+            needs_probe=True,
+        ),
         MetricSpec(
             "max_box_acc", name, "roibench.metrics.attribution:max_box_acc", (Value("MaxBoxAccV2", shown=True),)
         ),
