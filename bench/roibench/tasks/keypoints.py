@@ -44,6 +44,7 @@ KEYPOINTS = Field(
     doubts=doubt_keypoints,
     layers=(Layer(draw_keypoints),),
     describe=describe_objects,
+    in_words=lambda found: f"joints of {len(found['objects'])}",
 )
 
 
