@@ -1,7 +1,8 @@
 """Keypoints: the joints of each object."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -37,6 +38,12 @@ def has_joints(target: Target) -> bool:
     return bool((counted(target, len(visible)) & visible).any())
 
 
+def _how_many(found: Mapping[str, Any]) -> str | None:
+    """Where there are boxes, these are counted."""
+    objects = found["objects"]
+    return None if any("box" in one for one in objects) else f"joints of {len(objects)}"
+
+
 KEYPOINTS = Field(
     "keypoints",
     check_keypoints,
@@ -44,7 +51,7 @@ KEYPOINTS = Field(
     doubts=doubt_keypoints,
     layers=(Layer(draw_keypoints),),
     describe=describe_objects,
-    in_words=lambda found: f"joints of {len(found['objects'])}",
+    in_words=_how_many,
 )
 
 
