@@ -84,8 +84,8 @@ class Keypoints(ObjectTask):
                 Value("AP", ranks=True),
                 Value("AP50", shown=True),
                 Value("AP75", shown=True),
-                Value("PCK", shown=True),
                 *map(Value, ("AR", "AR50", "AR75", "APmedium", "ARmedium", "APlarge", "ARlarge")),
+                Value("PCK", shown=True),
             ),
         ),
     )
