@@ -449,4 +449,5 @@ def test_running_convolutionally_must_take_less_than_a_tenth(scored, shared, sta
         scored("sliding_window_segmenter", 0.4, task="semantic_segmentation", turns=turns(ms), knobs={"shared": k})
         for k, ms in ((1, shared), (0, 100))
     ]
-    assert verdict_of("convolutional", records).status == status
+    [found] = judge([installed().claims["convolutional"]], records)
+    assert found.verdict.status == status
