@@ -72,10 +72,10 @@ class SinglePose(TrainableModel):
         return self.errors(self.head(self.backbone(batch.pixels)[-1]), true_joints(batch, targets))
 
     def decode(self, output: Tensor) -> Joints:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must implement decode(output)")
 
     def errors(self, output: Tensor, true: Joints) -> dict[str, Tensor]:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must implement errors(output, true)")
 
     def batch(self, inputs: Sequence[Input]) -> ImageBatch:
         """Images of any sizes, resized to one and padded to squares."""

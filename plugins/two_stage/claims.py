@@ -52,7 +52,7 @@ def proposals_bottleneck(records: Sequence[Ok]) -> Verdict:
 
 
 def shared_convolutions(records: Sequence[Ok]) -> Verdict:
-    """Medians less their stage of proposals are compared, with what the medians' intervals make of that."""
+    """The times of all stages but the proposals' are compared, with the medians' intervals in proportion."""
     parts = []
     for slow in _of(records, "rcnn"):
         for record in (*_of(records, "sppnet"), *_of(records, "fast_rcnn")):
@@ -154,14 +154,9 @@ def _where(record: Ok) -> str:
     return f"{cell.dataset}, {cell.device}, {cell.precision}, {cell.threads} threads"
 
 
-def _search(record: Ok) -> float:
-    """Milliseconds of selective search per image."""
-    return _time_of(record, SEARCH).value
-
-
 def _without_search(record: Ok) -> Interval:
-    whole, search = record.latency.p50, _search(record)
-    return Interval(value=whole.value - search, low=max(0.0, whole.low - search), high=whole.high - search)
+    """Milliseconds per image of all other stages."""
+    return _time_of(record, *(stage.name for stage in record.stages if stage.name != SEARCH))
 
 
 def _time_of(record: Ok, *stages: str) -> Interval:

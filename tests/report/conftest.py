@@ -1,8 +1,11 @@
 """Records made by hand: what a run would have given."""
 
 from datetime import UTC, datetime
+from zlib import crc32
 
+import numpy as np
 import pytest
+from claimed import NOISE
 
 from roibench.measure.record import (
     CellSpec,
@@ -138,3 +141,17 @@ def fifteen(record):
         record(name, ap=0.30 + 0.02 * (7 * i % 15), p50=6.0 * 1.18 ** (4 * i % 15) * (40 if name == "rcnn" else 1))
         for i, name in enumerate(names)
     ]
+
+
+@pytest.fixture(scope="module")
+def scored(record, score):
+    """scored(model, ap, training): a record with resamples, of the weights of that training."""
+
+    def make(model, ap, training=0, task="detection", primary="coco_ap/AP", higher=True, own=0.005, turns=None, **cell):
+        generator = np.random.default_rng(crc32(f"{model} {training}".encode()))
+        resampled = tuple(ap + NOISE + own * generator.standard_normal(1000))
+        values = {primary: score(ap, ap - 0.04, ap + 0.04, higher_is_better=higher)}
+        scores = {task: Score(primary=primary, values=values, resampled=resampled)}
+        return record(model, scores=scores, turns=turns, **{"weights_hash": f"{training:064x}"} | cell)
+
+    return make

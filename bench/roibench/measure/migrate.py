@@ -47,7 +47,10 @@ _METRICS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 _ENDINGS = {"imagenet_mobilenet": "imagenet"}  # of the names of what explained a model
 _OTHER = "other"  # stands for the metric of a value that no built-in one gave
 _LOWER_IS_BETTER = {"deletion", "randomization"}
-_SHOWN = {"attribution": ("energy", "insertion", "deletion", "MaxBoxAccV2", "randomization")}  # others': the first two
+_SHOWN = {  # others': the first two
+    "attribution": ("energy", "insertion", "deletion", "MaxBoxAccV2", "randomization"),
+    "keypoints": ("AP50", "AP75", "PCK"),
+}
 _PLOTTED = {"faithfulness"}
 _OF_FAILED = {"schema_version", "cell", "cell_id", "status", "error", "started", "finished", "provenance"}
 

@@ -1,7 +1,8 @@
 """Keypoints: the joints of each object."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -37,6 +38,12 @@ def has_joints(target: Target) -> bool:
     return bool((counted(target, len(visible)) & visible).any())
 
 
+def _how_many(found: Mapping[str, Any]) -> str | None:
+    """Where there are boxes, these are counted."""
+    objects = found["objects"]
+    return None if any("box" in one for one in objects) else f"joints of {len(objects)}"
+
+
 KEYPOINTS = Field(
     "keypoints",
     check_keypoints,
@@ -44,6 +51,7 @@ KEYPOINTS = Field(
     doubts=doubt_keypoints,
     layers=(Layer(draw_keypoints),),
     describe=describe_objects,
+    in_words=_how_many,
 )
 
 
@@ -76,8 +84,8 @@ class Keypoints(ObjectTask):
                 Value("AP", ranks=True),
                 Value("AP50", shown=True),
                 Value("AP75", shown=True),
-                Value("PCK", shown=True),
                 *map(Value, ("AR", "AR50", "AR75", "APmedium", "ARmedium", "APlarge", "ARlarge")),
+                Value("PCK", shown=True),
             ),
         ),
     )
