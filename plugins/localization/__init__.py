@@ -2,7 +2,7 @@
 
 from roibench.hookspecs import hookimpl
 from roibench.recipes import AUGMENT, ICONS_BACKBONE
-from roibench.specs import ClaimSpec, ModelSpec, Paper, Recipe
+from roibench.specs import ClaimSpec, Knob, ModelSpec, Paper, Recipe
 
 # A start that knows the classes already: half of the classifier's budget.
 RECIPE = Recipe(
@@ -28,6 +28,7 @@ SIMPLE_BASELINES = Paper(
     "https://arxiv.org/abs/1804.06208",
     published={"COCO keypoint AP, test-dev": "73.7 (ResNet-152, 384x288)"},
 )
+JOINT = Knob("joint", -1, -1, 13, "what an explanation is about: a joint by its index; -1: all of them")
 
 
 @hookimpl
@@ -66,6 +67,7 @@ def register_models(register):
                 build=f"roibench.plugins.localization.{build}",
                 paper=SIMPLE_BASELINES if name == "pose_heatmaps" else DEEP_POSE,
                 required_targets=("boxes", "keypoints"),
+                knobs=(JOINT,),
                 config=config,
                 warm_start=ICONS_BACKBONE,
                 recipe=RECIPE,  # with epochs as long, half of whose images show a person

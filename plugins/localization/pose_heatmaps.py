@@ -29,8 +29,8 @@ class Config(PoseConfig):
 
 
 class PoseHeatmaps(SinglePose):
-    def __init__(self, joints: int, config: Config) -> None:
-        super().__init__(config)
+    def __init__(self, joints: int, classes: int, config: Config) -> None:
+        super().__init__(joints, classes, config)
         layers: list[nn.Module] = []
         before = self.backbone.channels[-1]
         for channels in config.channels:
@@ -41,6 +41,13 @@ class PoseHeatmaps(SinglePose):
         nn.init.normal_(output.weight, std=0.001)  # the paper's code
         nn.init.zeros_(output.bias)
         self.head = nn.Sequential(*layers, output)
+
+    @property
+    def feature_layer(self) -> nn.Module:
+        return self.head[-2]
+
+    def presence(self, output: Tensor) -> Tensor:
+        return output.amax((2, 3))
 
     def decode(self, output: Tensor) -> Joints:
         return find_peaks(output.float())
@@ -79,4 +86,4 @@ def find_peaks(maps: Tensor) -> Joints:
 
 
 def build(info: DatasetInfo, config: Mapping[str, Any]) -> PoseHeatmaps:
-    return PoseHeatmaps(joints_of(info), Config(**config))
+    return PoseHeatmaps(joints_of(info), len(info.classes), Config(**config))

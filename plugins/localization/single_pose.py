@@ -24,10 +24,12 @@ class PoseConfig(BackboneConfig):
     """Lengths are pixels.
 
     image_size: what the longer side is resized to.
+    joint: whose score class_scores gives; -1 for the mean of all.
     searched_images: how many training images are looked through for persons.
     """
 
     image_size: int = 128
+    joint: int = -1
     searched_images: int = 24_000
 
 
@@ -43,14 +45,22 @@ class Joints(NamedTuple):
 
 
 class SinglePose(TrainableModel):
-    """head: from the backbone's last maps; what it gives is `decode`d into joints, and learned by `errors`."""
+    """head: from the backbone's last maps; what it gives is `decode`d into joints, and learned by `errors`.
+
+    feature_layer: of the head, what gives its last maps of locations.
+    """
 
     stages = ("preprocess", "backbone", "head", "postprocess")
     head: nn.Module
+    feature_layer: nn.Module
 
-    def __init__(self, config: PoseConfig) -> None:
+    def __init__(self, joints: int, classes: int, config: PoseConfig) -> None:
         super().__init__()
+        if not -1 <= config.joint < joints:
+            known = f"want -1, for all, or one of the dataset's {joints}: 0 to {joints - 1}"
+            raise ValueError(f"joint {config.joint}: {known}")
         self.config = config
+        self.classes = classes
         self.backbone = build_backbone(config)
 
     def fit(self, data: Dataset, trainer: Trainer) -> None:
@@ -70,6 +80,17 @@ class SinglePose(TrainableModel):
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
         batch = self.batch(inputs)
         return self.errors(self.head(self.backbone(batch.pixels)[-1]), true_joints(batch, targets))
+
+    def class_scores(self, batch: ImageBatch) -> Tensor:
+        """[B, classes]: how much speaks for the joints, whichever class is asked about: a pose knows none."""
+        scores = self.presence(self.head(self.backbone(batch.pixels)[-1]))
+        joint = self.config.joint
+        asked = scores.mean(1) if joint < 0 else scores[:, joint]
+        return asked[:, None].expand(-1, self.classes)
+
+    def presence(self, output: Tensor) -> Tensor:
+        """What speaks for each joint [B, J], before any sigmoid."""
+        raise NotImplementedError(f"{type(self).__name__} must implement presence(output)")
 
     def decode(self, output: Tensor) -> Joints:
         raise NotImplementedError(f"{type(self).__name__} must implement decode(output)")

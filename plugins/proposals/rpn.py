@@ -18,14 +18,15 @@ from roibench.structures import Input, Prediction
 class TwoStage(Protocol):
     """A detector that finds regions first.
 
-    first_stage: (inputs, before_nms, count) -> the batch, what the regions are found in, and per image xyxy boxes
-        [<= count, 4] in pixels of the batch, best first, with objectness logits. Of each level `before_nms` boxes are
-        candidates.
+    batch: inputs -> what the network sees of them.
+    first_stage: (batch, before_nms, count) -> what the regions are found in, and per image xyxy boxes [<= count, 4] in
+        pixels of the batch, best first, with objectness logits. Of each level `before_nms` boxes are candidates.
     """
 
+    def batch(self, inputs: Sequence[Input]) -> ImageBatch: ...
     def first_stage(
-        self, inputs: Sequence[Input], before_nms: int, count: int
-    ) -> tuple[ImageBatch, list[Tensor], Sequence[tuple[Tensor, Tensor]]]: ...
+        self, batch: ImageBatch, before_nms: int, count: int
+    ) -> tuple[list[Tensor], Sequence[tuple[Tensor, Tensor]]]: ...
 
 
 class RPN(Wrapper):
@@ -40,8 +41,10 @@ class RPN(Wrapper):
 
     @torch.inference_mode()
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
+        with stage("preprocess"):
+            batch = self.inner.batch(inputs)
         # All that is asked for may lie on one level.
-        batch, _, proposed = self.inner.first_stage(inputs, before_nms=self.proposals, count=self.proposals)
+        _, proposed = self.inner.first_stage(batch, before_nms=self.proposals, count=self.proposals)
         with stage("proposals"):
             return [
                 Prediction(boxes=batch.to_image(index, boxes).cpu(), scores=objectness.sigmoid().cpu())

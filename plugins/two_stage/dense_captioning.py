@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from roibench import ops
 from roibench.dataset import DatasetInfo
-from roibench.model import stage
+from roibench.model import listening, stage
 from roibench.nn.images import ImageBatch
 from roibench.nn.pyramid import PyramidRoIAlign
 from roibench.nn.targets import batch_boxes
 from roibench.nn.transformer import Attention
 from roibench.plugins.two_stage import faster_rcnn
-from roibench.plugins.two_stage.faster_rcnn import FasterRCNN
+from roibench.plugins.two_stage.faster_rcnn import FasterRCNN, strongest
 from roibench.plugins.two_stage.language import LanguageModel
 from roibench.structures import Input, Prediction, Target
 from roibench.words import words_of
@@ -108,24 +108,45 @@ def _place(boxes: Tensor, size: tuple[int, int]) -> Tensor:
 class DenseCaptioning(FasterRCNN):
     config: Config
 
-    def __init__(self, words: Sequence[str], config: Config) -> None:
+    def __init__(self, words: Sequence[str], names: Sequence[str], config: Config) -> None:
+        """names: the last words of the classes' names."""
         super().__init__(1, config)
+        self.names = names
         self.stages = (*self.stages, "language")
         self.context = Context(config)
         self.language = LanguageModel(words, config.code, config.embedding, config.language_hidden)
 
     @torch.inference_mode()
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
-        batch, pyramid, found = self.find(inputs)
+        with stage("preprocess"):
+            batch = self.batch(inputs)
+        pyramid, found = self.find(batch)
         with stage("language"):
-            boxes = [batch.to_batch(index, one.boxes.to(self.device)) for index, one in enumerate(found)]
-            features = self.box_head.hidden(self.pool(pyramid, boxes))
-            codes = self.context(features, pyramid, boxes, batch)
+            _, codes = self._codes(batch, pyramid, found)
             sentences = iter(self.language.describe(codes, self.config.beam, self.config.most_words))
             return [
                 Prediction(boxes=one.boxes, scores=one.scores, captions=tuple(next(sentences) for _ in one.boxes))
                 for one in found
             ]
+
+    def class_scores(self, batch: ImageBatch) -> Tensor:
+        """[B, classes]: of the word that names a class, the highest log-probability anywhere in what is said of any
+        region, given the words before it. A class of several words is named by the last.
+        """
+        with listening(None):
+            pyramid, found = self.find(batch)
+            boxes, codes = self._codes(batch, pyramid, found)
+            said, _ = self.language.search(codes.detach(), beam=1, most_words=self.config.most_words)
+            words = self.language.log_probabilities(codes, said)
+        return strongest(words.amax(1)[:, self.language.ids(self.names)], boxes)
+
+    def _codes(
+        self, batch: ImageBatch, pyramid: Sequence[Tensor], found: Sequence[Prediction]
+    ) -> tuple[list[Tensor], Tensor]:
+        """Of the boxes that were found: the boxes [K_i, 4] of each image, in pixels of the batch, and their codes."""
+        boxes = [batch.to_batch(index, one.boxes.detach().to(self.device)) for index, one in enumerate(found)]
+        features = self.box_head.hidden(self.pool(pyramid, boxes))
+        return boxes, self.context(features, pyramid, boxes, batch)
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
         """Faster R-CNN's four, and the language model's, of the regions that show an object."""
@@ -144,4 +165,5 @@ class DenseCaptioning(FasterRCNN):
 
 def build(info: DatasetInfo, config: Mapping[str, Any]) -> DenseCaptioning:
     words = dict.fromkeys(word for entry in info.vocabulary for word in words_of(entry))
-    return DenseCaptioning(tuple(words), Config(**config))
+    names = [words_of(name)[-1] for name in info.classes]
+    return DenseCaptioning(tuple(words), names, Config(**config))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from roibench import ops
 from roibench.dataset import DatasetInfo
-from roibench.model import TrainableModel, stage
+from roibench.model import TrainableModel, listening, stage
 from roibench.nn.anchors import AnchorGenerator
 from roibench.nn.backbones import BackboneConfig, build_backbone
 from roibench.nn.box_coder import BoxCoder, clip_boxes
@@ -133,34 +133,46 @@ class ProposingDetector(TrainableModel):
 
     @torch.inference_mode()
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
-        _, _, found = self.find(inputs)
+        with stage("preprocess"):
+            batch = self.batch(inputs)
+        _, found = self.find(batch)
         return found
 
-    def find(self, inputs: Sequence[Input]) -> tuple[ImageBatch, list[Tensor], list[Prediction]]:
-        """What both stages find, and the batch and the pyramid in which they found that."""
-        batch, pyramid, proposed = self.first_stage(inputs, self.config.rpn_before_nms, self.config.proposals)
-        proposals = [one.boxes for one in proposed]
-        found = self.second_stage(pyramid, proposals)
+    def find(self, batch: ImageBatch) -> tuple[list[Tensor], list[Prediction]]:
+        """The pyramid, and what both stages find in it."""
+        pyramid, proposals, found = self._classified(batch)
         with stage("postprocess"):
             scores = found.logits.softmax(-1)[:, 1:]
-            return batch, pyramid, detect(scores, found.deltas, proposals, batch, self.config)
+            return pyramid, detect(scores, found.deltas, proposals, batch, self.config)
+
+    @property
+    def feature_layer(self) -> nn.Module:
+        return self.pyramid.last
+
+    def class_scores(self, batch: ImageBatch) -> Tensor:
+        """Logits [B, classes] of each class's highest-scoring region."""
+        with listening(None):
+            _, proposals, found = self._classified(batch)
+        return strongest(found.logits[:, 1:], proposals)
+
+    def _classified(self, batch: ImageBatch) -> tuple[list[Tensor], list[Tensor], Classified]:
+        """The pyramid, the regions of each image, and what the second stage says of them."""
+        pyramid, proposed = self.first_stage(batch, self.config.rpn_before_nms, self.config.proposals)
+        proposals = [one.boxes for one in proposed]
+        return pyramid, proposals, self.second_stage(pyramid, proposals)
 
     def second_stage(self, pyramid: Sequence[Tensor], boxes: Sequence[Tensor]) -> Classified:
         """Maps [B, C, h, w] per level, xyxy boxes [K_i, 4] per image, in pixels of the batch. It marks its stages."""
         raise NotImplementedError(f"{type(self).__name__} must implement second_stage(pyramid, boxes)")
 
-    def first_stage(
-        self, inputs: Sequence[Input], before_nms: int, count: int
-    ) -> tuple[ImageBatch, list[Tensor], list[Proposed]]:
-        """What the RPN proposes for each image, and the batch and the pyramid in which it found that."""
-        with stage("preprocess"):
-            batch = self.batch(inputs)
+    def first_stage(self, batch: ImageBatch, before_nms: int, count: int) -> tuple[list[Tensor], list[Proposed]]:
+        """The pyramid, and what the RPN proposes for each image."""
         with stage("backbone"):
             pyramid = self.pyramid(self.backbone(batch.pixels))
         with stage("rpn"):
             logits, deltas = self.rpn(pyramid)
         with stage("proposals"):
-            return batch, pyramid, self.ranked(self.anchors(pyramid), logits, deltas, batch, before_nms, count)
+            return pyramid, self.ranked(self.anchors(pyramid), logits, deltas, batch, before_nms, count)
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
         """Faster R-CNN's four: objectness and box of the RPN, class and box of the second stage."""
@@ -261,6 +273,12 @@ class FasterRCNN(ProposingDetector):
         with stage("box_head"):
             features = self.box_head.hidden(pooled)
             return Classified(*self.box_head.outputs(features), features)
+
+
+def strongest(values: Tensor, regions: Sequence[Tensor]) -> Tensor:
+    """Values [sum K_i, N] of each image's K_i regions -> their maxima [B, N]; 0 where an image has no region."""
+    parts = values.split([len(one) for one in regions])
+    return torch.stack([one.amax(0) if len(one) else one.sum(0) for one in parts])
 
 
 def build(info: DatasetInfo, config: Mapping[str, Any]) -> FasterRCNN:

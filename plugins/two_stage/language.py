@@ -58,14 +58,28 @@ class LanguageModel(nn.Module):
         nothing = -100  # what cross_entropy leaves out
         targets = torch.tensor([[*ids, *[nothing] * (length - len(ids))] for ids in said], device=regions.device)
         targets = targets.reshape(-1, length).long()
-        before = F.pad(targets[:, :-1].clamp(min=END), (1, 0), value=END)
-        state, hidden = None, []
-        for step in range(length):
-            state = self._step(before[:, step], regions, state)
-            hidden.append(state[0])
-        logits = self.logits(torch.stack(hidden, 1)).float()
+        logits = self._logits_after(targets.clamp(min=END), regions)
         total = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=nothing, reduction="sum")
         return total / max(1, sum(map(len, said)))
+
+    def ids(self, words: Sequence[str]) -> Tensor:
+        """int64 [N]; UNKNOWN of what isn't among the model's words."""
+        return torch.tensor([self._ids.get(word, UNKNOWN) for word in words], device=self.embedding.weight.device)
+
+    def log_probabilities(self, regions: Tensor, said: Tensor) -> Tensor:
+        """Of every word at every place of sentences [K, T] about regions [K, features], given those before it:
+        [K, T, words].
+        """
+        return self._logits_after(said, regions).log_softmax(-1)
+
+    def _logits_after(self, said: Tensor, regions: Tensor) -> Tensor:
+        """At each place of sentences [K, T], given the true words before it: float32 [K, T, words]."""
+        before = F.pad(said[:, :-1], (1, 0), value=END)
+        state, hidden = None, []
+        for word in before.unbind(1):
+            state = self._step(word, regions, state)
+            hidden.append(state[0])
+        return self.logits(torch.stack(hidden, 1)).float()
 
     def describe(self, regions: Tensor, beam: int, most_words: int) -> list[str]:
         """A sentence for each of the regions [K, features]."""

@@ -96,7 +96,9 @@ class MaskRCNN(FasterRCNN):
 
     @torch.inference_mode()
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
-        batch, pyramid, found = self.find(inputs)
+        with stage("preprocess"):
+            batch = self.batch(inputs)
+        pyramid, found = self.find(batch)
         counts = [len(one.boxes) for one in found]
         boxes = [one.boxes.to(self.device) for one in found]
         labels = torch.cat([one.labels for one in found]).to(self.device)

@@ -59,6 +59,10 @@ class RFCN(ProposingDetector):
         self.classes = classes
         self.score_maps = ScoreMaps(config.channels, config, classes)
 
+    @property
+    def feature_layer(self) -> nn.Module:
+        return self.score_maps.hidden
+
     def second_stage(self, pyramid: Sequence[Tensor], boxes: Sequence[Tensor]) -> Classified:
         with stage("score_maps"):
             maps = self.score_maps(pyramid[0])

@@ -178,7 +178,8 @@ def test_the_rpn_proposes_what_faster_rcnn_looks_at():
     model = build_model(registry.model("rpn@faster_rcnn"), INFO).eval()
     [one] = ProposalsContract.noise((128, 128))
     config = model.inner.config
-    batch, _, [looked_at] = model.inner.first_stage([one], config.rpn_before_nms, config.proposals)
+    batch = model.inner.batch([one])
+    _, [looked_at] = model.inner.first_stage(batch, config.rpn_before_nms, config.proposals)
     model.proposals = config.rpn_before_nms
     [found] = model.predict([one])
     assert torch.equal(found.boxes[: config.proposals], batch.to_image(0, looked_at.boxes))

@@ -25,6 +25,7 @@ class FeaturePyramid(nn.Module):
         self.smooth = nn.ModuleList(
             _normalised(nn.Conv2d(channels, channels, 3, padding=1, bias=False)) for _ in in_channels[:levels]
         )
+        self.last = nn.Identity()  # the maps pass here, level by level
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Maps [B, C_i, h_i, w_i], finest first -> maps [B, channels, h_i, w_i]."""
@@ -34,7 +35,7 @@ class FeaturePyramid(nn.Module):
             if merged:
                 top = top + F.interpolate(merged[0], size=top.shape[-2:], mode="nearest")
             merged.insert(0, top)
-        return [smooth(one) for smooth, one in zip(self.smooth, merged, strict=False)]
+        return [self.last(smooth(one)) for smooth, one in zip(self.smooth, merged, strict=False)]
 
 
 class FinestMap(nn.Module):
