@@ -24,6 +24,12 @@ MOBILENET = Paper(
     "https://arxiv.org/abs/1801.04381",
     published={"ImageNet top-1": "72.0 (0.6 GFLOP); torchvision's weights 71.9"},
 )
+EFFICIENTNET = Paper(
+    "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",
+    2019,
+    "https://arxiv.org/abs/1905.11946",
+    published={"ImageNet top-1": "77.1 (B0, 0.39 GFLOP); Lite0 without swish and squeeze-and-excitation 75.1"},
+)
 SCOUTER = Paper(
     "SCOUTER: Slot Attention-based Classifier for Explainable Image Recognition",
     2021,
@@ -76,13 +82,14 @@ def register_models(register):
                 weights={"icons": f"weights/{name}-icons.safetensors"},
             )
         )
-    register(
-        ModelSpec(
-            "imagenet_mobilenet",
-            family="classification",
-            tasks=("classification",),
-            build="roibench.plugins.classification.imagenet_mobilenet:build",
-            paper=MOBILENET,
-            pretrained_on="ImageNet",
+    for name, paper in (("mobilenet", MOBILENET), ("efficientnet_lite", EFFICIENTNET)):
+        register(
+            ModelSpec(
+                f"imagenet_{name}",
+                family="classification",
+                tasks=("classification",),
+                build=f"roibench.plugins.classification.imagenet:build_{name}",
+                paper=paper,
+                pretrained_on="ImageNet",
+            )
         )
-    )

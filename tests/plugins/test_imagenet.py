@@ -13,6 +13,7 @@ from roibench.measure.plan import Options, PlanError, make_plan
 from roibench.metrics.faithfulness import insertion_deletion
 from roibench.model import Probe
 from roibench.nn.backbones import imagenet_mobilenet_v2
+from roibench.plugins.classification.imagenet import efficientnet_lite_weights
 from roibench.plugins.classification.imagenet_classes import _NAMES, CATEGORIES, imagenet_members
 from roibench.predict import read_image
 from roibench.registry import installed
@@ -22,16 +23,25 @@ from roibench.tasks.attribution import AttributionContract, ModelContract
 INFO = DatasetInfo("photos", "val", ("dog", "person", "Zebra"))
 
 
+MODELS = ("imagenet_mobilenet", "imagenet_efficientnet_lite")
+
+
 @pytest.fixture(autouse=True)
 def weights():
     try:
         imagenet_mobilenet_v2(download=False)
+        efficientnet_lite_weights()
     except FileNotFoundError as reason:
         pytest.skip(str(reason))
 
 
 class TestImageNetMobileNet(ModelContract):
     model = "imagenet_mobilenet"
+    info = INFO
+
+
+class TestEfficientNetLite(ModelContract):
+    model = "imagenet_efficientnet_lite"
     info = INFO
 
 
@@ -53,8 +63,9 @@ def test_every_name_in_the_table_is_imagenets():
     assert [len(found) for found in members] == [len(names) for names in _NAMES.values()]
 
 
-def test_a_class_is_as_likely_as_its_members_together():
-    model = build_model(installed().models["imagenet_mobilenet"], INFO).eval()
+@pytest.mark.parametrize("name", MODELS)
+def test_a_class_is_as_likely_as_its_members_together(name):
+    model = build_model(installed().models[name], INFO).eval()
     inputs = ModelContract.noise((224, 224), (100, 180))
     with torch.no_grad():
         probabilities = model.logits(model.batch(inputs)).softmax(1)
@@ -80,10 +91,11 @@ def photographs():
     return [(file.stem.partition("_")[2].replace("_", " "), read_image(file)) for file in files]
 
 
-def test_photographs_are_recognised_and_what_speaks_for_them_is_what_counts(photographs):
+@pytest.mark.parametrize("model", MODELS)
+def test_photographs_are_recognised_and_what_speaks_for_them_is_what_counts(photographs, model):
     names = tuple(name for name, _ in photographs)
     info = DatasetInfo("samples", "val", names)
-    explainer = build_model(installed().model("grad_cam@imagenet_mobilenet"), info).eval()
+    explainer = build_model(installed().model(f"grad_cam@{model}"), info).eval()
     inputs = [
         Input(name, F.interpolate(image[None], (224, 224), mode="bilinear", antialias=True)[0], index)
         for index, (name, image) in enumerate(photographs)
