@@ -1,12 +1,11 @@
-"""A poster of what is inside a model: the filters of its first layer, and what some of its units are about.
+"""`roibench look-inside MODEL`: one picture of what is inside a model.
 
-A unit is a channel of the maps that explanations look at (feature_layer). Its patches are its receptive field where it
-fires most, one per image (Zeiler and Fergus 2013, arXiv 1311.2901); its masks are where it is among the highest half
-per cent of all that it says of the dataset (Bau et al. 2017, arXiv 1704.05796).
+The filters of its first layers, what some of its units are about, which images it takes for alike, what it takes for a
+class, and what of a few images speaks for theirs.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated
@@ -14,147 +13,93 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
-from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor, nn
+from PIL import Image
 
 from roibench.assemble import find_weights, ready_model
 from roibench.dataset import Dataset
-from roibench.datasets.reference import DatasetRef, open_dataset
+from roibench.datasets.reference import open_dataset
+from roibench.draw.canvas import Canvas
+from roibench.draw.relevance import draw_relevance
 from roibench.files import write_atomically
-from roibench.nn.images import ImageBatch
-from roibench.nn.receptive_field import ReceptiveField, receptive_field
-from roibench.registry import installed
+from roibench.model import Model
+from roibench.plugins.cam.class_visualization import Ascent, visualize
+from roibench.plugins.cam.filters import first_filters, second_filters
+from roibench.plugins.cam.poster import COLUMNS, Panel, Section, draw_poster, wrapped
+from roibench.plugins.cam.units import BATCH, look_at_units
+from roibench.registry import Registry, installed
+from roibench.structures import Sample
+from roibench.tasks.attribution import main_class
 
-BATCH = 16
-QUANTILE = 0.995
-PATCHES = 6  # of a unit, and as many masks
-_SIDE, _GAP, _FILTER = 96, 6, 48  # pixels
-
-
-@dataclass(frozen=True)
-class Unit:
-    """channel: its index. patches: what it sees where it fires most. masked: the same images, dark where it doesn't
-    fire. labels: of the images.
-    """
-
-    channel: int
-    patches: tuple[Image.Image, ...]
-    masked: tuple[Image.Image, ...]
-    labels: tuple[int | None, ...]
+METHODS = "grad_cam,grad_cam_plus_plus,score_cam,occlusion,saliency,deconvnet,guided_backprop,guided_grad_cam"
+QUERIES = 3  # images whose neighbours are shown, and whose explanations
+KERNELS = 3  # of the second layer
+ASCENT = Ascent(steps=100)
 
 
-def first_filters(model: nn.Module) -> list[Image.Image]:
-    """The kernels of the first convolution that sees three channels, as pictures, each from its least to its largest
-    value. Those of deeper layers have more channels than a picture: they say little, and aren't drawn.
-    """
-    layer = next((one for one in model.modules() if isinstance(one, nn.Conv2d) and one.in_channels == 3), None)
-    return [] if layer is None else [_picture(kernel) for kernel in layer.weight.detach().float()]
+def filters(model: torch.nn.Module) -> list[Section]:
+    second = [[Panel(one) for one in kernel] for kernel in second_filters(model, KERNELS, COLUMNS)]
+    return [
+        Section("Filters of the first layer", wrapped([Panel(one) for one in first_filters(model)])),
+        Section(
+            f"Filters of the second, one per row, its first {COLUMNS} channels: they weigh the first layer's outputs, "
+            "not colours, and say little",
+            second,
+        ),
+    ]
 
 
-def _picture(kernel: Tensor) -> Image.Image:
-    low, high = kernel.min(), kernel.max()
-    pixels = (255 * (kernel - low) / (high - low).clamp(min=1e-12)).round().to(torch.uint8)
-    return Image.fromarray(pixels.permute(1, 2, 0).numpy()).resize((_FILTER, _FILTER), Image.Resampling.NEAREST)
+def units(model: torch.nn.Module, data: Dataset, images: int, channels: Sequence[int]) -> Section:
+    rows = []
+    for unit in look_at_units(model, data, images, channels):
+        names = ["?" if one is None else data.info.classes[one] for one in unit.labels]
+        patches = [Panel(one, name) for one, name in zip(unit.patches, names, strict=True)]
+        patches[0] = patches[0]._replace(caption=f"unit {unit.channel}: {names[0]}")
+        rows.append([*patches, *(Panel(one) for one in unit.masked)])
+    return Section("Units: what they see where they fire most, and where in the image they fire", rows)
 
 
-def look_at_units(model: nn.Module, data: Dataset, images: int, units: Sequence[int]) -> list[Unit]:
-    """Some channels of model.feature_layer over the first images of a dataset, all of which must have one size.
-
-    Raises ValueError for a channel that isn't there.
-    """
-    inputs = [data[index].input for index in range(min(images, len(data)))]
-    maps = torch.cat([_features(model, model.batch(inputs[i : i + BATCH])) for i in range(0, len(inputs), BATCH)])
-    if wrong := [unit for unit in units if not 0 <= unit < maps.shape[1]]:
-        raise ValueError(f"unit {wrong[0]}: want 0 to {maps.shape[1] - 1}")
-    batch = model.batch(inputs[:1])
-    field = receptive_field(lambda pixels: _features(model, _of_pixels(batch, pixels)), tuple(batch.pixels.shape[2:]))
-    found = []
-    for channel in units:
-        one = maps[:, channel]
-        best = one.flatten(1).amax(1).topk(min(PATCHES, len(one))).indices.tolist()
-        threshold = float(one.flatten().quantile(QUANTILE)) if one.numel() < 2**24 else float(one.max())
-        chosen = [inputs[index].image for index in best]
-        found.append(
-            Unit(
-                channel,
-                tuple(_patch(image, one[index], field, batch) for image, index in zip(chosen, best, strict=True)),
-                tuple(_masked(image, one[index] > threshold) for image, index in zip(chosen, best, strict=True)),
-                tuple(data[index].target.image_label for index in best),
-            )
-        )
-    return found
+def neighbours(features: Model, data: Dataset, samples: Sequence[Sample]) -> Section:
+    """The first images, and those of the others whose features are nearest."""
+    inputs = [one.input for one in samples]
+    found = [features.predict(inputs[start : start + BATCH]) for start in range(0, len(inputs), BATCH)]
+    points = torch.stack([one.get("features") for part in found for one in part])
+    nearest = torch.cdist(points[:QUERIES], points).argsort(dim=1, stable=True)[:, :COLUMNS].tolist()
+    rows = [[_panel(samples[index], data) for index in row] for row in nearest]
+    return Section("The first of each row, and its nearest neighbours by the features of the last maps", rows)
 
 
-def _of_pixels(batch: ImageBatch, pixels: Tensor) -> ImageBatch:
-    """Other pixels in place of a batch's only image."""
-    count = len(pixels)
-    return replace(
-        batch, pixels=pixels, sizes=batch.sizes * count, scales=batch.scales * count, originals=batch.originals * count
-    )
+def class_images(model: torch.nn.Module, data: Dataset) -> Section:
+    names = data.info.classes[:COLUMNS]
+    side = (data.info.image_size or (128, 128))[0]
+    rows = []
+    for start, noise in enumerate((0.0, 0.3)):
+        made = [visualize(model, label, side, replace(ASCENT, noise=noise), start) for label in range(len(names))]
+        rows.append([Panel(one.image.permute(1, 2, 0).numpy(), name) for one, name in zip(made, names, strict=True)])
+    return Section("Images that raise the score of a class, from grey and from noise", rows)
 
 
-@torch.inference_mode()
-def _features(model: nn.Module, batch: ImageBatch) -> Tensor:
-    """The first output of feature_layer, [B, D, h, w]: of a pyramid, the finest level's."""
-    seen: list[Tensor] = []
-    handle = model.feature_layer.register_forward_hook(lambda _, __, output: seen.append(output.float().cpu()))
-    try:
-        model.class_scores(batch)
-    finally:
-        handle.remove()
-    return seen[0]
+def explanations(
+    explain: Callable[[str], Model], methods: Sequence[str], data: Dataset, samples: list[Sample]
+) -> Section:
+    rows = [[_panel(one, data)] for one in samples]
+    for method in methods:
+        model = explain(method)
+        for row, sample in zip(rows, samples, strict=True):
+            asked = replace(sample.input, query=main_class(sample.target))
+            [found] = model.predict([asked])
+            canvas = Canvas(_image(sample), 1.0)
+            draw_relevance(canvas, found, data.info.classes, 0.0)
+            row.append(Panel(canvas.image, method))
+    return Section("What speaks for the class of an image", rows)
 
 
-def _patch(image: Tensor, activation: Tensor, field: ReceptiveField, batch: ImageBatch) -> Image.Image:
-    row, column = divmod(int(activation.argmax()), activation.shape[1])
-    box = batch.to_image(0, torch.tensor([field.box(row, column)], dtype=torch.float32))[0]
-    left, top, right, bottom = box.round().int().tolist()
-    return _drawn(image).crop((left, top, max(left + 1, right), max(top + 1, bottom)))
+def _panel(sample: Sample, data: Dataset) -> Panel:
+    label = main_class(sample.target)
+    return Panel(_image(sample), "" if label is None else data.info.classes[label])
 
 
-def _masked(image: Tensor, fires: Tensor) -> Image.Image:
-    picture = np.asarray(_drawn(image), np.float32)
-    mask = Image.fromarray((255 * fires.numpy()).astype(np.uint8)).resize(
-        picture.shape[1::-1], Image.Resampling.BILINEAR
-    )
-    lit = 0.25 + 0.75 * np.asarray(mask, np.float32)[..., None] / 255
-    return Image.fromarray((picture * lit).round().astype(np.uint8))
-
-
-def _drawn(image: Tensor) -> Image.Image:
-    return Image.fromarray(image.permute(1, 2, 0).cpu().numpy())
-
-
-def write_poster(model: nn.Module, name: str, data: Dataset, images: int, units: Sequence[int], out: Path) -> Path:
-    """Draws all of it into a .png; returns its path."""
-    filters, found = first_filters(model), look_at_units(model, data, images, units)
-    font = ImageFont.load_default(size=14)
-    line, columns = sum(font.getmetrics()) + _GAP, 2 * PATCHES
-    width = max(columns * (_SIDE + _GAP) + 3 * _GAP, 40 * _GAP)
-    per_row = max(1, (width - _GAP) // (_FILTER + _GAP))
-    rows = -(-len(filters) // per_row)
-    height = 3 * line + rows * (_FILTER + _GAP) + len(found) * (line + _SIDE + _GAP) + _GAP
-    sheet = Image.new("RGB", (width, height), "white")
-    pen = ImageDraw.Draw(sheet)
-    y = _GAP
-    pen.text((_GAP, y), f"{name}: filters of its first layer", fill="black", font=font)
-    y += line
-    for index, one in enumerate(filters):
-        sheet.paste(one, (_GAP + index % per_row * (_FILTER + _GAP), y + index // per_row * (_FILTER + _GAP)))
-    y += rows * (_FILTER + _GAP) + _GAP
-    pen.text((_GAP, y), "units: what they see where they fire most; where they fire", fill="black", font=font)
-    y += line
-    for unit in found:
-        names = ", ".join("?" if one is None else data.info.classes[one] for one in unit.labels)
-        pen.text((_GAP, y), f"unit {unit.channel}: {names}", fill="black", font=font)
-        y += line
-        for place, one in enumerate((*unit.patches, *unit.masked)):
-            shift = _GAP if place >= PATCHES else 0
-            sheet.paste(one.resize((_SIDE, _SIDE)), (_GAP + place * (_SIDE + _GAP) + shift, y))
-        y += _SIDE + _GAP
-    picture = BytesIO()
-    sheet.save(picture, "png")
-    return write_atomically(out, picture.getvalue())
+def _image(sample: Sample) -> Image.Image:
+    return Image.fromarray(np.asarray(sample.input.image.permute(1, 2, 0).cpu()))
 
 
 def look_inside(
@@ -162,14 +107,32 @@ def look_inside(
     dataset: Annotated[str, typer.Option(help="icons, coco:PATH, ...")] = "icons",
     weights: Annotated[Path | None, typer.Option(help="a file that `roibench train` wrote")] = None,
     images: Annotated[int, typer.Option(help="how many of the dataset's are looked at")] = 500,
-    units: Annotated[str, typer.Option(help="channels of its last maps, separated by commas")] = "0,1,2,3,4,5,6,7",
+    channels: Annotated[
+        str, typer.Option("--units", help="channels of its last maps, separated by commas")
+    ] = "0,1,2,3,4,5",
+    methods: Annotated[str, typer.Option(help="explanations, separated by commas")] = METHODS,
     out: Annotated[Path | None, typer.Option(help="a .png (default: look-inside-MODEL.png)")] = None,
 ) -> None:
-    if not all(word.strip().isdecimal() for word in units.split(",")):
-        raise ValueError(f"--units {units!r}: want whole numbers, separated by commas")
-    registry = installed()
-    spec, data = registry.model(model), open_dataset(dataset, registry)
-    path = find_weights(spec, DatasetRef.parse(dataset).name, weights, registry)
-    ready = ready_model(spec, data.info, path, torch.device("cpu"))
-    channels, file = [int(word) for word in units.split(",")], out or Path(f"look-inside-{model}.png")
-    typer.echo(f"wrote {write_poster(ready, model, data, images, channels, file)}")
+    if not all(word.strip().isdecimal() for word in channels.split(",")):
+        raise ValueError(f"--units {channels!r}: want whole numbers, separated by commas")
+    registry: Registry = installed()
+    data = open_dataset(dataset, registry)
+
+    def ready(name: str) -> Model:
+        spec = registry.model(name)
+        return ready_model(spec, data.info, find_weights(spec, dataset, weights, registry), torch.device("cpu"))
+
+    inside = ready(model)
+    samples = [data[index] for index in range(min(images, len(data)))]
+    sections = [
+        *filters(inside),
+        units(inside, data, images, [int(word) for word in channels.split(",")]),
+        neighbours(ready(f"features@{model}"), data, samples),
+        class_images(inside, data),
+        explanations(
+            lambda name: ready(f"{name}@{model}"), [one.strip() for one in methods.split(",")], data, samples[:QUERIES]
+        ),
+    ]
+    picture = BytesIO()
+    draw_poster(f"Inside {model}, on {dataset}", sections).savefig(picture)
+    typer.echo(f"wrote {write_atomically(out or Path(f'look-inside-{model}.png'), picture.getvalue())}")

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from roibench import cli
 from roibench.dataset import DatasetInfo
-from roibench.plugins.cam.look_inside import first_filters, look_at_units
+from roibench.plugins.cam.filters import first_filters, second_filters
+from roibench.plugins.cam.units import look_at_units
 from roibench.structures import Input, Sample, Target
 
 
@@ -60,15 +61,27 @@ def test_filters_are_those_of_the_first_layer_that_sees_colours():
     with torch.no_grad():
         model.feature_layer.weight[0, 0, :4] = -1.0
     first, flat = first_filters(model)
-    assert first.size == (48, 48) and first.getpixel((0, 0)) == (0, 255, 255) and first.getpixel((0, 47)) == (255,) * 3
-    assert flat.getextrema() == ((0, 0),) * 3
+    assert first.shape == (8, 8, 3) and first[0, 0].tolist() == [0, 1, 1] and first[7, 0].tolist() == [1, 1, 1]
+    assert (flat == 0).all()
     assert first_filters(nn.Linear(2, 2)) == []
+
+
+def test_deeper_filters_are_channel_by_channel_on_one_scale():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 2, 3))
+    with torch.no_grad():
+        model[2].weight.zero_()
+        model[2].weight[1, 2, 0, 0] = 2.0
+    black, one = second_filters(model, 5, 3)
+    assert len(one) == 3 and all((channel == 0).all() for channel in black)
+    assert [channel.max() for channel in one] == [0, 0, 1] and one[2][0, 0] == 1
+    assert second_filters(model[:2], 5, 3) == []
 
 
 def test_the_command_is_there_and_draws(tmp_path):
     runner, out = CliRunner(), tmp_path / "inside.png"
     assert "look-inside" in runner.invoke(cli.app, ["--help"]).output
-    typed = ["look-inside", "resnet_classifier", "--images", "8", "--units", "0,3", "--out", str(out)]
+    typed = ["look-inside", "resnet_classifier", "--images", "8", "--units", "0,3"]
+    typed += ["--methods", "grad_cam,saliency", "--out", str(out)]
     found = runner.invoke(cli.app, typed)
     assert found.exit_code == 0 and f"wrote {out}" in found.output, found.output
     with Image.open(out) as picture:
