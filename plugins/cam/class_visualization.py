@@ -37,11 +37,11 @@ class Ascent:
     noise: of the start; 0: a grey image.
     """
 
-    steps: int = 200
-    rate: float = 0.05
-    l2: float = 1.0
-    jitter: int = 4
-    blur: float = 0.5
+    steps: int = 100
+    rate: float = 0.2
+    l2: float = 0.05
+    jitter: int = 8
+    blur: float = 1.5
     noise: float = 0.0
 
 

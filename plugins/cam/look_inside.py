@@ -33,7 +33,6 @@ from roibench.tasks.attribution import main_class
 METHODS = "grad_cam,grad_cam_plus_plus,score_cam,occlusion,saliency,deconvnet,guided_backprop,guided_grad_cam"
 QUERIES = 3  # images whose neighbours are shown, and whose explanations
 KERNELS = 3  # of the second layer
-ASCENT = Ascent(steps=100)
 
 
 def filters(model: torch.nn.Module) -> list[Section]:
@@ -73,7 +72,7 @@ def class_images(model: torch.nn.Module, data: Dataset) -> Section:
     side = (data.info.image_size or (128, 128))[0]
     rows = []
     for start, noise in enumerate((0.0, 0.3)):
-        made = [visualize(model, label, side, replace(ASCENT, noise=noise), start) for label in range(len(names))]
+        made = [visualize(model, label, side, Ascent(noise=noise), start) for label in range(len(names))]
         rows.append([Panel(one.image.permute(1, 2, 0).numpy(), name) for one, name in zip(made, names, strict=True)])
     return Section("Images that raise the score of a class, from grey and from noise", rows)
 
