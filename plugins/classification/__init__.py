@@ -51,7 +51,7 @@ CLASSIFIER_RECIPE = Recipe(
 def register_models(register):
     for name, paper, config, shipped in (
         ("resnet_classifier", RESNET, {}, ("icons",)),
-        ("small_vgg_classifier", VGG, BASE_NETWORKS["small_vgg"], ()),
+        ("small_vgg_classifier", VGG, BASE_NETWORKS["small_vgg"], ("icons",)),
         ("small_mobilenet_classifier", MOBILENET, BASE_NETWORKS["small_mobilenet"], ()),
     ):
         register(

@@ -49,6 +49,7 @@ VGG = {
     "config": BASE_NETWORKS["small_vgg"],
     "warm_start": WarmStart(model="small_vgg_classifier", dataset="icons"),
 }
+TRAINED = ("fcn", "unet")
 MOBILENET = {"backbone": "mobilenet_v2", "strides": (8, 16, 32)}
 
 
@@ -81,7 +82,7 @@ def register_models(register):
             knobs=(SHORT_SIDE,),
             warm_start=ICONS_BACKBONE,
             recipe=SCENES_RECIPE,
-            weights={"scenes": f"weights/{name}-scenes.safetensors"},
+            weights={"scenes": f"weights/{name}-scenes.safetensors"} if name in TRAINED else {},
         )
         register(replace(model, **changes))
         if name not in ("fcn", "unet"):
