@@ -26,10 +26,10 @@ MOBILENET = Paper(
 
 @hookimpl
 def register_models(register):
-    for name, paper, config, shipped in (
-        ("resnet_classifier", RESNET, {}, ("icons",)),
-        ("small_vgg_classifier", VGG, BASE_NETWORKS["small_vgg"], ("icons",)),
-        ("small_mobilenet_classifier", MOBILENET, BASE_NETWORKS["small_mobilenet"], ()),
+    for name, paper, config in (
+        ("resnet_classifier", RESNET, {}),
+        ("small_vgg_classifier", VGG, BASE_NETWORKS["small_vgg"]),
+        ("small_mobilenet_classifier", MOBILENET, BASE_NETWORKS["small_mobilenet"]),
     ):
         register(
             ModelSpec(
@@ -50,7 +50,7 @@ def register_models(register):
                     augment=AUGMENT,
                     average=0.999,
                 ),
-                weights={dataset: f"weights/{name}-{dataset}.safetensors" for dataset in shipped},
+                weights={"icons": f"weights/{name}-icons.safetensors"},
             )
         )
     register(
