@@ -49,10 +49,10 @@ CLASSIFIER_RECIPE = Recipe(
 
 @hookimpl
 def register_models(register):
-    for name, paper, config, shipped in (
-        ("resnet_classifier", RESNET, {}, ("icons",)),
-        ("small_vgg_classifier", VGG, BASE_NETWORKS["small_vgg"], ("icons",)),
-        ("small_mobilenet_classifier", MOBILENET, BASE_NETWORKS["small_mobilenet"], ()),
+    for name, paper, config in (
+        ("resnet_classifier", RESNET, {}),
+        ("small_vgg_classifier", VGG, BASE_NETWORKS["small_vgg"]),
+        ("small_mobilenet_classifier", MOBILENET, BASE_NETWORKS["small_mobilenet"]),
     ):
         register(
             ModelSpec(
@@ -64,7 +64,7 @@ def register_models(register):
                 required_targets=("image_label",),
                 config=config,
                 recipe=CLASSIFIER_RECIPE,
-                weights={dataset: f"weights/{name}-{dataset}.safetensors" for dataset in shipped},
+                weights={"icons": f"weights/{name}-icons.safetensors"},
             )
         )
     for name, positive in (("scouter", True), ("scouter_negative", False)):
