@@ -257,7 +257,7 @@ def test_a_teacher_whose_weights_are_not_there_says_so(tmp_path, first_and_secon
         train_model("second", source, tmp_path / "second", registry)
 
 
-@pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 0.04), ("adamw", 0.02)])
+@pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 0.04), ("adamw", 0.02), ("rmsprop", 0.02)])
 def test_the_learning_rate_and_the_warm_up_follow_the_batch(optimizer, rate):
     larger = with_batch_size(dataclasses.replace(RECIPE, optimizer=optimizer, warmup_steps=200), 16)
     assert (larger.batch_size, larger.learning_rate, larger.warmup_steps) == (16, pytest.approx(rate), 50)

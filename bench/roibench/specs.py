@@ -37,7 +37,7 @@ class Recipe:
     batch_size: images per step.
     learning_rate: its peak; linear warm-up over warmup_steps, then half a cosine down to zero. None for a model that
         isn't trained by gradients: its own `fit` knows how, and of all this counts epochs and seed alone.
-    optimizer: "sgd" (momentum 0.9) or "adamw".
+    optimizer: "sgd" (momentum 0.9), "adamw", or "rmsprop", which has no momentum, for adversarial training.
     weight_decay: not applied to biases and normalisation.
     warmup_steps: steps in which the learning rate rises.
     clip_norm: largest norm of the gradient, None to leave it.

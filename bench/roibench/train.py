@@ -325,8 +325,8 @@ def train_model(
 
 def with_batch_size(recipe: Recipe, images: int) -> Recipe:
     """The recipe with another batch and the learning rate that goes with it: in proportion to the batch for SGD (Goyal
-    et al. 2017, arXiv 1706.02677), to its root for AdamW (Malladi et al. 2022, arXiv 2205.10287). The warm-up takes as
-    many images as before.
+    et al. 2017, arXiv 1706.02677), to its root for AdamW and RMSprop (Malladi et al. 2022, arXiv 2205.10287).
+    The warm-up takes as many images as before.
     """
     factor = images / recipe.batch_size
     rate = recipe.learning_rate * (factor if recipe.optimizer == "sgd" else math.sqrt(factor))
@@ -441,4 +441,6 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.learning_rate)
-    raise ValueError(f"recipe.optimizer: want 'sgd' or 'adamw', got {recipe.optimizer!r}")
+    if recipe.optimizer == "rmsprop":
+        return torch.optim.RMSprop(groups, lr=recipe.learning_rate)
+    raise ValueError(f"recipe.optimizer: want 'sgd', 'adamw' or 'rmsprop', got {recipe.optimizer!r}")

@@ -9,6 +9,7 @@ def register_tasks(register):
     from roibench.tasks.classification import Classification
     from roibench.tasks.dense_captioning import DenseCaptioning
     from roibench.tasks.detection import Detection
+    from roibench.tasks.generation import Generation
     from roibench.tasks.instance_segmentation import InstanceSegmentation
     from roibench.tasks.keypoints import Keypoints
     from roibench.tasks.localization import Localization
@@ -27,5 +28,6 @@ def register_tasks(register):
         SemanticSegmentation(),
         Attribution(),
         Representation(),
+        Generation(),
     ):
         register(task)
