@@ -386,6 +386,12 @@ def export(
 def gallery(
     run: Annotated[Path, typer.Argument(help="folder of a run, such as results/runs/20260101-120000")],
     images: Annotated[str, typer.Option(help="which, counted from 0, separated by commas")] = "0,1,2,3",
+    model: Annotated[
+        str, typer.Option(help="which of its models, by their names in tables, with wildcards, separated by commas")
+    ] = "*",
+    columns: Annotated[
+        int, typer.Option(help="models on a picture, at most; the others go on in further pictures, NAME-2.png ...")
+    ] = 5,
     out: Annotated[Path | None, typer.Option(help="a .png (default: gallery.png in the run's folder)")] = None,
 ) -> None:
     """Draw what the models of a run predicted for the same images, side by side."""
@@ -395,8 +401,10 @@ def gallery(
     words = [word.strip() for word in images.split(",")]
     if not all(word.isdecimal() for word in words):
         raise ValueError(f"--images {images!r}: want whole numbers, separated by commas")
-    typer.echo(f"wrote {write_gallery(run, [int(word) for word in words], out or run / 'gallery.png', installed())}")
-    for cell in left_out(run):
+    models, indices = [pattern.strip() for pattern in model.split(",")], [int(word) for word in words]
+    for path in write_gallery(run, indices, out or run / "gallery.png", installed(), models, columns):
+        typer.echo(f"wrote {path}")
+    for cell in left_out(run, models):
         typer.echo(f"left out, of another dataset or task: {cell}")
     _show_failed(run)
 

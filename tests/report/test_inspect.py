@@ -11,6 +11,7 @@ from roibench import cli
 from roibench.files import file_hash
 from roibench.measure.journal import Journal
 from roibench.measure.predictions import save_predictions
+from roibench.report.gallery import WIDTH
 from roibench.report.inspect import inspect_run, write_inspection
 from roibench.structures import Prediction
 
@@ -46,9 +47,9 @@ def test_the_worst_image_stands_first_and_those_that_are_right_not_at_all(run, t
 def test_a_row_per_image_has_its_name_the_ground_truth_and_the_prediction(run, third_party, tmp_path):
     one = Image.open(write_inspection(inspect_run(run, 1, third_party), run, tmp_path / "one.png", third_party))
     two = Image.open(write_inspection(inspect_run(run, 2, third_party), run, tmp_path / "two.png", third_party))
-    assert one.width == two.width > 3 * 256
-    assert two.height - one.height == pytest.approx(256 * 40 / 48, abs=20)
-    note = one.crop((0, 30, 256, one.height)).convert("L")
+    assert one.width == two.width > 3 * WIDTH
+    assert two.height - one.height == pytest.approx(WIDTH * 40 / 48, abs=20)
+    note = one.crop((0, 40, WIDTH, one.height)).convert("L")
     assert note.getextrema()[0] < 128, "there is text"
 
 

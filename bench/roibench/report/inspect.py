@@ -2,20 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 from roibench.draw.canvas import fitting
 from roibench.draw.prediction import draw
-from roibench.files import write_atomically
 from roibench.measure.record import Ok
 from roibench.measure.recorded import recorded_cells, recorded_data, recorded_predictions
 from roibench.measure.rescore import GroundTruth, recorded_scores
 from roibench.metric import cost_of
 from roibench.registry import Registry, unknown
-from roibench.report.gallery import side_by_side
+from roibench.report.gallery import write_sheet
 from roibench.report.numbers import scale, short, short_name
 from roibench.structures import Prediction, Sample
 from roibench.task import Field, Frame, Task, ground_truth
@@ -99,9 +97,7 @@ def write_inspection(found: Inspection, run: Path, out: Path, registry: Registry
         "ground truth": _drawn(samples, true, classes, fields),
         found.record.cell.label: _drawn(samples, predictions, classes, fields),
     }
-    picture = BytesIO()
-    side_by_side(columns).save(picture, "png")
-    return write_atomically(out, picture.getvalue())
+    return write_sheet(columns, out)
 
 
 def _cell(run: Path, cell: str | None) -> Ok:
