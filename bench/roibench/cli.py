@@ -465,9 +465,19 @@ def inspect_(
     run: Annotated[Path, typer.Argument(help="folder of a run, such as results/runs/20260101-120000")],
     worst: Annotated[int, typer.Option(help="how many images")] = 10,
     cell: Annotated[str | None, typer.Option(help="a cell's id, or its model (default: the first one)")] = None,
+    beside: Annotated[
+        str,
+        typer.Option(
+            help="models that go around it, separated by commas, such as grad_cam: each is asked about the class of "
+            "the worst mistake in an image, and drawn beside it"
+        ),
+    ] = "",
     out: Annotated[Path | None, typer.Option(help="a .png (default: worst-CELL.png in the run's folder)")] = None,
 ) -> None:
-    """List and draw the images that cost a model most: by how much worse they make the value that ranks."""
+    """List and draw the images that cost a model most: by how much worse they make the value that ranks. Of a
+    detector's boxes, each false positive has its kind of error beside its score (TIDE: class, location, both,
+    duplicate, background), and objects that it missed are marked.
+    """
     from roibench.registry import installed
     from roibench.report.inspect import inspect_run, write_inspection
 
@@ -475,9 +485,11 @@ def inspect_(
     found = inspect_run(run, worst, registry, cell)
     typer.echo(f"{found.record.cell_id}: what its score would gain without these images")
     for one in found.worst:
-        typer.echo(f"{one.id}: {found.line(one)}")
+        typer.echo(f"{one.id}: {'; '.join([found.line(one), ', '.join(one.counts)]).removesuffix('; ')}")
     folder = run if run.is_dir() else run.parent
-    typer.echo(f"wrote {write_inspection(found, run, out or folder / f'worst-{found.record.cell_id}.png', registry)}")
+    around = [name.strip() for name in beside.split(",")] if beside else []
+    path = write_inspection(found, out or folder / f"worst-{found.record.cell_id}.png", registry, around)
+    typer.echo(f"wrote {path}")
 
 
 def main() -> None:

@@ -160,7 +160,7 @@ def test_the_images_that_cost_most_are_those_that_raise_the_error(run, registry,
     cost = mean - (12 * mean - errors[worst[0]]) / 11
     assert found.worst[0].cost == pytest.approx(cost) and found.line(found.worst[0]).startswith("abs_rel 0.00")
     assert not found.line(found.worst[0]).endswith("%")
-    with Image.open(write_inspection(found, run.folder, tmp_path / "worst.png", registry)) as sheet:
+    with Image.open(write_inspection(found, tmp_path / "worst.png", registry)) as sheet:
         assert sheet.width > 3 * WIDTH
 
 
