@@ -14,13 +14,14 @@ import numpy as np
 from roibench.datasets.reference import DatasetRef
 from roibench.measure.pairs import (
     accuracy_difference,
+    difference_of_means,
     is_faster,
     known_images,
     latency_ratio,
-    mean_difference,
     noise_floor,
     ranking_value,
     shared_images,
+    value_over,
 )
 from roibench.measure.record import Interval, Ok
 from roibench.metric import Estimate
@@ -30,6 +31,7 @@ from roibench.report.numbers import heading, short_name, with_interval
 from roibench.specs import ClaimSpec
 
 __all__ = [
+    "Accuracy",
     "ClaimError",
     "Interval",
     "Judged",
@@ -37,6 +39,7 @@ __all__ = [
     "Status",
     "Verdict",
     "accuracy_difference",
+    "better",
     "beyond",
     "difference_of_leads",
     "every",
@@ -73,6 +76,24 @@ class Verdict:
     figures: str
 
 
+class Accuracy(NamedTuple):
+    """A model's value in a task: METRIC/VALUE, or what ranks the task where none is named."""
+
+    model: str
+    task: str
+    value: str | None = None
+
+    def is_of(self, record: Ok) -> bool:
+        return record.cell.label == self.model and self.task in record.scores
+
+    def images(self, record: Ok) -> set[int]:
+        """Over how many first images it is known."""
+        return known_images(record, self.task, self.value)
+
+    def key(self, record: Ok) -> str:
+        return self.value or record.scores[self.task].primary
+
+
 class Judged(NamedTuple):
     """A claim, and what records say of it."""
 
@@ -107,8 +128,15 @@ def more_accurate(records: Sequence[Ok], ours: str, theirs: str, task: str) -> V
 
     Records of the same model with other weights are trainings of it: the interval then holds their variance, too.
     """
-    parts = [_more_accurate(*pair, task) for pair in _pairs(records, ours, theirs, task, _outputs)]
-    return every(parts) if parts else _not_on_the_same(records, ours, theirs)
+    return better(records, Accuracy(ours, task), Accuracy(theirs, task))
+
+
+def better(records: Sequence[Ok], ours: Accuracy, theirs: Accuracy) -> Verdict:
+    """more_accurate, in values of one name that need not rank, nor be of one task. One that doesn't rank is known over
+    all images of a record alone, and only if tables show it.
+    """
+    parts = [_better(*pair, ours, theirs) for pair in _pairs(records, ours, theirs, _outputs)]
+    return every(parts) if parts else _not_on_the_same(records, ours.model, theirs.model)
 
 
 def faster(records: Sequence[Ok], ours: str, theirs: str) -> Verdict:
@@ -125,7 +153,8 @@ def keeps(records: Sequence[Ok], ours: str, theirs: str, task: str, share: float
     """With the same weights, one cell has more than a share of another's value that ranks the task, on the most images
     over which both are known. For values that are better the higher.
     """
-    pairs = _pairs(records, ours, theirs, task, lambda record: (*_outputs(record), record.cell.weights_hash))
+    sides = Accuracy(ours, task), Accuracy(theirs, task)
+    pairs = _pairs(records, *sides, lambda record: (*_outputs(record), record.cell.weights_hash))
     parts = [_keeps(images, one, other, task, share) for images, [one], [other] in pairs]
     return every(parts) if parts else _not_on_the_same(records, ours, theirs)
 
@@ -169,41 +198,44 @@ def _conditions(record: Ok) -> tuple[object, ...]:
 
 
 def _pairs(
-    records: Sequence[Ok], ours: str, theirs: str, task: str, key: Callable[[Ok], object]
+    records: Sequence[Ok], ours: Accuracy, theirs: Accuracy, key: Callable[[Ok], object]
 ) -> Iterator[tuple[int, list[Ok], list[Ok]]]:
     """Of each key that both models have: the most images over which both are known, and their records over these, of
     each weights the latest.
     """
-    scored = [record for record in records if task in record.scores]
-    for shared in dict.fromkeys(map(key, scored)):
-        pair = [[one for one in scored if one.cell.label == model and key(one) == shared] for model in (ours, theirs)]
-        known = [{images for record in side for images in known_images(record, task)} for side in pair]
+    sides = ours, theirs
+    for shared in dict.fromkeys(map(key, records)):
+        pair = [[one for one in records if side.is_of(one) and key(one) == shared] for side in sides]
+        known = [{n for one in found for n in side.images(one)} for side, found in zip(sides, pair, strict=True)]
         if common := known[0] & known[1]:
-            yield max(common), *(_trainings(side, task, max(common)) for side in pair)
+            yield max(common), *(_trainings(found, side, max(common)) for side, found in zip(sides, pair, strict=True))
 
 
-def _trainings(records: Iterable[Ok], task: str, images: int) -> list[Ok]:
+def _trainings(records: Iterable[Ok], side: Accuracy, images: int) -> list[Ok]:
     """Those that are known over so many images, of each weights the latest."""
-    known = [record for record in records if images in known_images(record, task)]
+    known = [record for record in records if images in side.images(record)]
     return list({one.cell.weights_hash: one for one in sorted(known, key=lambda one: one.started)}.values())
 
 
-def _more_accurate(images: int, ours: list[Ok], theirs: list[Ok], task: str) -> Verdict:
-    names = [side[0].cell.label for side in (ours, theirs)]
-    found = mean_difference(ours, theirs, task, images)
-    where = _where(ours[0], images)
+def _better(images: int, ours: list[Ok], theirs: list[Ok], first: Accuracy, second: Accuracy) -> Verdict:
+    pair = ((ours, first), (theirs, second))
+    names, where = f"{first.model} - {second.model}", _where(ours[0], images)
+    kinds = {short_name(side.key(record)) for found, side in pair for record in found}
+    values = [[value_over(record, side.task, images, side.value) for record in found] for found, side in pair]
+    found = difference_of_means(*values) if len(kinds) == 1 else None
     if found is None:
-        why = f"{names[0]} - {names[1]} ({where}): no resamples of the images in records of before schema 7"
+        before = 9 if first.value or second.value else 7
+        why = f"{names} ({where}): no resamples of the images in records of before schema {before}"
         return Verdict(Status.NOT_MEASURED, why)
-    score = ours[0].scores[task]
-    ranking = score.values[score.primary]
-    unit = "points" if ranking.unit == "%" else ranking.unit
-    value = heading(f"{short_name(score.primary)} {with_interval(found, ranking.unit)}", unit)
+    key = first.key(ours[0])
+    declared = ours[0].scores[first.task].values[key]
+    unit = "points" if declared.unit == "%" else declared.unit
+    value = heading(f"{short_name(key)} {with_interval(found, declared.unit)}", unit)
     trainings = f"{len(ours)} and {len(theirs)} trainings, Student's t"
     if len(ours) == len(theirs) == 1:
         trainings = "one training each, whose chance is not in the interval"
-    figures = f"{names[0]} - {names[1]}: {value} ({where}, paired bootstrap, {trainings})"
-    return Verdict(beyond(found, 0.0, ranking.higher_is_better), figures)
+    figures = f"{names}: {value} ({where}, paired bootstrap, {trainings})"
+    return Verdict(beyond(found, 0.0, declared.higher_is_better), figures)
 
 
 def _keeps(images: int, ours: Ok, theirs: Ok, task: str, share: float) -> Verdict:

@@ -386,6 +386,12 @@ def export(
 def gallery(
     run: Annotated[Path, typer.Argument(help="folder of a run, such as results/runs/20260101-120000")],
     images: Annotated[str, typer.Option(help="which, counted from 0, separated by commas")] = "0,1,2,3",
+    model: Annotated[
+        str, typer.Option(help="which of its models, by their names in tables, with wildcards, separated by commas")
+    ] = "*",
+    columns: Annotated[
+        int, typer.Option(help="models on a picture, at most; the others go on in further pictures, NAME-2.png ...")
+    ] = 5,
     out: Annotated[Path | None, typer.Option(help="a .png (default: gallery.png in the run's folder)")] = None,
 ) -> None:
     """Draw what the models of a run predicted for the same images, side by side."""
@@ -395,8 +401,10 @@ def gallery(
     words = [word.strip() for word in images.split(",")]
     if not all(word.isdecimal() for word in words):
         raise ValueError(f"--images {images!r}: want whole numbers, separated by commas")
-    typer.echo(f"wrote {write_gallery(run, [int(word) for word in words], out or run / 'gallery.png', installed())}")
-    for cell in left_out(run):
+    models, indices = [pattern.strip() for pattern in model.split(",")], [int(word) for word in words]
+    for path in write_gallery(run, indices, out or run / "gallery.png", installed(), models, columns):
+        typer.echo(f"wrote {path}")
+    for cell in left_out(run, models):
         typer.echo(f"left out, of another dataset or task: {cell}")
     _show_failed(run)
 
@@ -457,9 +465,19 @@ def inspect_(
     run: Annotated[Path, typer.Argument(help="folder of a run, such as results/runs/20260101-120000")],
     worst: Annotated[int, typer.Option(help="how many images")] = 10,
     cell: Annotated[str | None, typer.Option(help="a cell's id, or its model (default: the first one)")] = None,
+    beside: Annotated[
+        str,
+        typer.Option(
+            help="models that go around it, separated by commas, such as grad_cam: each is asked about the class of "
+            "the worst mistake in an image, and drawn beside it"
+        ),
+    ] = "",
     out: Annotated[Path | None, typer.Option(help="a .png (default: worst-CELL.png in the run's folder)")] = None,
 ) -> None:
-    """List and draw the images that cost a model most: by how much worse they make the value that ranks."""
+    """List and draw the images that cost a model most: by how much worse they make the value that ranks. Of a
+    detector's boxes, each false positive has its kind of error beside its score (TIDE: class, location, both,
+    duplicate, background), and objects that it missed are marked.
+    """
     from roibench.registry import installed
     from roibench.report.inspect import inspect_run, write_inspection
 
@@ -467,9 +485,11 @@ def inspect_(
     found = inspect_run(run, worst, registry, cell)
     typer.echo(f"{found.record.cell_id}: what its score would gain without these images")
     for one in found.worst:
-        typer.echo(f"{one.id}: {found.line(one)}")
+        typer.echo(f"{one.id}: {'; '.join([found.line(one), ', '.join(one.counts)]).removesuffix('; ')}")
     folder = run if run.is_dir() else run.parent
-    typer.echo(f"wrote {write_inspection(found, run, out or folder / f'worst-{found.record.cell_id}.png', registry)}")
+    around = [name.strip() for name in beside.split(",")] if beside else []
+    path = write_inspection(found, out or folder / f"worst-{found.record.cell_id}.png", registry, around)
+    typer.echo(f"wrote {path}")
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -58,6 +58,17 @@ class Scored:
     kept: Sequence[Prediction]
     targets: Sequence[Target]
     frames: Sequence[Frame]
+
+
+class Mistakes(NamedTuple):
+    """What is wrong with the objects that were predicted of an image.
+
+    objects: of each of them, in order, its mistake in a word; None where it is right, or counts neither way.
+    missed: of each true one, whether nothing that was predicted comes near it.
+    """
+
+    objects: tuple[str | None, ...]
+    missed: tuple[bool, ...]
 
 
 class Place(IntEnum):
@@ -170,6 +181,10 @@ class Task:
         return Prediction.of(
             {name: _chosen(value, order) if name in per_object else value for name, value in prediction.known.items()}
         )
+
+    def mistakes(self, prediction: Prediction, target: Target) -> Mistakes | None:
+        """What is wrong with each object of a prediction that was filtered; None where the task doesn't tell."""
+        return None
 
     def doubts(self, scored: Scored) -> tuple[str, ...]:
         """What is possible of the predictions, but most likely a mistake: sentences; none is the usual case."""

@@ -100,6 +100,22 @@ def register_claims(register):
             judge="roibench.plugins.cam.claims:grad_cam",
         )
     )
+    register(
+        ClaimSpec(
+            "localizes_from_labels",
+            "CAM of a classifier, which has learned from image labels alone, localizes better than the centre of the "
+            "image and its edges do.",
+            judge="roibench.plugins.cam.claims:localizes_from_labels",
+        )
+    )
+    register(
+        ClaimSpec(
+            "boxes_localize_better",
+            "A localizer that has learned from boxes localizes better than CAM, which has learned from image labels "
+            "alone.",
+            judge="roibench.plugins.cam.claims:boxes_localize_better",
+        )
+    )
 
 
 @hookimpl

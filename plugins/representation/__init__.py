@@ -1,7 +1,7 @@
 """Images as points: what a network's last maps say of them, and what their pixels do."""
 
 from roibench.hookspecs import hookimpl
-from roibench.specs import ModelSpec, Paper
+from roibench.specs import CommandSpec, ModelSpec, Paper
 
 
 @hookimpl
@@ -27,3 +27,14 @@ def register_models(register):
                 wraps=True,
             )
         )
+
+
+@hookimpl
+def register_commands(register):
+    register(
+        CommandSpec(
+            "tsne",
+            run="roibench.plugins.representation.tsne:tsne",
+            help="Draw images in a plane as a model's features have them, and as their pixels do, by class.",
+        )
+    )

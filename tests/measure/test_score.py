@@ -66,6 +66,15 @@ def test_what_ranks_is_known_over_the_first_images_as_if_there_were_no_others():
     assert later.recorded.prefixes == {}
 
 
+def test_resamples_of_what_tables_show_are_kept_the_same_draws_for_all():
+    task = installed().tasks["detection"]
+    wrong = Prediction(boxes=BOX + 5, scores=torch.ones(1), labels=FOUND.labels)
+    recorded = score(task, [FOUND, wrong], [TRUTH] * 2, FRAMES, installed()).recorded
+    kept = {key: value.resampled for key, value in recorded.values.items() if value.resampled}
+    assert kept == {"coco_ap/AP50": recorded.resampled, "coco_ap/AP75": recorded.resampled}
+    assert len(recorded.resampled) == 1000 and len(set(recorded.resampled)) > 1
+
+
 def test_what_a_metric_warns_of_stands_beside_what_is_doubtful_of_the_predictions(registry_with):
     registry = registry_with(another_ap=lambda *_, probe: Result({}, warnings=("it may mean nothing",)))
     nothing = Prediction(boxes=BOX[:0], scores=torch.zeros(0), labels=torch.zeros(0, dtype=torch.int64))

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from roibench.metrics.representation import nearest_neighbours
+from roibench.metrics.representation import lay_out, nearest_neighbours
 from roibench.structures import Prediction, Target
 
 
@@ -50,6 +50,27 @@ def test_majorities_are_scikit_learns():
 
 def test_too_few_images_have_no_neighbours():
     assert scored([[0.0]] * 5, [0] * 5).values == {}
+
+
+def test_of_many_images_the_first_make_the_plane_and_all_have_neighbours(monkeypatch):
+    """How far a plane can be trusted compares each image with each: its memory must not grow with all of them."""
+    monkeypatch.setattr("roibench.metrics.representation.MOST", 20)
+    features, labels = np.random.default_rng(0).normal(size=(70, 4)), np.arange(70) % 3
+    found, first = scored(features, labels), scored(features[:20], labels[:20])
+    assert found.artefacts["plane"] == first.artefacts["plane"] and len(found.artefacts["plane"]["label"]) == 20
+    assert found.values["trustworthiness"].value == first.values["trustworthiness"].value
+    assert len(found.per_image["neighbour_1"]) == 70
+
+
+def test_a_plane_that_keeps_neighbours_can_be_trusted_and_the_same_features_give_the_same_one():
+    line = np.linspace(0, 1, 40)[:, None] * np.ones(6)
+    plane = lay_out(line)
+    assert plane.points.shape == (40, 2) and plane.trustworthiness > 0.95
+    assert np.array_equal(lay_out(line).points, plane.points)
+    noise = np.random.default_rng(0).normal(size=(40, 500))
+    assert lay_out(noise).trustworthiness < plane.trustworthiness
+    with pytest.raises(ValueError, match="a plane of 14 images says nothing; want 15 or more"):
+        lay_out(line[:14])
 
 
 def test_features_of_another_length_are_named():

@@ -1,6 +1,7 @@
 """Records made by hand: what a run would have given."""
 
 from datetime import UTC, datetime
+from types import MappingProxyType
 from zlib import crc32
 
 import numpy as np
@@ -145,13 +146,39 @@ def fifteen(record):
 
 @pytest.fixture(scope="module")
 def scored(record, score):
-    """scored(model, ap, training): a record with resamples, of the weights of that training."""
+    """scored(model, ap, training): a record with resamples, of the weights of that training.
 
-    def make(model, ap, training=0, task="detection", primary="coco_ap/AP", higher=True, own=0.005, turns=None, **cell):
+    others: values by METRIC/VALUE that tables show beside what ranks.
+    """
+
+    def make(
+        model,
+        ap,
+        training=0,
+        task="detection",
+        primary="coco_ap/AP",
+        higher=True,
+        own=0.005,
+        turns=None,
+        others=MappingProxyType({}),
+        **cell,
+    ):
         generator = np.random.default_rng(crc32(f"{model} {training}".encode()))
-        resampled = tuple(ap + NOISE + own * generator.standard_normal(1000))
-        values = {primary: score(ap, ap - 0.04, ap + 0.04, higher_is_better=higher)}
-        scores = {task: Score(primary=primary, values=values, resampled=resampled)}
+
+        def resampled(value):
+            return tuple(value + NOISE + own * generator.standard_normal(1000))
+
+        scores = {
+            task: Score(
+                primary=primary,
+                resampled=resampled(ap),
+                values={primary: score(ap, ap - 0.04, ap + 0.04, higher_is_better=higher)}
+                | {
+                    key: score(value, value - 0.04, value + 0.04, shown=True, resampled=resampled(value))
+                    for key, value in others.items()
+                },
+            )
+        }
         return record(model, scores=scores, turns=turns, **{"weights_hash": f"{training:064x}"} | cell)
 
     return make

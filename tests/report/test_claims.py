@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from claimed import NOISE, staged, turns
+from claimed import NOISE, localizing, staged, turns
 from typer.testing import CliRunner
 
 from roibench import cli
@@ -215,6 +215,7 @@ def test_the_built_in_claims_are_judged_with_all_their_parts(scored, score):
             for k, ms in ((1, 5), (0, 100))
         ),
     ]
+    paired += [localizing(scored, *one) for one in (("localizer", 0.9), ("cam", 0.6), ("center", 0.2), ("edges", 0.5))]
     records = detectors + explainers + searched + paired
     of_few_models = [claim for claim in claims.values() if "comparisons:" not in claim.judge]
     found = {one.claim.name: one.verdict for one in judge(of_few_models, records)}

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
+from roibench import cli
 from roibench.draw.prediction import draw as draw_fields
 from roibench.files import file_hash
 from roibench.measure.compare import compare_runs
@@ -15,7 +17,7 @@ from roibench.measure.journal import Journal
 from roibench.measure.predictions import save_predictions
 from roibench.measure.record import Score
 from roibench.registry import installed
-from roibench.report.gallery import left_out, side_by_side, write_gallery
+from roibench.report.gallery import WIDTH, left_out, side_by_side, write_gallery
 from roibench.structures import Prediction, Target
 from roibench.task import ground_truth
 
@@ -71,8 +73,36 @@ def test_pictures_of_all_sizes_stand_in_rows_and_columns():
     tall, wide = Image.new("RGB", (100, 300), "red"), Image.new("RGB", (400, 100), "blue")
     sheet = np.asarray(side_by_side({"one": [tall, wide], "a model of quite a name" * 9: [wide, wide]}))
     red, blue = ((sheet == colour).all(2) for colour in ((255, 0, 0), (0, 0, 255)))
-    assert red.sum() == 256 * 768 and blue.sum() == 3 * 256 * 64
+    assert red.sum() == WIDTH * 3 * WIDTH and blue.sum() == 3 * WIDTH * WIDTH // 4
     assert np.nonzero(blue.any(0))[0][0] == np.nonzero(red.any(0))[0][0]
+
+
+def headings(*names):
+    """The sheet above its pictures, by column: where there is ink."""
+    white = Image.new("RGB", (100, 100), "white")
+    sheet = np.asarray(side_by_side({name: [white] for name in names}).convert("L")) < 128
+    return [sheet[:, 6 + i * (WIDTH + 6) :][:, :WIDTH] for i in range(len(names))]
+
+
+def test_a_heading_that_is_too_long_goes_on_in_another_line_and_none_reaches_into_the_next_column():
+    long = "an_outer_model_of_quite_a_name@an_inner_model_that_has_a_longer_one knob=12"
+    short, several = headings("short", long)
+    assert several.any(1).sum() > 2 * short.any(1).sum(), "three lines"
+    assert not several[:, -3:].any() and np.nonzero(short)[0].max() == pytest.approx(
+        np.nonzero(several)[0].max(), abs=5
+    )
+    [endless] = headings("a" * 400)
+    assert endless.any() and not endless[:, -2:].any()
+
+
+def test_what_is_written_on_a_picture_can_be_read_once_it_is_in_the_sheet():
+    found = Prediction(torch.tensor([[10.0, 30, 50, 60]]), torch.ones(1), torch.zeros(1, dtype=torch.int64))
+    heights = []
+    for shown_at in (None, WIDTH):
+        picture = np.asarray(draw(GREY, found, ("circle",), shown_at=shown_at)).astype(int)
+        coloured = (np.ptp(picture, axis=2) > 60).any(1)
+        heights.append(300 - int(np.nonzero(coloured)[0][0]))  # of the tag above the box, which begins at 300
+    assert heights[1] == pytest.approx(2 * heights[0], abs=4)
 
 
 @pytest.fixture
@@ -95,12 +125,42 @@ def run(tmp_path, record, score, third_party):
 
 
 def test_a_gallery_has_a_row_per_image_and_a_column_per_model(run, third_party, tmp_path):
-    out = write_gallery(run, [0, 3], tmp_path / "new" / "gallery.png", third_party)
+    [out] = write_gallery(run, [0, 3], tmp_path / "new" / "gallery.png", third_party)
     sheet = Image.open(out)
-    row = round(256 * 40 / 48)
-    assert sheet.width > 3 * 256 and 2 * row < sheet.height < 2 * row + 80
-    one = Image.open(write_gallery(run, [0], tmp_path / "one.png", third_party))
+    row = round(WIDTH * 40 / 48)
+    assert sheet.width > 3 * WIDTH and 2 * row < sheet.height < 2 * row + 80
+    [out] = write_gallery(run, [0], tmp_path / "one.png", third_party)
+    one = Image.open(out)
     assert one.width == sheet.width and one.height < sheet.height
+
+
+def test_models_that_do_not_fit_beside_each_other_go_on_on_the_next_page(run, third_party, tmp_path):
+    paths = write_gallery(run, [0], tmp_path / "gallery.png", third_party, columns=1)
+    assert [path.name for path in paths] == ["gallery.png", "gallery-2.png"]
+    first, second = (np.asarray(Image.open(path)) for path in paths)
+    column = 6 + WIDTH
+    assert first.shape == second.shape and first.shape[1] == 2 * column + 6
+    assert (first[:, :column] == second[:, :column]).all(), "the ground truth stands on both"
+    assert (first[:, column:] != second[:, column:]).any()
+    with pytest.raises(ValueError, match="--columns 0: want 1 or more"):
+        write_gallery(run, [0], tmp_path / "gallery.png", third_party, columns=0)
+
+
+def test_patterns_choose_the_models(run, third_party, tmp_path):
+    [out] = write_gallery(run, [0], tmp_path / "gallery.png", third_party, ["else*"])
+    assert Image.open(out).width == 6 + 2 * (WIDTH + 6)
+    both = write_gallery(run, [0], tmp_path / "both.png", third_party, ["else*", "points"], columns=1)
+    assert len(both) == 2
+    with pytest.raises(ValueError, match="--model: no cell matches 'pionts'; did you mean 'points'"):
+        write_gallery(run, [0], tmp_path / "gallery.png", third_party, ["pionts"])
+
+
+def test_the_command_takes_patterns_and_tells_every_page(run):
+    typed = ["gallery", str(run), "--images", "0", "--columns", "1"]
+    found = CliRunner().invoke(cli.app, typed, catch_exceptions=False)
+    assert found.output.splitlines() == [f"wrote {run / name}" for name in ("gallery.png", "gallery-2.png")]
+    found = CliRunner().invoke(cli.app, [*typed, "--model", "points, nothing*"])
+    assert "no cell matches 'nothing*'" in str(found.exception)
 
 
 @pytest.mark.parametrize("image", [4, -1])

@@ -31,7 +31,7 @@ from roibench.predict import PredictError, predict_files
 from roibench.registry import Registry, resolve
 from roibench.report import csv as csv_report
 from roibench.report import markdown, terminal
-from roibench.report.gallery import write_gallery
+from roibench.report.gallery import WIDTH, write_gallery
 from roibench.report.inspect import inspect_run, write_inspection
 from roibench.report.plot import speed_accuracy
 from roibench.report.rows import Standing, tables
@@ -160,14 +160,15 @@ def test_the_images_that_cost_most_are_those_that_raise_the_error(run, registry,
     cost = mean - (12 * mean - errors[worst[0]]) / 11
     assert found.worst[0].cost == pytest.approx(cost) and found.line(found.worst[0]).startswith("abs_rel 0.00")
     assert not found.line(found.worst[0]).endswith("%")
-    with Image.open(write_inspection(found, run.folder, tmp_path / "worst.png", registry)) as sheet:
-        assert sheet.width > 3 * 256
+    with Image.open(write_inspection(found, tmp_path / "worst.png", registry)) as sheet:
+        assert sheet.width > 3 * WIDTH
 
 
 def test_a_gallery_shows_the_truth_beside_the_predictions(run, registry, tmp_path):
-    sheet = np.asarray(Image.open(write_gallery(run.folder, [0], tmp_path / "gallery.png", registry))).astype(int)
-    top = sheet.shape[0] - round(256 * 40 / 48) - 6
-    truth, ramp, upright = (sheet[top:, 6 + 262 * column :][:200, :256] for column in range(3))
+    [path] = write_gallery(run.folder, [0], tmp_path / "gallery.png", registry)
+    sheet = np.asarray(Image.open(path)).astype(int)
+    top = sheet.shape[0] - round(WIDTH * 40 / 48) - 6
+    truth, ramp, upright = (sheet[top:, 6 + (WIDTH + 6) * column :][:200, :WIDTH] for column in range(3))
     grey = np.ptp(truth[:, :20], axis=2).max(), np.ptp(upright[:, :20], axis=2).min()
     assert grey[0] == 0 and grey[1] > 20, "what isn't known stays as it is"
     assert np.abs(truth - ramp)[:, 30:].mean() < np.abs(truth - upright)[:, 30:].mean() / 2

@@ -32,17 +32,19 @@ def draw_boxes(canvas: Canvas, prediction: Prediction, classes: Sequence[str], s
 
 
 def draw_tags(canvas: Canvas, prediction: Prediction, classes: Sequence[str], score_threshold: float) -> None:
-    """Class, or number of the sentence, and score of each box on a patch of its colour, inside the picture and beside
-    one another.
+    """Class, or number of the sentence, score, and mistake where one is known, of each box on a patch of its colour,
+    inside the picture and beside one another.
     """
     pen = ImageDraw.Draw(canvas.image)
     font = canvas.font
     pad = round(canvas.unit)
     taken: list[list[float]] = []
+    mistakes = prediction.get("mistakes")
     for i in reversed(shown(prediction, score_threshold, len(prediction.boxes))):  # the best have the first choice
         label = label_of(prediction, i)
         name = _name(prediction, i, classes)
         figure = "" if prediction.scores is None else f" {float(prediction.scores[i]):.2f}"
+        figure += f" {mistakes[i]}" if mistakes and mistakes[i] else ""
         if not name + figure:
             continue
         text = fitting(name, figure, font, canvas.image.width - 2 * pad)

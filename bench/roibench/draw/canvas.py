@@ -17,15 +17,12 @@ class Canvas:
 
     image: the enlarged one.
     scale: how many of its pixels, to each side, one pixel of the original became.
+    unit: a line's width, in step with the picture's size.
     """
 
     image: Image.Image
     scale: int
-
-    @property
-    def unit(self) -> float:
-        """A line's width, in step with the picture's size."""
-        return max(2.0, max(self.image.size) / 320)
+    unit: float
 
     @property
     def font(self) -> ImageFont.FreeTypeFont:

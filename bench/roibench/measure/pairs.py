@@ -42,9 +42,14 @@ def noise_floor(turns: Turns | None) -> float | None:
     return turns.noise_floor if turns else None
 
 
-def known_images(record: Ok, task: str) -> set[int]:
-    """Over how many first images its accuracy is known: all that it was measured on, and prefixes of them."""
-    return {record.images, *record.scores[task].prefixes}
+def known_images(record: Ok, task: str, key: str | None = None) -> set[int]:
+    """Over how many first images its accuracy is known: all that it was measured on, and prefixes of them, of which a
+    record holds what ranks alone.
+
+    key: METRIC/VALUE of the task; None: of what ranks.
+    """
+    score = record.scores[task]
+    return {record.images, *(score.prefixes if key in (None, score.primary) else ())}
 
 
 def shared_images(ours: Ok, theirs: Ok, task: str) -> int | None:
@@ -56,11 +61,19 @@ def shared_images(ours: Ok, theirs: Ok, task: str) -> int | None:
 
 def ranking_value(record: Ok, task: str, images: int) -> Prefix | None:
     """What ranks the task, over so many of known_images; None where it is undefined."""
+    return value_over(record, task, images)
+
+
+def value_over(record: Ok, task: str, images: int, key: str | None = None) -> Prefix | None:
+    """A value of the task over so many of known_images, and key as there; None where it is undefined. Its resamples
+    are () where the record holds none.
+    """
     score = record.scores[task]
     if images != record.images:
         return score.prefixes[images]
-    value = score.values.get(score.primary)
-    return value and Prefix(value=value.value, resampled=score.resampled)
+    key = key or score.primary
+    value = score.values.get(key)
+    return value and Prefix(value=value.value, resampled=score.resampled if key == score.primary else value.resampled)
 
 
 def accuracy_difference(ours: Ok, theirs: Ok, task: str) -> Interval | None:
@@ -79,13 +92,20 @@ def mean_difference(ours: Sequence[Ok], theirs: Sequence[Ok], task: str, images:
     models: limits of independent parts add up by squares (MOVER: Zou and Donner 2008, Statistics in Medicine 27:10). Of
     one training each no variance is seen, and the interval is over images alone.
     """
-    records = [*ours, *theirs]
-    values = [ranking_value(record, task, images) for record in records]
-    if not all(value and value.resampled for value in values):
+    if len({record.scores[task].primary for record in (*ours, *theirs)}) > 1:
         return None
-    if len({record.scores[task].primary for record in records}) > 1 or len({len(one.resampled) for one in values}) > 1:
+    return difference_of_means(*([ranking_value(record, task, images) for record in side] for side in (ours, theirs)))
+
+
+def difference_of_means(ours: Sequence[Prefix | None], theirs: Sequence[Prefix | None]) -> Interval | None:
+    """mean_difference of values that are known already, each of one training and all over the same images. None where
+    one is undefined, or they don't hold as many resamples.
+    """
+    sides = ours, theirs
+    if not all(value and value.resampled for side in sides for value in side):
         return None
-    sides = values[: len(ours)], values[len(ours) :]
+    if len({len(value.resampled) for side in sides for value in side}) > 1:
+        return None
     found = difference(*map(_mean, sides))
     low, high = found.low, found.high
     if spread := _half_width([[one.value for one in side] for side in sides]):

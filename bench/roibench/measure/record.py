@@ -75,17 +75,22 @@ class Interval(_Data):
 
 
 class ScoreValue(Interval):
-    """A metric's value, and what the metric declared of it (roibench.specs.Value)."""
+    """A metric's value, and what the metric declared of it (roibench.specs.Value).
+
+    resampled: in each resample of the images, of a value that tables show beside what ranks; the latter's are the
+        score's. Not in records of before schema 9.
+    """
 
     unit: str
     higher_is_better: bool
     shown: bool
     plotted: bool
     point: Point | None = None
+    resampled: tuple[float | None, ...] = Field((), repr=False)
 
 
 class Prefix(_Data):
-    """The value that ranks, over the first images alone. resampled: as in Score."""
+    """A value over the first images; the one that ranks, where a record holds it. resampled: as in Score."""
 
     value: float
     resampled: tuple[float | None, ...]

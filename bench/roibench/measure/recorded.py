@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
+from roibench.assemble import find_weights, ready_model
 from roibench.dataset import Dataset
 from roibench.datasets.reference import open_dataset
 from roibench.files import file_hash
@@ -10,7 +13,8 @@ from roibench.measure.checks import PredictionError, check_predictions
 from roibench.measure.journal import read_records
 from roibench.measure.predictions import load_predictions
 from roibench.measure.record import Ok
-from roibench.registry import Registry
+from roibench.model import Model
+from roibench.registry import AT, Registry
 from roibench.structures import Prediction
 from roibench.task import Frame
 
@@ -29,6 +33,24 @@ def recorded_data(record: Ok, registry: Registry) -> Dataset:
     if data.hash != record.cell.dataset_hash:
         raise ValueError(f"dataset {record.cell.dataset!r} has changed since {record.cell_id} was measured")
     return data
+
+
+def recorded_model(record: Ok, data: Dataset, registry: Registry, around: str | None = None) -> Model:
+    """The model that was measured, with the knobs and weights that it had, on the CPU; around: the name of a model that
+    goes around it, to have that one.
+
+    Raises UnknownNameError for a name that nothing has; ValueError where the weights have changed since, and where
+    the one can't go around the other.
+    """
+    cell = record.cell
+    spec = registry.model(f"{around}{AT}{cell.model}" if around else cell.model).tuned(cell.knobs)
+    weights = find_weights(spec, cell.dataset, Path(cell.weights) if cell.weights else None, registry)
+    if weights is not None and file_hash(weights) != cell.weights_hash:
+        raise ValueError(f"weights {weights} have changed since {record.cell_id} was measured")
+    try:
+        return ready_model(spec, data.info, weights, torch.device("cpu"))
+    except TypeError as error:  # of a Wrapper
+        raise ValueError(f"model {spec.name!r}: {error}") from error
 
 
 def recorded_predictions(

@@ -57,6 +57,7 @@ class Scores:
                 shown=declared.shown,
                 plotted=declared.plotted,
                 point=declared.point,
+                resampled=_rounded(estimate) if declared.shown and key != self.primary else (),
             )
         return Score(
             primary=self.primary,

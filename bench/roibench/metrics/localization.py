@@ -12,22 +12,30 @@ from roibench.metrics.fields import ImageError, Owner, by_image, checked_array, 
 from roibench.structures import Prediction, Target
 
 THRESHOLD = 0.5  # of IoU
+THRESHOLDS = np.array([0.3, 0.5, 0.7])  # MaxBoxAccV2's
 
 
 def localization_accuracy(predictions: Sequence[Prediction], targets: Sequence[Target], probe: None = None) -> Result:
-    """accuracy50, known_class50 and box_iou: fractions of images, and a mean IoU over images.
+    """accuracy50, known_class50, MaxBoxAccV2 and box_iou: fractions of images, and a mean IoU over images.
 
     ILSVRC's localization with one guess (Russakovsky et al. 2015): the class is the main object's, and the
     box may be that of any object of this class. The guess is the prediction's first box and its highest class score
     (of equal ones, the lowest index).
     accuracy50: class right and IoU >= 0.5. known_class50: IoU >= 0.5, whatever the class ("GT-known localization").
+    MaxBoxAccV2: the mean of known_class50 at IoU 0.3, 0.5 and 0.7 (Choe et al. 2020, arXiv 2007.04178), as of maps,
+    which may choose the threshold that their boxes are drawn at; a box that is given has none.
     box_iou: the highest IoU with an object of the class; 0 where no box is given.
     A crowd is no object, unless it is the main one. An image without a main object doesn't count: NaN in per_image.
     """
     rows = [_score(*image) for image in by_image(predictions, targets)]
     class_right, iou = np.array(rows, np.float64).reshape(-1, 2).T
     box_right = np.where(np.isnan(iou), np.nan, iou >= THRESHOLD)
-    statistic = mean_statistic({"accuracy50": box_right * class_right, "known_class50": box_right, "box_iou": iou})
+    of_boxes = {
+        "known_class50": box_right,
+        "MaxBoxAccV2": np.where(np.isnan(iou), np.nan, (iou[:, None] >= THRESHOLDS).mean(1)),
+        "box_iou": iou,
+    }
+    statistic = mean_statistic({"accuracy50": box_right * class_right, **of_boxes})
     of_images = per_image(statistic, len(rows))
     return Result(bootstrap(statistic, len(rows), of_images=of_images), per_image=of_images)
 

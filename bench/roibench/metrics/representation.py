@@ -1,6 +1,7 @@
 """Representations: whether an image's nearest neighbours show the same, and how they lie in a plane."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.manifold import TSNE, trustworthiness
@@ -15,6 +16,14 @@ from roibench.structures import Prediction, Target
 NEIGHBOURS = 5
 PERPLEXITY = 30.0  # t-SNE's own default
 LEAST = 3 * NEIGHBOURS  # images that a plane of them is made for
+MOST = 2000  # images in a plane: how far it can be trusted compares each with each
+
+
+class Plane(NamedTuple):
+    """points: float64 [N, 2]. trustworthiness: in [0, 1]."""
+
+    points: Floats
+    trustworthiness: float
 
 
 def nearest_neighbours(predictions: Sequence[Prediction], targets: Sequence[Target], probe: None = None) -> Result:
@@ -24,9 +33,8 @@ def nearest_neighbours(predictions: Sequence[Prediction], targets: Sequence[Targ
     their features. majority_5: whose class is the commonest among the 5 nearest, the nearest one's among equally common
     ones. The intervals resample images that ask; those that are asked stay. Undefined for fewer than 6 images.
 
-    trustworthiness (Venna and Kaski 2001), as scikit-learn has it: how far neighbours in a plane that t-SNE (van der
-    Maaten and Hinton 2008) lays out are neighbours among the features; without an interval. artefacts["plane"]: x, y
-    and label of every image.
+    trustworthiness: lay_out's, of the first 2,000 images; without an interval. artefacts["plane"]: x, y and label of
+    each of these.
     """
     points, labels = [], []
     for owner, prediction, true_owner, target in by_image(predictions, targets):
@@ -51,15 +59,26 @@ def nearest_neighbours(predictions: Sequence[Prediction], targets: Sequence[Targ
     values = bootstrap(statistic, len(points), of_images=of_images)
     if len(points) < LEAST:
         return Result(values, per_image=of_images)
-    perplexity = min(PERPLEXITY, (len(points) - 1) / 3)
-    plane = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(features.astype(np.float32))
-    trusted = float(trustworthiness(features, plane, n_neighbors=NEIGHBOURS))
-    x, y = plane.T.astype(float).round(3).tolist()
+    plane, trusted = lay_out(features[:MOST])
+    x, y = plane.T.round(3).tolist()
     return Result(
         values | {"trustworthiness": Estimate(trusted, trusted, trusted, np.full(0, np.nan))},
         per_image=of_images,
-        artefacts={"plane": {"x": x, "y": y, "label": labels}},
+        artefacts={"plane": {"x": x, "y": y, "label": labels[:MOST]}},
     )
+
+
+def lay_out(features: Floats) -> Plane:
+    """Features [N, D] in a plane, by t-SNE (van der Maaten and Hinton 2008), and whether neighbours in the plane are
+    neighbours among the features: trustworthiness (Venna and Kaski 2001) of 5 neighbours, as scikit-learn has it.
+
+    The same features give the same plane. Raises ValueError for fewer than 15 images, of which none is made.
+    """
+    if len(features) < LEAST:
+        raise ValueError(f"a plane of {len(features)} images says nothing; want {LEAST} or more")
+    perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
+    points = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(features.astype(np.float32))
+    return Plane(points.astype(np.float64), float(trustworthiness(features, points, n_neighbors=NEIGHBOURS)))
 
 
 def _others(features: Floats) -> Integers:

@@ -5,7 +5,8 @@ from types import MappingProxyType
 
 from roibench.claim import Judged
 from roibench.measure.record import Ok, Provenance, Record
-from roibench.report.numbers import heading, plain, short, with_interval
+from roibench.report.agreement import LEGEND, Agreement, agreements, written
+from roibench.report.numbers import MISSING, heading, plain, short, with_interval
 from roibench.report.rows import DOUBTFUL, Remark, Row, Table, cells, doubts, failures, interferences, tables
 
 _TRAINED = ("epochs", "pretrained on")
@@ -41,6 +42,7 @@ def render(records: Sequence[Record], notes: Mapping[str, Sequence[str]] = Mappi
     """
     found = tables(records)
     sections = [f"## {table.heading}\n\n{comparison(table)}" for table in found]
+    sections += [f"## {table.heading}: agreement\n\n{agreement(table)}" for table in found if agreements(table)]
     if cells(records):
         sections.append(f"## Where the time goes\n\n{stages(records)}")
     sections += _remarks(f"{DOUBTFUL} Doubtful predictions: check what these models return", "why", doubts(records))
@@ -94,6 +96,24 @@ def comparison(table: Table) -> str:
         training = (str(row.record.epochs or ""), row.record.pretrained_on or "") if trained else ()
         rows.append((row.model + mark, row.record.family, *training, *setting, *scores, *passes, *_measured(row)))
     return "\n\n".join([table.shared, grid((*titles, *_MEASURED), rows, left=left), *table.notes])
+
+
+def agreement(table: Table) -> str:
+    """How far the values of a table agree on the order of its models: a matrix per model that these go around."""
+    parts = []
+    for one in agreements(table):
+        places = range(len(one.names) - 1)
+        rows = [(name, *(_pair(one, i, j) if j < i else "" for j in places)) for i, name in enumerate(one.names) if i]
+        parts += [f"{one.heading[0].upper()}{one.heading[1:]}. {one.chance}", grid(("", *one.names[:-1]), rows, left=1)]
+    return "\n\n".join([*parts, LEGEND])
+
+
+def _pair(one: Agreement, i: int, j: int) -> str:
+    """`0.82 [0.65, 0.93]`."""
+    if (found := one.pairs.get((i, j))) is None:
+        return MISSING
+    value, bounds = written(found)
+    return f"**{value}** {bounds}" if one.is_beyond_chance(found) else f"{value} {bounds}"
 
 
 def stages(records: Sequence[Record]) -> str:

@@ -22,12 +22,20 @@ from roibench.measure.journal import FILE, read_records
 from roibench.measure.record import Ok, Record
 from roibench.registry import Registry, unknown
 from roibench.report import csv, markdown
+from roibench.report.agreement import LEAST, agreements
 from roibench.report.rows import Table, tables
 from roibench.report.write import SOURCE, SPEED_ACCURACY, Drawing, drawings
 
 RESULTS = Path("results")
 RUNS = options.Options().out  # where runs write: nothing there is published
-MARKERS = ("table FOLDER TASK", "plot FOLDER TASK [WHAT]", "stages FOLDER", "claims [NAME...]", "options")
+MARKERS = (
+    "table FOLDER TASK",
+    "plot FOLDER TASK [WHAT]",
+    "agreement FOLDER TASK",
+    "stages FOLDER",
+    "claims [NAME...]",
+    "options",
+)
 _MARKER = re.compile(r"<!-- roibench: *(.*?) *-->")
 _END = "<!-- end -->"
 
@@ -146,6 +154,8 @@ class _Results:
                 return self._plots(folder, task, SPEED_ACCURACY, place)
             case ["plot", folder, task, value]:
                 return self._plots(folder, task, value, place)
+            case ["agreement", folder, task]:
+                return self._agreement(folder, task)
             case ["stages", folder]:
                 return markdown.stages(self._folder(folder))
             case ["claims", *names]:
@@ -165,6 +175,13 @@ class _Results:
         if task not in (known := [table.task for table in found]):
             raise PublishError(f"{folder}: {unknown('task', task, known)}")
         return [table for table in found if table.task == task]
+
+    def _agreement(self, folder: str, task: str) -> str:
+        found = [one for one in self._tables(folder, task) if agreements(one)]
+        if not found:
+            why = f"no two values of {task} are known, with resamples, of {LEAST} models that go around the same one"
+            raise PublishError(f"{folder}: {why}")
+        return "\n\n".join(f"{one.heading}: {markdown.agreement(one)}" for one in found)
 
     def _plots(self, folder: str, task: str, what: str, place: Path) -> str:
         self._tables(folder, task)

@@ -16,6 +16,7 @@ from roibench.measure.journal import read_lines
 from roibench.measure.paired import PairedBenchmark
 from roibench.measure.record import Provenance, Record
 from roibench.report import csv, markdown, operators
+from roibench.report.agreement import agreement_matrices, agreements
 from roibench.report.plot import points, speed_accuracy
 from roibench.report.rows import Table, tables
 from roibench.report.stage_bars import stage_bars, stage_shares
@@ -83,7 +84,8 @@ def write_operators(benchmarks: Sequence[PairedBenchmark], machine: Provenance, 
 def drawings(records: Sequence[Record]) -> dict[str, Drawing]:
     """What there is to draw, by file name without ending: speed_accuracy-TASK-DATASET of what ranks, and likewise
     VALUE-TASK-DATASET of each value that its metric wants plotted; curves-TASK-DATASET where values are points of some,
-    and stages-TASK-DATASET where several models tell theirs. Two datasets of one name are told apart by their hash.
+    agreement-TASK-DATASET where enough models have several with resamples, and stages-TASK-DATASET where several models
+    tell theirs. Two datasets of one name are told apart by their hash.
     """
     named: dict[str, Drawing] = {}
     for table in tables(records):
@@ -96,6 +98,9 @@ def drawings(records: Sequence[Record]) -> dict[str, Drawing]:
         }
         if curve_points(table):
             drawn["curves"] = Drawing(table, " and ".join(curve_points(table)), value_curves, curve_points)
+        if agreements(table):
+            about = "how far values agree on the order of models"
+            drawn["agreement"] = Drawing(table, about, agreement_matrices, agreements)
         if len(stage_shares(table)) > 1:
             drawn["stages"] = Drawing(table, "where the time goes", stage_bars, stage_shares)
         for what, drawing in drawn.items():

@@ -7,9 +7,11 @@ import torch
 from roibench.assemble import build_model
 from roibench.contract import NetworkContract
 from roibench.dataset import DatasetInfo
+from roibench.metrics.detection_errors import detection_errors
 from roibench.model import TrainableModel
 from roibench.specs import MetricSpec, ModelSpec, Value
-from roibench.structures import Input, Target
+from roibench.structures import Input, Prediction, Target
+from roibench.task import Mistakes
 from roibench.tasks.objects import (
     BOXES,
     COCO_VALUES,
@@ -85,3 +87,6 @@ class Detection(ObjectTask):
         MetricSpec("voc_ap", name, "roibench.metrics.detection:voc_ap", (Value("VOC07_AP50"), Value("VOC_AP50"))),
     )
     contract = DetectorContract
+
+    def mistakes(self, prediction: Prediction, target: Target) -> Mistakes:
+        return detection_errors(prediction, target)

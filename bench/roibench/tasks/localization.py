@@ -56,7 +56,12 @@ class Localization(Task):
             "localization_accuracy",
             name,
             "roibench.metrics.localization:localization_accuracy",
-            (Value("accuracy50", ranks=True), Value("known_class50", shown=True), Value("box_iou", shown=True)),
+            (
+                Value("accuracy50", ranks=True),
+                Value("known_class50", shown=True),
+                Value("MaxBoxAccV2", shown=True),
+                Value("box_iou", shown=True),
+            ),
         ),
     )
 
