@@ -16,6 +16,7 @@ from roibench.measure.compare import compare_runs
 from roibench.measure.journal import Journal
 from roibench.measure.predictions import save_predictions
 from roibench.measure.record import Score
+from roibench.measure.recorded import recorded_cells
 from roibench.registry import installed
 from roibench.report.gallery import WIDTH, left_out, side_by_side, write_gallery
 from roibench.structures import Prediction, Target
@@ -207,6 +208,15 @@ def test_cells_that_are_not_shown_are_named(run, record):
     other = record("elsewhere", dataset="photos", dataset_hash="1" * 64)
     journal.add(other)
     assert left_out(run) == [other.cell_id]
+
+
+def test_models_that_are_named_are_shown_whatever_their_tasks(run, record, third_party):
+    journal = Journal(run)
+    scored = record("other_task", dataset_hash=recorded_cells(run)[0].cell.dataset_hash)
+    [score] = scored.scores.values()
+    journal.add(scored.model_copy(update={"scores": {"keypoints": score}}))
+    assert left_out(run) == [scored.cell_id]
+    assert left_out(run, ["*_task"]) == left_out(run, ["*", "other_task"]) == []
 
 
 def test_a_folder_without_records_is_named(third_party, tmp_path):

@@ -17,6 +17,7 @@ from roibench.registry import AT, Registry, unknown
 from roibench.task import Frame, ground_truth
 
 WIDTH = 320  # of a picture in a sheet, in pixels
+ALL = ("*",)
 COLUMNS = 5  # of models on a page: what can still be read on one
 _GAP = 6
 _FONT_SIZE = 16
@@ -27,7 +28,7 @@ def write_gallery(
     images: Sequence[int],
     out: Path,
     registry: Registry,
-    models: Sequence[str] = ("*",),
+    models: Sequence[str] = ALL,
     columns: int = COLUMNS,
 ) -> list[Path]:
     """Draw what a run's cells predicted for some images of their dataset into a .png; returns the paths.
@@ -68,8 +69,10 @@ def write_gallery(
     ]
 
 
-def left_out(run: Path, models: Sequence[str] = ("*",)) -> list[str]:
-    """The cells of these models that a gallery doesn't show: those of other datasets or tasks than the first one's."""
+def left_out(run: Path, models: Sequence[str] = ALL) -> list[str]:
+    """The cells of these models that a gallery doesn't show: those of other datasets than the first one's; where no
+    model is named, of other tasks, too.
+    """
     return [record.cell_id for record in _chosen(run, models)[1]]
 
 
@@ -81,7 +84,8 @@ def _chosen(run: Path, models: Sequence[str]) -> tuple[list[Ok], list[Ok]]:
         raise ValueError(f"{run}: --model: {unknown('cell', missing[0], names)}")
     records = [one for one in cells if any(fnmatchcase(one.cell.label, pattern) for pattern in models)]
     first = records[0]
-    shown = [r for r in records if r.cell.dataset_hash == first.cell.dataset_hash and _task(first) in r.scores]
+    alike = [record for record in records if record.cell.dataset_hash == first.cell.dataset_hash]
+    shown = alike if tuple(models) != ALL else [record for record in alike if _task(first) in record.scores]
     return shown, [record for record in records if record not in shown]
 
 
