@@ -48,7 +48,9 @@ def test_images_that_say_nothing_new_leave_no_doubt_and_noise_leaves_some():
     found, low, high = correlation_intervals(*spread(0.1))
     assert 0 < low[0, 1] < 0.95 and high[0, 1] == pytest.approx(1)
     assert -0.95 < high[0, 2] < 0 and low[0, 2] == pytest.approx(-1)
-    assert correlation_intervals(*spread(1.0))[1][0, 1] < low[0, 1], "the noisier, the wider"
+    _, noisy_low, noisy_high = correlation_intervals(*spread(1.0))
+    assert noisy_low[0, 1] < low[0, 1], "the noisier, the wider"
+    assert noisy_high[0, 1] == pytest.approx(1) and noisy_low[0, 2] == pytest.approx(-1), "it reaches up to the value"
 
 
 def test_resamples_without_a_value_do_not_count_and_without_any_there_is_no_interval():

@@ -54,7 +54,13 @@ def scene(index: int) -> tuple[Prediction, Target]:
 
 
 SCENES = [scene(index) for index in range(N)]
-RANKING = [(metric, value.name) for metric in installed().metrics.values() for value in metric.values if value.ranks]
+RANKING = [
+    (metric, value.name)
+    for metric in installed().metrics.values()
+    for value in metric.values
+    # Neighbours are among all images: one alone has none, and what asks is left out, not what is asked.
+    if value.ranks and metric.name != "nearest_neighbours"
+]
 
 
 @pytest.mark.parametrize(("metric", "name"), RANKING, ids=lambda one: getattr(one, "name", one))

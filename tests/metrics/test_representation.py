@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
+from roibench.metric import cost_of
 from roibench.metrics.representation import lay_out, nearest_neighbours
 from roibench.structures import Prediction, Target
 
@@ -20,6 +21,7 @@ def test_a_row_of_images_by_hand():
     values = {name: one.value for name, one in found.values.items()}
     assert values["neighbour_1"] == pytest.approx(6 / 7) and values["neighbour_5"] == pytest.approx(6 / 7)
     assert found.per_image["neighbour_1"].tolist() == [1, 1, 0, 1, 1, 1, 1]
+    assert found.per_image[cost_of("neighbour_1")].tolist() == pytest.approx([-1 / 42] * 2 + [1 / 7] + [-1 / 42] * 4)
     assert "trustworthiness" not in values, "too few for a plane"
 
 

@@ -4,6 +4,7 @@ import pytest
 from claimed import localizing
 
 from roibench.claim import Accuracy, Status, better, judge
+from roibench.measure.record import Prefix
 from roibench.registry import installed
 
 LOCALIZER = Accuracy("localizer", "localization", "localization_accuracy/MaxBoxAccV2")
@@ -43,6 +44,10 @@ def test_what_records_lack_is_not_measured(scored):
     old = ours.model_copy(update={"scores": {task: score.model_copy(update={"values": values})}})
     found = better([old, theirs], LOCALIZER, CAM)
     assert found.status is Status.NOT_MEASURED and "before schema 9" in found.figures
+    prefixes = {200: Prefix(value=0.1, resampled=(0.1,) * 1000)}  # of what ranks
+    theirs = theirs.model_copy(
+        update={"scores": {name: one.model_copy(update={"prefixes": prefixes}) for name, one in theirs.scores.items()}}
+    )
     fewer = ours.model_copy(update={"images": 200})
     assert "not measured alike on the same images" in better([fewer, theirs], LOCALIZER, CAM).figures
     other = LOCALIZER._replace(value="localization_accuracy/box_iou")
