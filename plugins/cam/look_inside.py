@@ -18,8 +18,7 @@ from PIL import Image
 from roibench.assemble import find_weights, ready_model
 from roibench.dataset import Dataset
 from roibench.datasets.reference import open_dataset
-from roibench.draw.canvas import Canvas
-from roibench.draw.relevance import draw_relevance
+from roibench.draw.prediction import draw
 from roibench.files import write_atomically
 from roibench.model import Model
 from roibench.plugins.cam.class_visualization import Ascent, visualize
@@ -28,10 +27,11 @@ from roibench.plugins.cam.poster import COLUMNS, Panel, Section, draw_poster, wr
 from roibench.plugins.cam.units import BATCH, look_at_units
 from roibench.registry import Registry, installed
 from roibench.structures import Sample
-from roibench.tasks.attribution import main_class
+from roibench.tasks.attribution import ATTRIBUTION, main_class
 
 METHODS = "grad_cam,grad_cam_plus_plus,score_cam,occlusion,saliency,deconvnet,guided_backprop,guided_grad_cam"
 QUERIES = 3  # images whose neighbours are shown, and whose explanations
+SHOWN_AT = 160  # pixels, the width of a drawing
 KERNELS = 3  # of the second layer
 
 
@@ -86,9 +86,7 @@ def explanations(
         for row, sample in zip(rows, samples, strict=True):
             asked = replace(sample.input, query=main_class(sample.target))
             [found] = model.predict([asked])
-            canvas = Canvas(_image(sample), 1.0)
-            draw_relevance(canvas, found, data.info.classes, 0.0)
-            row.append(Panel(canvas.image, method))
+            row.append(Panel(draw(asked.image, found, data.info.classes, [ATTRIBUTION], shown_at=SHOWN_AT), method))
     return Section("What speaks for the class of an image", rows)
 
 

@@ -45,7 +45,7 @@ def test_a_picture_is_drawn_in_the_place_of_the_image():
     drawn = draw(torch.zeros(3, 64, 64, dtype=torch.uint8), predicted(PICTURE), (), [GENERATED])
     assert drawn.size == (6 * 107, 4 * 107)
     assert (np.asarray(drawn)[::107, ::107] == PICTURE.permute(1, 2, 0).numpy()).all()
-    small = Canvas(Image.new("RGB", (2, 2)), 1)
+    small = Canvas(Image.new("RGB", (2, 2)), 1, 2.0)
     GENERATED.layers[0].draw(small, predicted(PICTURE), (), 0.3)
     assert small.image.size == (6, 4)
 
