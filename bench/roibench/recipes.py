@@ -35,11 +35,12 @@ BASE_NETWORKS: Mapping[str, Mapping[str, Any]] = {
 def on_base_networks(spec: ModelSpec) -> Iterator[ModelSpec]:
     """The same detector on each of BASE_NETWORKS."""
     for network, config in BASE_NETWORKS.items():
+        name = f"{spec.name}_{network}"
         yield replace(
             spec,
-            name=f"{spec.name}_{network}",
+            name=name,
             config={**spec.config, **config},
             warm_start=WarmStart(model=f"{network}_classifier", dataset="icons"),
             recipe=replace(SCENES_RECIPE, epochs=4),
-            weights={},
+            weights={"scenes": f"weights/{name}-scenes.safetensors"},
         )

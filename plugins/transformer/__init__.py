@@ -84,6 +84,7 @@ def register_models(register):
             required_targets=("image_label",),
             teacher="resnet_classifier",
             recipe=PATCHES_RECIPE,  # ViT's budget
+            weights={"icons": "weights/deit-icons.safetensors"},
         )
     )
 
