@@ -237,7 +237,12 @@ def test_what_a_wildcard_matches_and_can_not_run_is_listed_with_its_reason(third
         Options(models=("w*", "fi*", "fl*", "fcn*", "faster_rcnn_mob*"), datasets=("squares",)), third_party
     )
     assert {cell.model.name for cell in plan.cells} == {"works", "finds_nothing", "float_labels"}
-    assert [line.split("'")[1] for line in plan.skipped] == ["fcn", "fcn_mobilenet", "faster_rcnn_mobilenet"]
+    assert [line.split("'")[1] for line in plan.skipped] == [
+        "fcn",
+        "fcn_mobilenet",
+        "fcn_full_resolution",
+        "faster_rcnn_mobilenet",
+    ]
     assert any("train some with" in line for line in plan.skipped)
     with pytest.raises(PlanError, match=r"model 'fcn' .*; model 'fcn_mobilenet'"):
         make_plan(Options(models=("fcn*",), datasets=("squares",)), third_party)

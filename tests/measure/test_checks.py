@@ -26,7 +26,11 @@ SOUND = Prediction(
     captions=("a cat", ""),
     class_scores=torch.tensor([0.1, 0.9]),
     semantic_map=torch.tensor([[0, 1, 2, 0, 0, 0]] * 4, dtype=torch.uint8),
-    extra={"attribution": torch.zeros(4, 6), "features": torch.zeros(5)},
+    extra={
+        "attribution": torch.zeros(4, 6),
+        "features": torch.zeros(5),
+        "generated": torch.zeros(3, 8, 8, dtype=torch.uint8),
+    },
 )
 NAN = torch.nan
 
@@ -71,6 +75,7 @@ IMPOSSIBLE = [
     ({"semantic_map": torch.zeros(4, 6, dtype=torch.int64)}, "semantic_map is torch.int64; want torch.uint8"),
     ({"extra": {"attribution": torch.zeros(6, 4)}}, "attribution has the shape [6, 4]; want [4, 6]"),
     ({"extra": {"attribution": torch.full((4, 6), NAN)}}, "attribution[0, 0] is nan; want a finite number"),
+    ({"extra": {"generated": torch.zeros(3, 8, 8)}}, "generated is torch.float32; want torch.uint8"),
     ({"extra": {"features": torch.zeros(1, 5)}}, "features has the shape [1, 5]; want [D]"),
     ({"extra": {"features": torch.full((5,), NAN)}}, "features[0] is nan; want a finite number"),
 ]

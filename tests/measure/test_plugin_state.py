@@ -52,8 +52,9 @@ def register_models(register):
 """
 
 TWO_STAGE = (  # what ships weights
-    *("dense_captioning", "fast_rcnn", "faster_rcnn", "faster_rcnn_roi_pool", "hog_svm", "mask_rcnn"),
-    *("mask_rcnn_roi_pool", "rcnn", "rfcn", "sliding_window_detector", "sppnet"),
+    *("dense_captioning", "fast_rcnn", "faster_rcnn", "faster_rcnn_roi_pool", "faster_rcnn_small_mobilenet"),
+    *("faster_rcnn_small_vgg", "hog_svm", "mask_rcnn", "mask_rcnn_roi_pool", "rcnn", "rfcn"),
+    *("rfcn_small_mobilenet", "rfcn_small_vgg", "sliding_window_detector", "sppnet"),
 )
 
 
