@@ -58,8 +58,8 @@ RANKING = [
     (metric, value.name)
     for metric in installed().metrics.values()
     for value in metric.values
-    # Neighbours are among all images: one alone has none, and what asks is left out, not what is asked. Recognition is of
-    # pictures that no scene has.
+    # Neighbours are among all images: one alone has none, and what asks is left out, not what is asked. Recognition is
+    # of pictures that no scene has.
     if value.ranks and metric.name not in ("nearest_neighbours", "recognition")
 ]
 
