@@ -1,6 +1,7 @@
 """Explanations: where in an image lies what speaks for a class; and baselines that don't look at the model."""
 
 from roibench.hookspecs import hookimpl
+from roibench.plugins.classification import SCOUTER
 from roibench.specs import ClaimSpec, CommandSpec, Knob, ModelSpec, Paper
 
 CAM = Paper(
@@ -47,11 +48,6 @@ SCORE_CAM = Paper(
     2020,
     "https://arxiv.org/abs/1910.01279",
     published={"time (torchcam, ResNet-18)": "305 ms on an RTX 2070 Max-Q, 6,797 ms on an i7"},
-)
-SCOUTER = Paper(
-    "SCOUTER: Slot Attention-based Classifier for Explainable Image Recognition",
-    2021,
-    "https://arxiv.org/abs/2009.06138",
 )
 SAMPLES = Knob("samples", 0, 0, 200, "SmoothGrad: copies of the image with noise; 0: the image itself")
 SIGMA = Knob("sigma", 0.15, 0.0, 1.0, "SmoothGrad: of the noise, over the range of the image's values")

@@ -25,7 +25,7 @@ from roibench.plugins.cam.class_visualization import Ascent, visualize
 from roibench.plugins.cam.filters import first_filters, second_filters
 from roibench.plugins.cam.poster import COLUMNS, Panel, Section, draw_poster, wrapped
 from roibench.plugins.cam.units import BATCH, look_at_units
-from roibench.registry import Registry, installed
+from roibench.registry import installed
 from roibench.structures import Sample
 from roibench.tasks.attribution import ATTRIBUTION, main_class
 
@@ -112,7 +112,7 @@ def look_inside(
 ) -> None:
     if not all(word.strip().isdecimal() for word in channels.split(",")):
         raise ValueError(f"--units {channels!r}: want whole numbers, separated by commas")
-    registry: Registry = installed()
+    registry = installed()
     data = open_dataset(dataset, registry)
 
     def ready(name: str) -> Model:

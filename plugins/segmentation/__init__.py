@@ -49,7 +49,7 @@ VGG = {
     "config": BASE_NETWORKS["small_vgg"],
     "warm_start": WarmStart(model="small_vgg_classifier", dataset="icons"),
 }
-TRAINED = ("fcn", "unet")
+TRAINED = ("fcn", "unet")  # and shipped; the others have a recipe alone
 MOBILENET = {"backbone": "mobilenet_v2", "strides": (8, 16, 32)}
 
 

@@ -50,7 +50,7 @@ def test_better_is_better_for_both(six):
 def test_models_are_compared_that_go_around_the_same_one(measured):
     order = {"cat": 1, "dog": -1}
     records = [
-        measured(f"{name}@{inner}", hits=0.1 * i, gain=0.1 * order[inner] * i, loss=0.5)
+        measured(f"{name}@{inner}", hits=0.1 * i, gain=0.1 * order[inner] * i, loss=0.1 * i)
         for inner in order
         for i, name in enumerate(("a", "b", "c", "d", "e"), 1)
     ]
@@ -78,7 +78,8 @@ def test_a_model_counts_once_and_as_it_is_registered(six, measured):
 def test_few_models_or_values_or_resamples_agree_on_nothing(six, measured):
     assert agreements(tables(six[:4])[0]) == []
     assert agreements(tables([measured(f"m{i}", 0.1 * i, 0.3, 0.3) for i in range(6)])[0]) == []
-    assert agreements(tables([measured(f"m{i}", 0.1 * i, 0.2 * i, 0.3, kept=False) for i in range(6)])[0]) == []
+    assert agreements(tables([measured(f"m{i}", 0.1 * i, 0.2 * i, 0.3) for i in range(6)])[0]) == [], "one pair"
+    assert agreements(tables([measured(f"m{i}", 0.1 * i, 0.2 * i, 0.3 * i, kept=False) for i in range(6)])[0]) == []
     fewer = [one.model_copy(update={"images": 50}) for one in six[:3]]
     assert agreements(tables([*six[3:], *fewer])[0]) == []
     assert "agreement-hitting-scenes" not in drawings(six[:4])
@@ -146,7 +147,7 @@ def test_a_page_has_the_matrix_and_its_picture(six, tmp_path):
     assert publish(tmp_path, Registry()) == []
     (folder / "records.jsonl").write_text("".join(lines[:4]))
     with pytest.raises(
-        PublishError, match=r"page\.md:1: results/mine: no two values of hitting are known, with resamples"
+        PublishError, match=r"page\.md:1: results/mine: no 3 values of hitting are known, with resamples"
     ):
         publish(tmp_path, Registry())
 

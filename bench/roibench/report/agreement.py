@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LEAST = 5  # models: fewer have the same order by chance too often
+VALUES = 3  # fewer have one pair, which needs no matrix
 LOWEST = "\N{DOWNWARDS ARROW}"  # behind a value whose lowest is best
 LEGEND = (
     "Spearman's rank correlation over the models of each pair of values, with its 95 % bootstrap interval over images: "
@@ -69,7 +70,8 @@ class Agreement:
 
 
 def agreements(table: Table) -> list[Agreement]:
-    """Of what ranks and of the values that tables show, where records hold resamples of both for five models or more.
+    """Of what ranks and of the values that tables show, where records hold resamples of at least three for at least
+    five models.
 
     A model whose predictions are doubtful doesn't count: what its values tell is in doubt, too. That a model looks at
     nothing of the one that it goes around is such a doubt.
@@ -93,7 +95,7 @@ def _agreement(table: Table, inner: str, rows: Sequence[Row]) -> Agreement | Non
         for key in (table.primary, *table.shown)
     }
     columns = {key: column for key, column in columns.items() if _has_an_order(column)}
-    if len(kept) < LEAST or len(columns) < 2:
+    if len(kept) < LEAST or len(columns) < VALUES:
         return None
     lowest = [not table.values[key].higher_is_better for key in columns]
     sign = np.where(lowest, -1.0, 1.0)

@@ -22,7 +22,7 @@ from roibench.measure.journal import FILE, read_records
 from roibench.measure.record import Ok, Record
 from roibench.registry import Registry, unknown
 from roibench.report import csv, markdown
-from roibench.report.agreement import LEAST, agreements
+from roibench.report.agreement import LEAST, VALUES, agreements
 from roibench.report.rows import Table, tables
 from roibench.report.write import SOURCE, SPEED_ACCURACY, Drawing, drawings
 
@@ -179,7 +179,7 @@ class _Results:
     def _agreement(self, folder: str, task: str) -> str:
         found = [one for one in self._tables(folder, task) if agreements(one)]
         if not found:
-            why = f"no two values of {task} are known, with resamples, of {LEAST} models that go around the same one"
+            why = f"no {VALUES} values of {task} are known, with resamples, of {LEAST} models around the same one"
             raise PublishError(f"{folder}: {why}")
         return "\n\n".join(f"{one.heading}: {markdown.agreement(one)}" for one in found)
 
