@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import torch
@@ -53,6 +54,10 @@ if os.environ.get("ROIBENCH_SANITIZE") == "1":
     # Not vptr: it wants type information that torch's libraries don't give.
     link = ["-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize=vptr", "-fno-sanitize-recover=all"]
     cxx += [*link, "-O1", "-g", "-fno-omit-frame-pointer"]
+if sys.platform == "linux":
+    # Where a compiler links libstdc++ statically, the extension has a second one, and an error that prints a number
+    # through torch's stream crashes. Named here, the shared one comes first.
+    link += ["-l:libstdc++.so.6"]
 nvcc = ["-O3", "-std=c++20", "--fmad=false"]
 
 
@@ -64,7 +69,7 @@ if toolkit:
     cxx += [f'-DROIBENCH_CUDA_VERSION="{torch.version.cuda}"']
     cxx += [f'-DROIBENCH_CUDA_ARCHS="{os.environ["TORCH_CUDA_ARCH_LIST"]}"']
     files = sources("*.cpp", "autograd/*.cpp", "cpu/*.cpp", "cuda/*.cpp", "cuda/kernels/*.cu")
-    extension = CUDAExtension("roibench._C", files, extra_compile_args={"cxx": cxx, "nvcc": nvcc})
+    extension = CUDAExtension("roibench._C", files, extra_compile_args={"cxx": cxx, "nvcc": nvcc}, extra_link_args=link)
 else:
     cxx += [f'-DROIBENCH_CUDA_MISSING="{why_no_cuda}"']
     files = sources("*.cpp", "autograd/*.cpp", "cpu/*.cpp")

@@ -24,13 +24,25 @@ WindowTables windows_of(const Pooling& pooling, bool channels_last, at::TensorOp
                       });
 }
 
-// Whether the mean bin has so many pixels that a warp had better share them. How large RoIs are, only the device knows:
-// feature pyramids are made for some 20 x 20 pixels.
-bool has_large_bins(const Pooling& pooling) {
+// How large RoIs are, only the device knows: feature pyramids are made for some 20 x 20 pixels.
+cuda::BinsAre bins_of(const Pooling& pooling) {
   constexpr int64_t kPixelsOfRoi = 400, kPixelsOfLargeBin = 16;
+  const std::vector<Grid>& grids = pooling.grids;
+  const auto halves = [&](int64_t bins) {
+    return std::all_of(grids.begin(), grids.end(), [&](const Grid& grid) {
+      const bool next = bins > 0 && grid.rows == bins && grid.columns == bins;
+      bins /= 2;
+      return next;
+    });
+  };
+  if (pooling.rois.defined() && grids.size() > 1) {
+    if (halves(4)) return cuda::BinsAre::halved_from_4;
+    if (halves(2)) return cuda::BinsAre::halved_from_2;
+  }
   const int64_t pixels = pooling.size[2] * pooling.size[3];
   const int64_t of_window = pooling.rois.defined() ? std::min(pixels, kPixelsOfRoi) : pixels;
-  return of_window * int64_t(pooling.grids.size()) >= kPixelsOfLargeBin * pooling.bins();
+  const bool large = of_window * int64_t(grids.size()) >= kPixelsOfLargeBin * pooling.bins();
+  return large ? cuda::BinsAre::large : cuda::BinsAre::small;
 }
 
 struct Cuda {
@@ -40,9 +52,8 @@ struct Cuda {
     const bool channels_last = is_channels_last(input);
     const at::Tensor map = cuda::aligned(channels_last ? input : input.contiguous());
     const WindowTables windows = windows_of(pooling, channels_last, input.options());
-    check_launch(cuda::max_pool(*windows, has_large_bins(pooling), infinity,
-                                static_cast<const I*>(map.const_data_ptr()), pooled_channels_last,
-                                static_cast<I*>(pooled.mutable_data_ptr()),
+    check_launch(cuda::max_pool(*windows, bins_of(pooling), infinity, static_cast<const I*>(map.const_data_ptr()),
+                                pooled_channels_last, static_cast<I*>(pooled.mutable_data_ptr()),
                                 argmax.numel() == 0 ? nullptr : argmax.mutable_data_ptr<int32_t>(), current_stream()));
   }
 

@@ -22,9 +22,6 @@ struct Cuda {
     const auto memory = [&](int64_t size, at::ScalarType type) {
       return at::empty({size}, boxes.options().dtype(type));
     };
-    const auto zeros = [&](int64_t size, at::ScalarType type) {
-      return at::zeros({size}, boxes.options().dtype(type));
-    };
 
     at::Tensor keys = memory(n, c10::CppTypeToScalarType<BitsOf<T>>::value);
     cuda::check_launch(cuda::score_keys(scores.const_data_ptr<T>(), n, keys.mutable_data_ptr<BitsOf<T>>(), stream));
@@ -32,16 +29,19 @@ struct Cuda {
     const at::Tensor sorted = boxes.index_select(0, order);
     const at::Tensor classes = idxs.defined() ? idxs.index_select(0, order) : at::Tensor();
 
-    at::Tensor overlaps = memory(std::min(n, cuda::kNmsBand) * (cuda::kNmsBand / 64), at::kLong);
-    at::Tensor suppressed = zeros(2 * at::ceil_div(n, int64_t(64)), at::kInt);
-    at::Tensor kept = memory(n, at::kLong), counts = zeros(cuda::nms_bands(n) + 1, at::kLong);
+    constexpr int64_t kState = sizeof(cuda::NmsState) / sizeof(int64_t);
+    at::Tensor zeros = at::zeros({kState + at::ceil_div(n, int64_t(64))}, boxes.options().dtype(at::kLong));
+    at::Tensor overlaps =
+        memory(at::ceil_div(std::min<int64_t>(n, cuda::kNmsBand), int64_t(64)) * cuda::kNmsBand, at::kLong);
+    at::Tensor band = memory(cuda::kNmsBand, at::kLong), kept = memory(n, at::kLong);
+    int64_t* const zeroed = zeros.mutable_data_ptr<int64_t>();
     cuda::check_launch(cuda::nms<T>(
         {sorted.const_data_ptr<T>(), idxs.defined() ? classes.const_data_ptr<int64_t>() : nullptr, n, threshold},
-        {reinterpret_cast<uint64_t*>(overlaps.mutable_data_ptr<int64_t>()),
-         reinterpret_cast<uint32_t*>(suppressed.mutable_data_ptr<int32_t>()), kept.mutable_data_ptr<int64_t>(),
-         counts.mutable_data_ptr<int64_t>()},
+        {reinterpret_cast<cuda::NmsState*>(zeroed), reinterpret_cast<uint32_t*>(zeroed + kState),
+         reinterpret_cast<uint64_t*>(overlaps.mutable_data_ptr<int64_t>()), band.mutable_data_ptr<int64_t>(),
+         kept.mutable_data_ptr<int64_t>()},
         stream));
-    const int64_t count = counts[-1].item<int64_t>();  // the only synchronisation
+    const int64_t count = zeros.select(0, kState - 1).item<int64_t>();  // the only synchronisation
     return order.index_select(0, kept.narrow(0, 0, count));
   }
 };

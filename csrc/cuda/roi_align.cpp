@@ -58,16 +58,22 @@ struct Cuda {
     const bool deterministic = at::globalContext().deterministicAlgorithms();
     const bool side_by_side = channels_last || deterministic;
     const auto shape = shape_of<T>("roi_align_backward", input_size, grad.sizes(), side_by_side, sampling);
-    const at::Tensor pooled_grad = cuda::aligned(as(grad, rois.scalar_type(), format(side_by_side)));
+    const auto dtype = deterministic ? rois.scalar_type() : grad.scalar_type();
+    const at::Tensor pooled_grad = cuda::aligned(as(grad, dtype, format(side_by_side)));
     const Taps<T> bins(shape, rois);
-    const T* const from = pooled_grad.const_data_ptr<T>();
     at::Tensor input_grad = at::empty(input_size, rois.options().memory_format(format(side_by_side)));
     T* const to = input_grad.mutable_data_ptr<T>();
     if (deterministic) {
-      check_launch(cuda::roi_align_backward_deterministic(shape, bins.taps, rois.size(0), from, to, current_stream()));
+      check_launch(cuda::roi_align_backward_deterministic(shape, bins.taps, rois.size(0),
+                                                          pooled_grad.const_data_ptr<T>(), to, current_stream()));
     } else {
       input_grad.zero_();
-      check_launch(cuda::roi_align_backward(shape, bins.taps, rois.size(0), from, to, current_stream()));
+      AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, dtype, "roi_align_backward", [&] {
+        if constexpr (std::is_same_v<at::opmath_type<scalar_t>, T>) {
+          check_launch(cuda::roi_align_backward(shape, bins.taps, rois.size(0), cuda::const_data<scalar_t>(pooled_grad),
+                                                to, current_stream()));
+        }
+      });
     }
     return input_grad;
   }

@@ -26,13 +26,20 @@ WHY_NO_CUDA = (
 )
 
 
+def is_dense(x: Tensor) -> bool:
+    """Whether its memory has no gaps, so that a copy has the same strides."""
+    formats = torch.contiguous_format, torch.channels_last
+    return any(x.is_contiguous(memory_format=each) for each in formats if x.dim() == 4 or each is formats[0])
+
+
 def moved(x: Any, device: str) -> Any:
     """Tensors, also in lists and tuples, on that device with the strides that they had; anything else as it is."""
     if isinstance(x, list | tuple):
         return type(x)(moved(each, device) for each in x)
     if not isinstance(x, Tensor) or x.device.type == device:
         return x
-    if x.numel() == 0 or 0 in x.stride():  # memory that elements share can't be written
+    # Results are dense; memory that elements share can't be written. `to` is what transforms and tangents pass through.
+    if device == "cpu" or is_dense(x) or 0 in x.stride():
         return x.to(device)
     return torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=device).copy_(x)
 

@@ -61,6 +61,7 @@ pytestmark = pytest.mark.usefixtures("gpu")
 def test_a_cuda_graph_of_it_gives_the_same_again(prepare):
     call = prepare()
     aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):  # what is made on first use is not made in a graph
         expected = call()
     torch.cuda.current_stream().wait_stream(aside)

@@ -31,29 +31,30 @@ def candidates(boxes: Tensor, classes: Tensor | None, threshold: float) -> ctype
 
 
 class NmsMemory(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_void_p) for name in ("overlaps", "suppressed", "kept", "counts")]
+    _fields_ = [(name, ctypes.c_void_p) for name in ("state", "suppressed", "overlaps", "band", "kept")]
 
 
 def suppress(kernels, boxes: Tensor, scores: Tensor, classes: Tensor | None, threshold: float) -> list[int]:
     """As csrc/cuda/nms.cpp does. The threshold is a float."""
-    n, bands = len(boxes), -(-len(boxes) // BAND)
+    n = len(boxes)
     keys = torch.empty(n, dtype={4: torch.int32, 8: torch.int64}[scores.element_size()])
     kernels.score_keys["float, int" if scores.dtype == torch.float32 else "double, long"](scores, n, keys)
     order = keys.sort(stable=True).indices
     best_first = boxes[order].contiguous()
     classes = None if classes is None else classes[order].contiguous()
     memory = [
-        torch.full((min(n, BAND) * BAND // 64,), -1),  # garbage: what isn't written must not be read
+        torch.zeros(4, dtype=torch.int64),
         torch.zeros(2 * -(-n // 64), dtype=torch.int32),
+        torch.full((-(-min(n, BAND) // 64) * BAND,), -1),  # garbage: what isn't written must not be read
+        torch.full((BAND,), -1),
         torch.full((n,), -1),
-        torch.zeros(bands + 1, dtype=torch.int64),
     ]
     pointers = NmsMemory(*(part.data_ptr() for part in memory))
     pointers.tensors = memory
     kernels.nms[boxes.dtype](candidates(best_first, classes, threshold), pointers)
-    *_, kept, counts = memory
-    assert (kept[counts[-1] :] == -1).all()
-    return order[kept[: counts[-1]]].tolist()
+    count, kept = memory[0][3], memory[-1]
+    assert (kept[count:] == -1).all()
+    return order[kept[:count]].tolist()
 
 
 def crowd(n: int, dtype: torch.dtype, seed: int = 0, spread: float = 20) -> tuple[Tensor, Tensor]:

@@ -62,10 +62,14 @@ class Align:
         return pooled
 
     def backward(self, grad: Tensor, deterministic: bool) -> Tensor:
-        launcher = self.kernels.roi_align_backward_deterministic if deterministic else self.kernels.roi_align_backward
-        input_grad = torch.full_like(self.features, math.nan if deterministic else 0)
+        if deterministic:
+            launcher = self.kernels.roi_align_backward_deterministic[self.dtype]
+        else:
+            launcher = self.kernels.roi_align_backward[f"{NAMES[grad.dtype]}, {NAMES[self.dtype]}"]
+        fresh = math.nan if deterministic else 0
+        input_grad = torch.full_like(self.features, fresh, dtype=self.dtype)
         grad = grad.contiguous(memory_format=regions.format_of(self.features))
-        launcher[self.dtype](self.shape, self.taps, self.n, in_memory(grad), in_memory(input_grad))
+        launcher(self.shape, self.taps, self.n, in_memory(grad), in_memory(input_grad))
         return input_grad
 
 
@@ -148,6 +152,22 @@ def test_gradients_are_the_cpus(kernels, memory_format, ratio, aligned, dtype):
     torch.testing.assert_close(align.backward(grad, deterministic=False), expected)
     if memory_format == CHANNELS_LAST:
         assert torch.equal(align.backward(grad, deterministic=True), expected)
+
+
+@each_format
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    ("channels", "pixels"),
+    [(70, (5, 6)), (132, (5, 6)), (2, (3000, 3))],
+    ids=["70", "132", "a map beyond shared memory"],
+)
+def test_gradients_of_any_type_number_of_channels_and_size(kernels, memory_format, dtype, channels, pixels):
+    features = random_map(2, channels, *pixels, dtype=torch.float32, memory_format=memory_format)
+    rois = random_rois(6, 2, *pixels).float()
+    grad = random_map(len(rois), channels, 4, 3, dtype=dtype, seed=2)
+    expected = backward_on_cpu(features, rois, grad.float(), 1.0, 2, False)
+    got = Align(kernels, features, rois, (4, 3), ratio=2).backward(grad, deterministic=False)
+    torch.testing.assert_close(got, expected)
 
 
 @both_types

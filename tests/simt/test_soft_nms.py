@@ -47,12 +47,13 @@ def test_keeps_and_scores_what_the_cpu_does(kernels, dtype, method, n, threshold
 
 
 @each_method
-def test_more_boxes_than_threads_are_those_of_the_cpu(operators, method):
+@pytest.mark.parametrize("n", [1100, 4200], ids=["in registers", "beyond registers"])
+def test_more_boxes_than_threads_are_those_of_the_cpu(operators, method, n):
     operators.seed = 2
     generator = torch.Generator().manual_seed(1)
-    corner = torch.rand(1100, 2, generator=generator) * 30
+    corner = torch.rand(n, 2, generator=generator) * 30
     boxes = torch.cat([corner, corner + 5], 1)
-    scores = torch.rand(1100, generator=generator) ** 4  # few above the threshold, so that rounds are few
+    scores = torch.rand(n, generator=generator) ** (n / 300)  # few above the threshold, so that rounds are few
     scores[1060:1064] = scores[30:34] = torch.tensor([0.91, 0.95, 0.95, 0.99])
     assert_same(operators, boxes, scores, method, 0.9)
 

@@ -45,8 +45,8 @@ def conv_transpose2d(
         Empty where N is 0, and where padding leaves no row or no column and torch's own convolution in that dtype
         returns.
 
-    The arithmetic is torch's: oneDNN's, or cuDNN's. On CUDA, float32 maps with stride 2 and the kernels of decoders (2
-    without padding, 3 or 4 with padding 1) have a kernel of their own, which never rounds to TF32.
+    The arithmetic is torch's: oneDNN's, or cuDNN's, with TF32 where ``torch.backends.cudnn`` allows it. On CUDA, float32
+    maps with stride 2, a kernel of 4 and padding 1 have a kernel of their own where it doesn't.
 
     Raises:
         ValueError: a wrong shape, size or device; a parameter of 2^31 or more.

@@ -3,8 +3,11 @@
 //
 // Forward: a thread, or for large bins a warp, takes one bin of as many channels as 16 bytes hold. Memory: reads the
 // pixels of each bin, from the caches, in accesses of 16 bytes where channels lie side by side; writes a number and an
-// index for each bin and channel. All grids of a pyramid are pooled by one launch.
-// Backward: a thread takes one pooled number and adds it to its pixel: bound by atomics in the L2 cache.
+// index for each bin and channel. All grids of a pyramid are pooled by one launch; where each halves the one before it,
+// 4 x 4, 2 x 2 and 1 x 1, pixels are read for the finest one alone, and its bins are joined by lanes.
+// Backward: a thread takes one pooled number and adds it to its pixel: bound by atomics in the L2 cache. Where the
+// channels of a pixel lie apart, a block turns the indices of 32 channels round in shared memory, so that they and the
+// gradients are both read in the order of memory.
 // Backward in order: a warp takes 32 channels of a pixel, finds the windows and the bins over it, and adds up those
 // that have it for their largest. Reads a gradient and an index for each pixel of each bin, and writes each number
 // once.
@@ -22,6 +25,7 @@ using simt::kAllLanes;
 using simt::kWarp;
 
 constexpr int kGatherThreads = 256;
+constexpr size_t kSharedAtMost = 48 << 10;  // bytes
 
 // Lanes of a warp that take neighbouring channels of the same pixel, so that they read whole sectors of memory.
 template <bool channels_last>
@@ -110,6 +114,52 @@ __global__ void __launch_bounds__(kWindowThreads, 4)
   });
 }
 
+// Of pyramids whose grids halve, from fine x fine bins on: a lane takes a bin of the finest grid.
+template <int N, bool channels_last, int fine, class I>
+__global__ void __launch_bounds__(kWindowThreads, 4)
+    max_pool_halving_kernel(Windows w, I infinity, const I* __restrict__ input, bool pooled_channels_last,
+                            I* __restrict__ pooled, int32_t* __restrict__ argmax) {
+  constexpr int kBins = fine * fine, kOfWarp = kWarp / kBins;
+  const int groups = (w.map.channels / N + kOfWarp - 1) / kOfWarp * kOfWarp;  // whole warps: lanes exchange numbers
+  const int row = threadIdx.x % kBins / fine, column = threadIdx.x % fine;
+  const int64_t pixel_step = w.map.pixel_step(), channel_step = w.map.channel_step();
+  for_each_item<kBins>(w.count, groups, [&](int64_t k, int group) {
+    const int image = w.image[k], c = group * N;
+    Largest<I> best[N];
+#pragma unroll
+    for (int i = 0; i < N; ++i) best[i] = {kMin<I>, -1};
+    if (image >= 0 && c < w.map.channels) {
+      const Bin bin = w.bin[row * fine + column];
+      const I* const from = input + image * w.map.image_step() + c * channel_step;
+      for_each_pixel(
+          w.edge[k * w.edges + bin.row], w.edge[k * w.edges + bin.column], w.map.width, 0, 1, [&](int pixel) {
+            const Vector<I, N> numbers = load_channels<N, channels_last>(from + pixel * pixel_step, channel_step);
+#pragma unroll
+            for (int i = 0; i < N; ++i) best[i].see(rank_of<I>(numbers.at[i], infinity), pixel);
+          });
+    }
+    for (int g = 0, joined = 1; g < w.grids; ++g, joined *= 2) {
+      if (g > 0) {
+#pragma unroll
+        for (int i = 0; i < N; ++i) best[i].join_lane(joined / 2), best[i].join_lane(joined / 2 * fine);
+      }
+      if (c >= w.map.channels || row % joined != 0 || column % joined != 0) continue;
+      const int b = w.grid[g].first_bin + row / joined * (fine / joined) + column / joined;
+      const Bin bin = w.bin[b];
+      Vector<I, N> numbers;
+      Vector<int32_t, N> pixels;
+#pragma unroll
+      for (int i = 0; i < N; ++i) {
+        const auto rank = best[i].pixel >= 0 ? I(best[i].rank) : image < 0 ? kMax<I> : I(0);
+        numbers.at[i] = bits_of<I>(rank), pixels.at[i] = best[i].pixel;
+      }
+      store_channels<N, false>(pooled + w.pooled_at(pooled_channels_last, k, b, bin, c),
+                               w.pooled_step(pooled_channels_last, bin), numbers);
+      if (argmax != nullptr) store_vector(argmax + (k * w.bins + b) * w.map.channels + c, pixels);
+    }
+  });
+}
+
 template <class T>
 __global__ void __launch_bounds__(kWindowThreads, 4)
     max_pool_backward_kernel(Windows w, const T* __restrict__ grad, bool grad_channels_last,
@@ -123,6 +173,34 @@ __global__ void __launch_bounds__(kWindowThreads, 4)
     const T d = grad[w.pooled_at(grad_channels_last, k, of.bin, w.bin[of.bin], c)];
     atomicAdd(input_grad + image * w.map.image_step() + pixel * w.map.pixel_step() + c * w.map.channel_step(), d);
   });
+}
+
+template <class T>
+__global__ void __launch_bounds__(kWindowThreads, 4)
+    max_pool_backward_apart_kernel(Windows w, const T* __restrict__ grad, bool grad_channels_last,
+                                   const int32_t* __restrict__ argmax, T* __restrict__ input_grad) {
+  constexpr int kPitch = kWarp + 1;
+  ROIBENCH_DYNAMIC_SHARED(pixel_of, int32_t);  // [bins, kPitch]
+  const unsigned pixels = unsigned(w.map.height) * w.map.width;
+  const int first = blockIdx.x * kWarp, channels = min(kWarp, w.map.channels - first);
+  for (int64_t k = blockIdx.y; k < w.count; k += gridDim.y) {
+    const int image = w.image[k];
+    if (image < 0) continue;
+    for (int i = threadIdx.x; i < w.bins * kWarp; i += blockDim.x) {
+      const int b = i / kWarp, c = i % kWarp;
+      if (c < channels) pixel_of[b * kPitch + c] = argmax[(k * w.bins + b) * w.map.channels + first + c];
+    }
+    __syncthreads();
+    T* const image_grad = input_grad + image * w.map.image_step();
+    for (int i = threadIdx.x; i < w.bins * channels; i += blockDim.x) {
+      const int b = i % w.bins, c = i / w.bins;
+      const unsigned pixel = pixel_of[b * kPitch + c];
+      if (pixel >= pixels) continue;
+      const T d = grad[w.pooled_at(grad_channels_last, k, b, w.bin[b], first + c)];
+      atomicAdd(image_grad + pixel + (first + c) * w.map.channel_step(), d);
+    }
+    __syncthreads();
+  }
 }
 
 // Whether the bins of window k reach the pixel.
@@ -190,26 +268,49 @@ __global__ void __launch_bounds__(kGatherThreads, 4)
 }
 
 template <class I>
-int max_pool(const Windows& w, bool by_warp, I infinity, const I* input, bool pooled_channels_last, I* pooled,
+int max_pool(const Windows& w, BinsAre bins, I infinity, const I* input, bool pooled_channels_last, I* pooled,
              int32_t* argmax, CUstream_st* stream) {
-  const auto run = [&]<int N, bool channels_last, bool warps>() {
-    constexpr int kLanes = warps ? kChannelLanes<channels_last> : 1;
-    const int64_t items = int64_t(w.bins) * ((w.map.channels / N + kLanes - 1) / kLanes) * (warps ? kWarp : 1);
-    return simt::launch(max_pool_kernel<N, channels_last, warps, I>, grid_for(items, w.count), threads_for(items), 0,
-                        stream, w, infinity, input, pooled_channels_last, pooled, argmax);
+  const auto run = [&](auto kernel, int threads, int64_t items) {
+    return simt::launch(kernel, grid_for(items * threads, w.count), threads_for(items * threads), 0, stream, w,
+                        infinity, input, pooled_channels_last, pooled, argmax);
   };
-  const auto run_of = [&]<int N>() {
-    if (by_warp)
-      return w.map.channels_last ? run.template operator()<N, true, true>() : run.template operator()<N, false, true>();
-    return w.map.channels_last ? run.template operator()<N, true, false>() : run.template operator()<N, false, false>();
+  const auto run_of = [&]<int N, bool channels_last>() {
+    const int64_t groups = w.map.channels / N;
+    const auto halving = [&]<int fine>() {
+      constexpr int kBins = fine * fine, kOfWarp = kWarp / kBins;
+      return run(max_pool_halving_kernel<N, channels_last, fine, I>, kBins, (groups + kOfWarp - 1) / kOfWarp * kOfWarp);
+    };
+    switch (bins) {
+      case BinsAre::halved_from_4:
+        return halving.template operator()<4>();
+      case BinsAre::halved_from_2:
+        return halving.template operator()<2>();
+      case BinsAre::large: {
+        constexpr int kLanes = kChannelLanes<channels_last>;
+        return run(max_pool_kernel<N, channels_last, true, I>, kWarp, w.bins * ((groups + kLanes - 1) / kLanes));
+      }
+      default:
+        return run(max_pool_kernel<N, channels_last, false, I>, 1, w.bins * groups);
+    }
   };
-  constexpr int kVector = 16 / sizeof(I);
-  return w.map.channels % kVector == 0 ? run_of.template operator()<kVector>() : run_of.template operator()<1>();
+  constexpr int kVector = 16 / sizeof(I), kApart = kVector < 4 ? kVector : 4;
+  if (w.map.channels % kApart != 0) {
+    return w.map.channels_last ? run_of.template operator()<1, true>() : run_of.template operator()<1, false>();
+  }
+  if (!w.map.channels_last) return run_of.template operator()<kApart, false>();
+  return w.map.channels % kVector == 0 ? run_of.template operator()<kVector, true>()
+                                       : run_of.template operator()<kApart, true>();
 }
 
 template <class T>
 int max_pool_backward(const Windows& w, const T* grad, bool grad_channels_last, const int32_t* argmax, T* input_grad,
                       CUstream_st* stream) {
+  const size_t shared_bytes = size_t(w.bins) * (kWarp + 1) * sizeof(int32_t);
+  if (!w.map.channels_last && shared_bytes <= kSharedAtMost) {
+    const dim3 grid((w.map.channels + kWarp - 1) / kWarp, grid_for(1, w.count).y);
+    return simt::launch(max_pool_backward_apart_kernel<T>, grid, threads_for(int64_t(w.bins) * kWarp), shared_bytes,
+                        stream, w, grad, grad_channels_last, argmax, input_grad);
+  }
   const int64_t items = int64_t(w.bins) * w.map.channels;
   return simt::launch(max_pool_backward_kernel<T>, grid_for(items, w.count), threads_for(items), 0, stream, w, grad,
                       grad_channels_last, argmax, input_grad);
@@ -224,9 +325,9 @@ int max_pool_backward_deterministic(const Windows& w, const T* grad, bool grad_c
                       kGatherThreads, 0, stream, w, grad, grad_channels_last, argmax, input_grad);
 }
 
-template int max_pool(const Windows&, bool, int16_t, const int16_t*, bool, int16_t*, int32_t*, CUstream_st*);
-template int max_pool(const Windows&, bool, int32_t, const int32_t*, bool, int32_t*, int32_t*, CUstream_st*);
-template int max_pool(const Windows&, bool, int64_t, const int64_t*, bool, int64_t*, int32_t*, CUstream_st*);
+template int max_pool(const Windows&, BinsAre, int16_t, const int16_t*, bool, int16_t*, int32_t*, CUstream_st*);
+template int max_pool(const Windows&, BinsAre, int32_t, const int32_t*, bool, int32_t*, int32_t*, CUstream_st*);
+template int max_pool(const Windows&, BinsAre, int64_t, const int64_t*, bool, int64_t*, int32_t*, CUstream_st*);
 #define ROIBENCH_INSTANTIATE(T)                                                                     \
   template int max_pool_backward(const Windows&, const T*, bool, const int32_t*, T*, CUstream_st*); \
   template int max_pool_backward_deterministic(const Windows&, const T*, bool, const int32_t*, T*, CUstream_st*);

@@ -6,10 +6,14 @@
 
 namespace roibench::cuda {
 
+// What the launcher can make use of: bins hold so many pixels that a warp had better share one; or the grids are of
+// 4 x 4 or 2 x 2 bins, and each further one of half as many a side.
+enum class BinsAre : int { small, large, halved_from_2, halved_from_4 };
+
 // The largest number of each bin. I: integers of the numbers' size, which are compared in their place; infinity: its
-// bits. by_warp: bins hold so many pixels that a warp shares them. argmax: [windows, bins, channels], or null.
+// bits. argmax: [windows, bins, channels], or null.
 template <class I>
-int max_pool(const Windows& windows, bool by_warp, I infinity, const I* input, bool pooled_channels_last, I* pooled,
+int max_pool(const Windows& windows, BinsAre bins, I infinity, const I* input, bool pooled_channels_last, I* pooled,
              int32_t* argmax, CUstream_st* stream);
 
 // Adds to input_grad, in any order.

@@ -18,19 +18,23 @@ struct Candidates {
   T threshold;
 };
 
-// Working memory and result. `suppressed` and counts[0] must be 0 before.
-struct NmsMemory {
-  uint64_t* overlaps;    // [min(n, kNmsBand), kNmsBand / 64]
-  uint32_t* suppressed;  // [2 * ceil(n / 64)], a bit for each candidate
-  int64_t* kept;         // [n]: places of the boxes that are kept, in ascending order
-  int64_t* counts;       // [bands + 1]: how many are kept before each band, and in all
+constexpr int kNmsBand = 4096;
+
+// Where suppression stands.
+struct NmsState {
+  int64_t next;          // candidates before it were in a band, or are suppressed
+  int64_t band;          // how many the present band has
+  int64_t before, kept;  // how many boxes were kept before this band, and with it
 };
 
-constexpr int64_t kNmsBand = 4096;
-
-inline int64_t nms_bands(int64_t n) {
-  return (n + kNmsBand - 1) / kNmsBand;
-}
+// Working memory and result. `state` and `suppressed` must be 0 before.
+struct NmsMemory {
+  NmsState* state;
+  uint32_t* suppressed;  // [2 * ceil(n / 64)], a bit for each candidate
+  uint64_t* overlaps;    // [kNmsBand / 64, kNmsBand]: which of so many better ones of the band each of it overlaps
+  int64_t* band;         // [kNmsBand]: places of the band's candidates
+  int64_t* kept;         // [n]: places of the boxes that are kept, in ascending order
+};
 
 // keys[i] ascend where scores[i] descend. Key is BitsOf<T>.
 template <class T, class Key>

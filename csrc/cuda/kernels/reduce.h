@@ -12,6 +12,17 @@ __device__ __forceinline__ T sum_over_warp(T x) {
   return x;
 }
 
+// Of a number per lane: the sum over the lanes up to this one. Every lane of a full warp takes part.
+__device__ __forceinline__ int sum_up_to_lane(int x) {
+  const int lane = threadIdx.x % simt::kWarp;
+#pragma unroll
+  for (int distance = 1; distance < simt::kWarp; distance *= 2) {
+    const int before = __shfl_up_sync(simt::kAllLanes, x, distance);
+    if (lane >= distance) x += before;
+  }
+  return x;
+}
+
 // Every thread of a one-dimensional block takes part; thread 0 gets the sum. May be called once per kernel and type:
 // its shared memory is not fenced off for a second call.
 template <int threads, class T>

@@ -7,13 +7,17 @@
 //
 // Forward: a thread takes one bin of as many channels as 16 bytes hold. Memory: writes R*C*P*P numbers, coalesced;
 // reads some 9 to 25 pixels for each, from the caches, in accesses of 16 bytes where channels lie side by side.
-// Backward: a thread takes one pooled number and adds it to its pixels: bound by atomics in the L2 cache.
+// Backward: a block takes a RoI and some channels, writes into shared memory what its bins take of each pixel under it,
+// and adds up, per pixel and channel, what those bins give back; only the sums go to memory, by atomics. RoIs have more
+// bins than pixels, so that this is a tenth of the additions there. Where that table has no space in shared memory, for
+// maps of thousands of pixels a side, a thread takes one pooled number and adds it to its pixels.
 // Backward in order: a warp takes a pixel, finds the RoIs over it and the bins that saw it, and adds them up in their
 // order, 32 channels or more at once. Reads what backward writes, and writes each number once.
 #include "roi_align.h"
 
 #include "numbers.h"
 #include "per_window.h"
+#include "reduce.h"
 
 namespace roibench::cuda {
 namespace {
@@ -23,6 +27,11 @@ using simt::kWarp;
 
 constexpr int kTapThreads = 128;
 constexpr int kGatherThreads = 256;
+// Per multiprocessor: reads are scattered. Where more registers are needed, ptxas would spill at six.
+template <class S>
+constexpr int kForwardBlocksAtLeast = sizeof(S) == 4 ? 6 : 4;
+constexpr int kBackwardChannels = 64;       // of a block
+constexpr size_t kSharedAtMost = 48 << 10;  // bytes, so that several blocks have space
 
 // Room for the taps of all bins along an axis. Bins lie one after another and see each pixel of the map once, but for
 // the two or three that neighbours share; or, with few samples, two pixels per sample.
@@ -85,16 +94,6 @@ __device__ __forceinline__ void for_each_tap(const BinAxis<T>& axis, int bin, in
   }
 }
 
-// Of a number per lane: the sum over the lanes up to this one.
-__device__ __forceinline__ int sum_up_to_lane(int x, int lane) {
-#pragma unroll
-  for (int distance = 1; distance < kWarp; distance *= 2) {
-    const int before = __shfl_up_sync(kAllLanes, x, distance);
-    if (lane >= distance) x += before;
-  }
-  return x;
-}
-
 // A warp takes an axis of a RoI, a lane one bin: it counts its taps, learns where they belong, and writes them there.
 template <class T>
 __global__ void __launch_bounds__(kTapThreads, 4)
@@ -117,7 +116,7 @@ __global__ void __launch_bounds__(kTapThreads, 4)
       const int bin = first + lane;
       int count = 0;
       if (bin < bins) for_each_tap(axis, bin, size, [&](const Tap<T>&) { ++count; });
-      const int end = used + sum_up_to_lane(count, lane);
+      const int end = used + sum_up_to_lane(count);
       used = __shfl_sync(kAllLanes, end, kWarp - 1);
       if (bin >= bins) continue;
       int at = end - count;
@@ -161,7 +160,7 @@ __device__ __forceinline__ void for_each_pixel(const RoiAlignShape<T>& s, const 
 }
 
 template <int N, bool channels_last, class S, class T>
-__global__ void __launch_bounds__(kWindowThreads, 4)
+__global__ void __launch_bounds__(kWindowThreads, kForwardBlocksAtLeast<S>)
     roi_align_kernel(RoiAlignShape<T> s, RoiAlignTaps<T> taps, int64_t n, const S* __restrict__ input,
                      S* __restrict__ pooled) {
   const int bins = s.bins(), groups = s.map.channels / N;
@@ -186,16 +185,93 @@ __global__ void __launch_bounds__(kWindowThreads, 4)
   });
 }
 
+// What each of `count` bins along an axis takes of each pixel under the RoI: weights [pixels, count], and the bins that
+// take anything of a pixel. By a whole block, which meets before these are read.
 template <class T>
+__device__ __forceinline__ void weigh_pixels(const Tap<T>* __restrict__ taps, const Span* __restrict__ bins, int count,
+                                             Span covered, T* weights, Span* bins_of_pixel) {
+  const int pixels = covered.end - covered.begin;
+  for (int i = threadIdx.x; i < pixels * count; i += blockDim.x) weights[i] = T(0);
+  __syncthreads();
+  for (int b = threadIdx.x; b < count; b += blockDim.x) {
+    for (int a = bins[b].begin; a < bins[b].end; ++a) {
+      weights[(taps[a].index - covered.begin) * count + b] = taps[a].weight;
+    }
+  }
+  __syncthreads();
+  for (int p = threadIdx.x; p < pixels; p += blockDim.x) {
+    Span some = {count, 0};
+    for (int b = 0; b < count; ++b) {
+      if (weights[p * count + b] != T(0)) some = {min(some.begin, b), b + 1};
+    }
+    bins_of_pixel[p] = some;
+  }
+}
+
+template <class T>
+size_t weights_in_shared_memory(const RoiAlignShape<T>& s) {
+  const int64_t height = s.map.height, width = s.map.width;
+  return (height * s.bins_y + width * s.bins_x) * sizeof(T) + (height + width) * sizeof(Span);
+}
+
+template <int N, bool channels_last, class S, class T>
 __global__ void __launch_bounds__(kWindowThreads, 4)
-    roi_align_backward_kernel(RoiAlignShape<T> s, RoiAlignTaps<T> taps, int64_t n, const T* __restrict__ grad,
+    roi_align_backward_kernel(RoiAlignShape<T> s, RoiAlignTaps<T> t, int64_t n, const S* __restrict__ grad,
                               T* __restrict__ input_grad) {
+  ROIBENCH_DYNAMIC_SHARED(memory, Span);
+  Span* const bins_of_row = memory;
+  Span* const bins_of_column = bins_of_row + s.map.height;
+  T* const down = reinterpret_cast<T*>(bins_of_column + s.map.width);
+  T* const right = down + s.map.height * s.bins_y;
+  const int first = blockIdx.x * kBackwardChannels, bins = s.bins();
+  const int groups = min(kBackwardChannels, s.map.channels - first) / N;
+  const int64_t channel_step = s.map.channel_step();
+  for (int64_t k = blockIdx.y; k < n; k += gridDim.y) {
+    const int image = t.image[k];
+    const Span rows = t.covered[2 * k], columns = t.covered[2 * k + 1];
+    const int height = rows.end - rows.begin, width = columns.end - columns.begin;
+    if (image < 0 || height <= 0 || width <= 0) continue;
+    const Tap<T>* const taps = t.taps + k * (t.capacity_y + t.capacity_x);
+    const Span* const spans = t.bins + k * s.edges();
+    weigh_pixels(taps, spans, s.bins_y, rows, down, bins_of_row);
+    weigh_pixels(taps + t.capacity_y, spans + s.bins_y, s.bins_x, columns, right, bins_of_column);
+    __syncthreads();
+
+    const int pixels = height * width;
+    T* const image_grad = input_grad + image * s.map.image_step();
+    for (int i = threadIdx.x; i < pixels * groups; i += blockDim.x) {
+      const int pixel = channels_last ? i / groups : i % pixels, group = channels_last ? i % groups : i / pixels;
+      const int y = pixel / width, x = pixel % width, c = first + group * N;
+      const S* const from = grad + k * bins * s.map.channels + int64_t(c) * (channels_last ? 1 : bins);
+      T sum[N] = {};
+      for (int b = bins_of_row[y].begin; b < bins_of_row[y].end; ++b) {
+        const T of_row = down[y * s.bins_y + b];
+        for (int a = bins_of_column[x].begin; a < bins_of_column[x].end; ++a) {
+          const T weight = of_row * right[x * s.bins_x + a];
+          const S* const bin = from + int64_t(b * s.bins_x + a) * (channels_last ? s.map.channels : 1);
+#pragma unroll
+          for (int j = 0; j < N; ++j) sum[j] += weight * widen(bin[j * (channels_last ? 1 : bins)]);
+        }
+      }
+      const int64_t place = int64_t(rows.begin + y) * s.map.width + columns.begin + x;
+      T* const to = image_grad + place * s.map.pixel_step() + c * channel_step;
+#pragma unroll
+      for (int j = 0; j < N; ++j) atomicAdd(to + j * channel_step, sum[j]);
+    }
+    __syncthreads();
+  }
+}
+
+template <class S, class T>
+__global__ void __launch_bounds__(kWindowThreads, 4)
+    roi_align_backward_by_bins_kernel(RoiAlignShape<T> s, RoiAlignTaps<T> taps, int64_t n, const S* __restrict__ grad,
+                                      T* __restrict__ input_grad) {
   const int bins = s.bins(), items = bins * s.map.channels;
   for_each_item<1>(n, items, [&](int64_t k, int item) {
     const BinOfGroup of(item, bins, s.map.channels, s.map.channels_last);
     const int image = taps.image[k];
     if (image < 0) return;
-    const T d = grad[k * items + item];
+    const T d = widen(grad[k * items + item]);
     T* const to = input_grad + image * s.map.image_step() + of.group * s.map.channel_step();
     for_each_pixel(s, taps, k, of.bin, to, [&](T* pixel, T weight) { atomicAdd(pixel, weight * d); });
   });
@@ -281,16 +357,28 @@ int roi_align(const RoiAlignShape<T>& shape, const RoiAlignTaps<T>& taps, int64_
     const auto kernel = shape.map.channels_last ? roi_align_kernel<N, true, S, T> : roi_align_kernel<N, false, S, T>;
     return simt::launch(kernel, grid_for(items, n), threads_for(items), 0, stream, shape, taps, n, input, pooled);
   };
-  constexpr int kLanes = 16 / sizeof(S);
-  return shape.map.channels % kLanes == 0 ? run.template operator()<kLanes>() : run.template operator()<1>();
+  // Channels that lie apart are no vector: more than four of them leave too few threads.
+  constexpr int kLanes = 16 / sizeof(S), kApart = kLanes < 4 ? kLanes : 4;
+  if (shape.map.channels % kApart != 0) return run.template operator()<1>();
+  return shape.map.channels_last && shape.map.channels % kLanes == 0 ? run.template operator()<kLanes>()
+                                                                     : run.template operator()<kApart>();
 }
 
-template <class T>
-int roi_align_backward(const RoiAlignShape<T>& shape, const RoiAlignTaps<T>& taps, int64_t n, const T* grad,
+template <class S, class T>
+int roi_align_backward(const RoiAlignShape<T>& shape, const RoiAlignTaps<T>& taps, int64_t n, const S* grad,
                        T* input_grad, CUstream_st* stream) {
-  const int items = shape.bins() * shape.map.channels;
-  return simt::launch(roi_align_backward_kernel<T>, grid_for(items, n), threads_for(items), 0, stream, shape, taps, n,
-                      grad, input_grad);
+  const FeatureMap& map = shape.map;
+  const size_t shared_bytes = weights_in_shared_memory(shape);
+  if (shared_bytes > kSharedAtMost) {
+    const int items = shape.bins() * map.channels;
+    return simt::launch(roi_align_backward_by_bins_kernel<S, T>, grid_for(items, n), threads_for(items), 0, stream,
+                        shape, taps, n, grad, input_grad);
+  }
+  const auto kernel = map.channels_last       ? roi_align_backward_kernel<1, true, S, T>
+                      : map.channels % 4 == 0 ? roi_align_backward_kernel<4, false, S, T>
+                                              : roi_align_backward_kernel<1, false, S, T>;
+  const dim3 grid((map.channels + kBackwardChannels - 1) / kBackwardChannels, grid_for(1, n).y);
+  return simt::launch(kernel, grid, kWindowThreads, shared_bytes, stream, shape, taps, n, grad, input_grad);
 }
 
 template <class T>
@@ -310,17 +398,16 @@ int roi_align_backward_deterministic(const RoiAlignShape<T>& shape, const RoiAli
 #define ROIBENCH_INSTANTIATE(T)                                                                                     \
   template struct RoiAlignTaps<T>;                                                                                  \
   template int roi_align_taps(const RoiAlignShape<T>&, const T*, int64_t, const RoiAlignTaps<T>&, CUstream_st*);    \
-  template int roi_align_backward(const RoiAlignShape<T>&, const RoiAlignTaps<T>&, int64_t, const T*, T*,           \
-                                  CUstream_st*);                                                                    \
   template int roi_align_backward_deterministic(const RoiAlignShape<T>&, const RoiAlignTaps<T>&, int64_t, const T*, \
                                                 T*, CUstream_st*);
 ROIBENCH_INSTANTIATE(float)
 ROIBENCH_INSTANTIATE(double)
-#define ROIBENCH_INSTANTIATE_FORWARD(S, T) \
-  template int roi_align(const RoiAlignShape<T>&, const RoiAlignTaps<T>&, int64_t, const S*, S*, CUstream_st*);
-ROIBENCH_INSTANTIATE_FORWARD(float, float)
-ROIBENCH_INSTANTIATE_FORWARD(double, double)
-ROIBENCH_INSTANTIATE_FORWARD(__half, float)
-ROIBENCH_INSTANTIATE_FORWARD(__nv_bfloat16, float)
+#define ROIBENCH_INSTANTIATE_STORED(S, T)                                                                       \
+  template int roi_align(const RoiAlignShape<T>&, const RoiAlignTaps<T>&, int64_t, const S*, S*, CUstream_st*); \
+  template int roi_align_backward(const RoiAlignShape<T>&, const RoiAlignTaps<T>&, int64_t, const S*, T*, CUstream_st*);
+ROIBENCH_INSTANTIATE_STORED(float, float)
+ROIBENCH_INSTANTIATE_STORED(double, double)
+ROIBENCH_INSTANTIATE_STORED(__half, float)
+ROIBENCH_INSTANTIATE_STORED(__nv_bfloat16, float)
 
 }  // namespace roibench::cuda

@@ -57,8 +57,8 @@ int roi_align(const RoiAlignShape<T>& shape, const RoiAlignTaps<T>& taps, int64_
               CUstream_st* stream);
 
 // Adds to input_grad, in any order.
-template <class T>
-int roi_align_backward(const RoiAlignShape<T>& shape, const RoiAlignTaps<T>& taps, int64_t n, const T* grad,
+template <class S, class T>
+int roi_align_backward(const RoiAlignShape<T>& shape, const RoiAlignTaps<T>& taps, int64_t n, const S* grad,
                        T* input_grad, CUstream_st* stream);
 
 // Writes input_grad, each number summed over RoIs in their order. Everything is channels-last.
