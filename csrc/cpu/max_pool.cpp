@@ -72,10 +72,11 @@ struct Cpu {
   static at::Tensor backward(const Pooling& pooling, const at::Tensor& grad, bool grad_channels_last,
                              const at::Tensor& argmax, bool channels_last) {
     const WindowTable table(pooling);
-    at::Tensor input_grad = at::empty(pooling.size, grad.options().memory_format(format(channels_last)));
+    const at::Tensor wide = as(grad, c10::CppTypeToScalarType<T>::value, format(grad_channels_last));
+    at::Tensor input_grad = at::empty(pooling.size, wide.options().memory_format(format(channels_last)));
     const Windows& w = table.windows;
     const int64_t batch = input_grad.size(0), blocks = at::divup(w.channels, kChannelBlock);
-    const T* const from = grad.const_data_ptr<T>();
+    const T* const from = wide.const_data_ptr<T>();
     const int32_t* const at = argmax.const_data_ptr<int32_t>();
     T* const to = input_grad.mutable_data_ptr<T>();
     const int64_t cost = 4 * w.bins * at::divup(table.count(), batch) + w.height * w.width;

@@ -1,9 +1,11 @@
 #include "kernels/max_pool.h"
 
 #include <ATen/Context.h>
+#include <ATen/OpMathType.h>
 #include <torch/library.h>
 
 #include "../dispatch/max_pool.h"
+#include "numbers.h"
 #include "windows.h"
 
 namespace roibench {
@@ -62,16 +64,23 @@ struct Cuda {
                              const at::Tensor& argmax, bool channels_last) {
     const bool deterministic = at::globalContext().deterministicAlgorithms();
     const bool side_by_side = channels_last || deterministic;
+    const auto type = c10::CppTypeToScalarType<T>::value;
     const WindowTables windows = windows_of(pooling, side_by_side, grad.options());
-    const T* const from = grad.const_data_ptr<T>();
     const int32_t* const at = argmax.const_data_ptr<int32_t>();
-    at::Tensor input_grad = at::empty(pooling.size, grad.options().memory_format(format(side_by_side)));
+    at::Tensor input_grad = at::empty(pooling.size, grad.options().dtype(type).memory_format(format(side_by_side)));
     T* const to = input_grad.mutable_data_ptr<T>();
     if (deterministic) {
-      check_launch(cuda::max_pool_backward_deterministic(*windows, from, grad_channels_last, at, to, current_stream()));
+      const at::Tensor wide = as(grad, type, format(grad_channels_last));
+      check_launch(cuda::max_pool_backward_deterministic(*windows, wide.const_data_ptr<T>(), grad_channels_last, at, to,
+                                                         current_stream()));
     } else {
       input_grad.zero_();
-      check_launch(cuda::max_pool_backward(*windows, from, grad_channels_last, at, to, current_stream()));
+      AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, grad.scalar_type(), pooling.op, [&] {
+        if constexpr (std::is_same_v<at::opmath_type<scalar_t>, T>) {
+          check_launch(cuda::max_pool_backward(*windows, cuda::const_data<scalar_t>(grad), grad_channels_last, at, to,
+                                               current_stream()));
+        }
+      });
     }
     return input_grad;
   }

@@ -1,7 +1,7 @@
 // roi_pool and both pyramid poolings on any device: the largest number of each bin of windows, which are RoIs or whole
 // maps. Numbers are compared as integers I of their size (rank.h). A Device has forward<I>, into a pooled map that is
-// not empty and argmax if that is not, and backward<T>, which returns the gradient in the type T of the arithmetic and
-// any order of memory.
+// not empty and argmax if that is not, and backward<T>, which returns the gradient in the type T of the arithmetic,
+// whatever type it comes in, and any order of memory.
 #pragma once
 
 #include <ATen/Dispatch.h>
@@ -158,11 +158,11 @@ at::Tensor max_pool_backward(const at::Tensor& grad, const at::Tensor& argmax, c
     return zeros(input_size, grad.options(), format(channels_last));
   }
   const bool grad_channels_last = grad.dim() == 4 && is_channels_last(grad);
-  const at::Tensor wide = as(grad, dtype, format(grad_channels_last));
+  const at::Tensor from = grad.contiguous(format(grad_channels_last));
   at::Tensor input_grad;
   AT_DISPATCH_FLOATING_TYPES(dtype, op, [&] {
     input_grad =
-        Device::template backward<scalar_t>(pooling, wide, grad_channels_last, argmax.contiguous(), channels_last);
+        Device::template backward<scalar_t>(pooling, from, grad_channels_last, argmax.contiguous(), channels_last);
   });
   return as(input_grad, grad.scalar_type(), format(channels_last));
 }

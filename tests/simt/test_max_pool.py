@@ -10,6 +10,7 @@ from torch import Tensor
 
 import roibench.ops  # noqa: F401 - declares the operators
 from simt import regions
+from simt.kernels import NAMES
 from simt.regions import CHANNELS_LAST, CONTIGUOUS, foreign_rois, in_memory, nasty_rois
 
 each_format = pytest.mark.parametrize("memory_format", [CONTIGUOUS, CHANNELS_LAST], ids=["nchw", "nhwc"])
@@ -43,10 +44,13 @@ class Pooling:
         return pooled, argmax
 
     def backward(self, grad: Tensor, argmax: Tensor, deterministic: bool) -> Tensor:
-        launcher = self.kernels.max_pool_backward_deterministic if deterministic else self.kernels.max_pool_backward
+        if deterministic:
+            launcher = self.kernels.max_pool_backward_deterministic[grad.dtype]
+        else:
+            launcher = self.kernels.max_pool_backward[f"{NAMES[grad.dtype]}, {NAMES[self.features.dtype]}"]
         input_grad = torch.full_like(self.features, math.nan if deterministic else 0)
         channels_last = regions.is_channels_last(grad)
-        launcher[grad.dtype](self.windows, in_memory(grad), channels_last, argmax, in_memory(input_grad))
+        launcher(self.windows, in_memory(grad), channels_last, argmax, in_memory(input_grad))
         return input_grad
 
     def backward_on_cpu(self, grad: Tensor, argmax: Tensor, known=slice(None)) -> Tensor:
@@ -169,6 +173,17 @@ def test_gradients_of_roi_pool_are_the_cpus(kernels, memory_format, dtype, grad_
     torch.testing.assert_close(pooling.backward(grad, argmax, deterministic=False), expected)
     if memory_format == CHANNELS_LAST:
         assert torch.equal(pooling.backward(grad, argmax, deterministic=True), expected)
+
+
+@each_format
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_gradients_of_half_types_are_summed_in_float32(kernels, memory_format, dtype):
+    features = random_map(2, 35, 6, 7, dtype=torch.float32, memory_format=memory_format)
+    pooling = Pooling(kernels, features, [(3, 2)], boxes(features), pyramid=False)
+    _, argmax = pooling.forward(SMALL)
+    grad = random_map(*pooling.size, dtype=dtype, seed=2)
+    expected = pooling.backward_on_cpu(grad.float(), argmax)
+    torch.testing.assert_close(pooling.backward(grad, argmax, deterministic=False), expected)
 
 
 @each_format

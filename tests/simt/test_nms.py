@@ -57,6 +57,28 @@ def suppress(kernels, boxes: Tensor, scores: Tensor, classes: Tensor | None, thr
     return order[kept[:count]].tolist()
 
 
+class ClassSpans(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_void_p) for name in ("span", "count")]
+
+
+def suppress_by_class(kernels, boxes: Tensor, scores: Tensor, classes: Tensor, threshold: float) -> list[int]:
+    """As csrc/cuda/nms.cpp does where no class is large."""
+    n = len(boxes)
+    order = scores.sort(stable=True, descending=True).indices
+    together, place = classes[order].sort(stable=True)
+    spans, counts = torch.full((n, 2), -1), torch.zeros(2, dtype=torch.int32)
+    pointers = ClassSpans(spans.data_ptr(), counts.data_ptr())
+    pointers.tensors = [spans, counts]
+    kernels.class_spans(together, n, pointers)
+    sizes = classes.unique(return_counts=True)[1]
+    count = len(sizes)
+    assert counts.tolist() == [count, sizes.max()]
+    kept = torch.zeros(n, dtype=torch.bool)
+    best_first = boxes[order[place]].contiguous()
+    kernels.nms_of_classes[boxes.dtype](candidates(best_first, None, threshold), pointers, count, place, kept)
+    return order[kept].tolist()
+
+
 def crowd(n: int, dtype: torch.dtype, seed: int = 0, spread: float = 20) -> tuple[Tensor, Tensor]:
     """On a grid, so that thresholds are hit exactly, with scores that tie."""
     generator = torch.Generator().manual_seed(seed)
@@ -83,6 +105,16 @@ def test_keeps_what_the_cpu_keeps(kernels, dtype, classes, n, threshold):
     boxes, scores = crowd(n, dtype)
     arguments = boxes, scores, of_classes(n, classes), threshold
     assert suppress(kernels, *arguments) == expected(*arguments)
+
+
+@both_types
+@pytest.mark.parametrize("n", [1, 63, 300])
+@pytest.mark.parametrize("classes", [1, 3, 1000])
+@pytest.mark.parametrize("threshold", [-0.1, 0.0, 0.5, math.nan])
+def test_class_by_class_it_keeps_what_the_cpu_keeps(kernels, dtype, n, classes, threshold):
+    boxes, scores = crowd(n, dtype)
+    arguments = boxes, scores, of_classes(n, classes), threshold
+    assert suppress_by_class(kernels, *arguments) == expected(*arguments)
 
 
 @both_types

@@ -23,7 +23,9 @@ def soft_nms(kernels, boxes: Tensor, scores: Tensor, method: str, threshold: flo
     n = len(boxes)
     kept, kept_scores, count = torch.full((n,), -1), torch.full_like(scores, math.nan), torch.tensor(-1)
     how = SoftNms(method == "gaussian", 0.3125, 0.5, threshold)
-    kernels.soft_nms[boxes.dtype](how, boxes, scores.clone(), n, kept, kept_scores, count)
+    in_registers = n <= {torch.float32: 4096, torch.float64: 2048}[boxes.dtype]
+    order = boxes[:, 0].argsort() if in_registers else None
+    kernels.soft_nms[boxes.dtype](how, boxes, scores.clone(), order, n, kept, kept_scores, count)
     assert (kept[count:] == -1).all() and kept_scores[count:].isnan().all()
     return kept[:count], kept_scores[:count]
 

@@ -13,6 +13,7 @@
 // once.
 #include "max_pool.h"
 
+#include "numbers.h"
 #include "per_window.h"
 
 namespace roibench::cuda {
@@ -160,9 +161,9 @@ __global__ void __launch_bounds__(kWindowThreads, 4)
   });
 }
 
-template <class T>
+template <class S, class T>
 __global__ void __launch_bounds__(kWindowThreads, 4)
-    max_pool_backward_kernel(Windows w, const T* __restrict__ grad, bool grad_channels_last,
+    max_pool_backward_kernel(Windows w, const S* __restrict__ grad, bool grad_channels_last,
                              const int32_t* __restrict__ argmax, T* __restrict__ input_grad) {
   const unsigned pixels = unsigned(w.map.height) * w.map.width;
   for_each_item<1>(w.count, w.bins * w.map.channels, [&](int64_t k, int item) {
@@ -170,14 +171,14 @@ __global__ void __launch_bounds__(kWindowThreads, 4)
     const int image = w.image[k], c = of.group;
     const unsigned pixel = argmax[(k * w.bins + of.bin) * w.map.channels + c];
     if (image < 0 || pixel >= pixels) return;
-    const T d = grad[w.pooled_at(grad_channels_last, k, of.bin, w.bin[of.bin], c)];
+    const T d = widen(grad[w.pooled_at(grad_channels_last, k, of.bin, w.bin[of.bin], c)]);
     atomicAdd(input_grad + image * w.map.image_step() + pixel * w.map.pixel_step() + c * w.map.channel_step(), d);
   });
 }
 
-template <class T>
+template <class S, class T>
 __global__ void __launch_bounds__(kWindowThreads, 4)
-    max_pool_backward_apart_kernel(Windows w, const T* __restrict__ grad, bool grad_channels_last,
+    max_pool_backward_apart_kernel(Windows w, const S* __restrict__ grad, bool grad_channels_last,
                                    const int32_t* __restrict__ argmax, T* __restrict__ input_grad) {
   constexpr int kPitch = kWarp + 1;
   ROIBENCH_DYNAMIC_SHARED(pixel_of, int32_t);  // [bins, kPitch]
@@ -194,9 +195,14 @@ __global__ void __launch_bounds__(kWindowThreads, 4)
     T* const image_grad = input_grad + image * w.map.image_step();
     for (int i = threadIdx.x; i < w.bins * channels; i += blockDim.x) {
       const int b = i % w.bins, c = i / w.bins;
-      const unsigned pixel = pixel_of[b * kPitch + c];
-      if (pixel >= pixels) continue;
-      const T d = grad[w.pooled_at(grad_channels_last, k, b, w.bin[b], first + c)];
+      const int place = b * kPitch + c, mine = pixel_of[place];
+      // Bins are smaller than pixels: neighbours often have the same one. The first of them adds for all.
+      if (unsigned(mine) >= pixels || (b > 0 && pixel_of[place - kPitch] == mine)) continue;
+      const unsigned pixel = mine;
+      T d = 0;
+      for (int n = b; n < w.bins && pixel_of[n * kPitch + c] == mine; ++n) {
+        d += T(widen(grad[w.pooled_at(grad_channels_last, k, n, w.bin[n], first + c)]));
+      }
       atomicAdd(image_grad + pixel + (first + c) * w.map.channel_step(), d);
     }
     __syncthreads();
@@ -302,17 +308,17 @@ int max_pool(const Windows& w, BinsAre bins, I infinity, const I* input, bool po
                                        : run_of.template operator()<kApart, true>();
 }
 
-template <class T>
-int max_pool_backward(const Windows& w, const T* grad, bool grad_channels_last, const int32_t* argmax, T* input_grad,
+template <class S, class T>
+int max_pool_backward(const Windows& w, const S* grad, bool grad_channels_last, const int32_t* argmax, T* input_grad,
                       CUstream_st* stream) {
   const size_t shared_bytes = size_t(w.bins) * (kWarp + 1) * sizeof(int32_t);
   if (!w.map.channels_last && shared_bytes <= kSharedAtMost) {
     const dim3 grid((w.map.channels + kWarp - 1) / kWarp, grid_for(1, w.count).y);
-    return simt::launch(max_pool_backward_apart_kernel<T>, grid, threads_for(int64_t(w.bins) * kWarp), shared_bytes,
+    return simt::launch(max_pool_backward_apart_kernel<S, T>, grid, threads_for(int64_t(w.bins) * kWarp), shared_bytes,
                         stream, w, grad, grad_channels_last, argmax, input_grad);
   }
   const int64_t items = int64_t(w.bins) * w.map.channels;
-  return simt::launch(max_pool_backward_kernel<T>, grid_for(items, w.count), threads_for(items), 0, stream, w, grad,
+  return simt::launch(max_pool_backward_kernel<S, T>, grid_for(items, w.count), threads_for(items), 0, stream, w, grad,
                       grad_channels_last, argmax, input_grad);
 }
 
@@ -328,10 +334,12 @@ int max_pool_backward_deterministic(const Windows& w, const T* grad, bool grad_c
 template int max_pool(const Windows&, BinsAre, int16_t, const int16_t*, bool, int16_t*, int32_t*, CUstream_st*);
 template int max_pool(const Windows&, BinsAre, int32_t, const int32_t*, bool, int32_t*, int32_t*, CUstream_st*);
 template int max_pool(const Windows&, BinsAre, int64_t, const int64_t*, bool, int64_t*, int32_t*, CUstream_st*);
-#define ROIBENCH_INSTANTIATE(T)                                                                     \
-  template int max_pool_backward(const Windows&, const T*, bool, const int32_t*, T*, CUstream_st*); \
-  template int max_pool_backward_deterministic(const Windows&, const T*, bool, const int32_t*, T*, CUstream_st*);
-ROIBENCH_INSTANTIATE(float)
-ROIBENCH_INSTANTIATE(double)
+template int max_pool_backward(const Windows&, const float*, bool, const int32_t*, float*, CUstream_st*);
+template int max_pool_backward(const Windows&, const double*, bool, const int32_t*, double*, CUstream_st*);
+template int max_pool_backward(const Windows&, const __half*, bool, const int32_t*, float*, CUstream_st*);
+template int max_pool_backward(const Windows&, const __nv_bfloat16*, bool, const int32_t*, float*, CUstream_st*);
+template int max_pool_backward_deterministic(const Windows&, const float*, bool, const int32_t*, float*, CUstream_st*);
+template int max_pool_backward_deterministic(const Windows&, const double*, bool, const int32_t*, double*,
+                                             CUstream_st*);
 
 }  // namespace roibench::cuda

@@ -17,8 +17,8 @@ int max_pool(const Windows& windows, BinsAre bins, I infinity, const I* input, b
              int32_t* argmax, CUstream_st* stream);
 
 // Adds to input_grad, in any order.
-template <class T>
-int max_pool_backward(const Windows& windows, const T* grad, bool grad_channels_last, const int32_t* argmax,
+template <class S, class T>
+int max_pool_backward(const Windows& windows, const S* grad, bool grad_channels_last, const int32_t* argmax,
                       T* input_grad, CUstream_st* stream);
 
 // Writes input_grad, which is channels-last, each number summed over windows and bins in their order.

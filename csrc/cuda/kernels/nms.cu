@@ -13,6 +13,9 @@
 //
 // Cost: N^2 / 2 pairs at worst, some 20 operations each; a quarter of a microsecond per 64 candidates in `resolve`,
 // which is what small inputs wait for.
+//
+// Classes don't suppress each other: unless one of them is large, each has a block of its own, which compares 64
+// candidates at a time with what it has kept, in shared memory, and with each other.
 #include "nms.h"
 
 #include "../../descending_key.h"
@@ -34,6 +37,7 @@ constexpr int kRowsOfThread = kNmsBand / kResolveThreads;
 constexpr int kSuppressThreads = 256;
 constexpr int kSuppressWords = 16;  // of `suppressed`, whose candidates a block of `suppress` takes
 constexpr int kKeyThreads = 256;
+constexpr int kClassThreads = 512;
 
 }  // namespace
 
@@ -56,6 +60,16 @@ struct Candidate {
       : box(measured<IouKind::iou>(load_box(all.boxes, i))), of_class(classed ? all.classes[i] : 0) {}
 };
 
+// Whether the IoU is above the threshold. Mostly it is far below, and needs no division.
+template <class T>
+__device__ __forceinline__ bool overlaps(const Measured<T>& a, const Measured<T>& b, T threshold) {
+  if (threshold >= T(0)) {
+    const T inter_area = intersection_area(a.box, b.box), union_area = a.area + b.area - inter_area;
+    if (!(inter_area > T(0) && inter_area >= min_share(threshold) * union_area)) return false;
+  }
+  return overlap<IouKind::iou>(a, b) > threshold;
+}
+
 // Candidates in shared memory.
 template <int size, bool classed, class T>
 struct Tile {
@@ -72,12 +86,7 @@ struct Tile {
     if constexpr (classed) {
       if (of_class[place] != c.of_class) return false;
     }
-    const Measured<T> mine = {box[place], area[place], T(0)};
-    if (threshold >= T(0)) {
-      const T inter_area = intersection_area(mine.box, c.box.box), union_area = mine.area + c.box.area - inter_area;
-      if (!(inter_area > T(0) && inter_area >= min_share(threshold) * union_area)) return false;
-    }
-    return overlap<IouKind::iou>(mine, c.box) > threshold;
+    return overlaps({box[place], area[place], T(0)}, c.box, threshold);
   }
 };
 
@@ -160,42 +169,60 @@ __global__ void __launch_bounds__(kResolveThreads)
     resolve_kernel(const uint64_t* __restrict__ overlaps, const int64_t* __restrict__ band, int64_t* __restrict__ kept,
                    NmsState* __restrict__ state) {
   ROIBENCH_SHARED(open, uint32_t[kNmsBand / kWarp]);
-  ROIBENCH_SHARED(kept_of_tile, uint64_t);
+  ROIBENCH_SHARED(kept_of_tile, uint64_t[kTiles]);
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   const int size = int(state->band), tiles = (size + kTile - 1) / kTile;
   if (threadIdx.x < kNmsBand / kWarp) {
     const int left = size - int(threadIdx.x) * kWarp;
     open[threadIdx.x] = left >= kWarp ? kAllLanes : left > 0 ? kAllLanes >> (kWarp - left) : 0;
   }
-  int64_t count = state->before;
+  if (threadIdx.x < kTiles) kept_of_tile[threadIdx.x] = 0;
 
-  for (int tile = 0; tile < tiles; ++tile) {
-    const uint64_t* const rows = overlaps + tile * kNmsBand;
-    const int behind = (tile + 1) * kTile;
-    uint64_t words[kRowsOfThread];  // read ahead: they wait for memory while the first warp decides
+  // Words of a tile: those of this thread's rows, which lie behind the tile, and those of the tile's own rows, which
+  // the first warp decides about. They are read a tile ahead, so that nobody waits for memory.
+  const auto word = [&](int tile, int row, bool needed) { return needed ? overlaps[tile * kNmsBand + row] : 0; };
+  uint64_t behind[kRowsOfThread], own_low, own_high;
+  const auto read = [&](int tile) {
 #pragma unroll
     for (int j = 0; j < kRowsOfThread; ++j) {
       const int row = j * kResolveThreads + threadIdx.x;
-      words[j] = row >= behind && row < size ? rows[row] : 0;
+      behind[j] = word(tile, row, row >= (tile + 1) * kTile && row < size);
     }
+    const int low = tile * kTile + lane, high = low + kWarp;
+    own_low = word(tile, low, warp == 0 && low < size), own_high = word(tile, high, warp == 0 && high < size);
+  };
+  read(0);
+  for (int tile = 0; tile < tiles; ++tile) {
+    uint64_t overlapped[kRowsOfThread];
+#pragma unroll
+    for (int j = 0; j < kRowsOfThread; ++j) overlapped[j] = behind[j];
+    const uint64_t low = own_low, high = own_high;
+    if (tile + 1 < tiles) read(tile + 1);
     __syncthreads();
-    if (threadIdx.x < kWarp) {
-      const int low = threadIdx.x, high = threadIdx.x + kWarp, first = tile * kTile;
+    if (warp == 0) {
       const uint64_t candidates = open[2 * tile] | uint64_t(open[2 * tile + 1]) << kWarp;
-      const auto before = [&](int row) { return first + row < size ? rows[first + row] : 0; };
-      const uint64_t mine = keep_of_tile(candidates, before(low), before(high));
-      for (int row = low; row < kTile; row += kWarp) {
-        if (mine >> row & 1) kept[count + __popcll(mine & ((uint64_t(1) << row) - 1))] = band[first + row];
-      }
-      count += __popcll(mine);
-      if (threadIdx.x == 0) kept_of_tile = mine;
+      const uint64_t mine = keep_of_tile(candidates, low, high);
+      if (lane == 0) kept_of_tile[tile] = mine;
     }
     __syncthreads();
+    const uint64_t winners = kept_of_tile[tile];
 #pragma unroll
     for (int j = 0; j < kRowsOfThread; ++j) {  // a warp has a word of `open` for itself
-      const uint32_t hits = __ballot_sync(kAllLanes, (words[j] & kept_of_tile) != 0);
-      if (hits && threadIdx.x % kWarp == 0) open[(j * kResolveThreads + threadIdx.x) / kWarp] &= ~hits;
+      const uint32_t hits = __ballot_sync(kAllLanes, (overlapped[j] & winners) != 0);
+      if (hits && lane == 0) open[(j * kResolveThreads + threadIdx.x) / kWarp] &= ~hits;
     }
   }
+  __syncthreads();
+  int64_t count = state->before;
+  for (int tile = 0; tile < tiles; ++tile) {
+    const uint64_t mine = kept_of_tile[tile];
+    if (tile % (kResolveThreads / kTile) == int(threadIdx.x) / kTile) {  // the tiles are dealt out
+      const int row = threadIdx.x % kTile;
+      if (mine >> row & 1) kept[count + __popcll(mine & ((uint64_t(1) << row) - 1))] = band[tile * kTile + row];
+    }
+    count += __popcll(mine);
+  }
+  __syncthreads();
   if (threadIdx.x == 0) state->kept = count;
 }
 
@@ -238,6 +265,79 @@ __global__ void __launch_bounds__(kSuppressThreads)
   }
 }
 
+__global__ void __launch_bounds__(kKeyThreads)
+    class_spans_kernel(const int64_t* __restrict__ classes, int64_t n, ClassSpans spans) {
+  const int64_t step = int64_t(gridDim.x) * blockDim.x;
+  for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += step) {
+    const int64_t mine = classes[i];
+    if (i > 0 && classes[i - 1] == mine) continue;
+    int64_t begin = i + 1, end = n;  // the next class begins in [begin, end]
+    while (begin < end) {
+      const int64_t middle = (begin + end) / 2;
+      if (classes[middle] == mine) {
+        begin = middle + 1;
+      } else {
+        end = middle;
+      }
+    }
+    spans.span[atomicAdd(spans.count, 1)] = {i, end};
+    atomicMax(spans.count + 1, int(end - i < INT32_MAX ? end - i : INT32_MAX));
+  }
+}
+
+// Lanes are candidates of a tile; the warps share what these are compared with.
+template <class T>
+__global__ void __launch_bounds__(kClassThreads)
+    nms_of_classes_kernel(Candidates<T> all, const ClassSpan* __restrict__ spans, const int64_t* __restrict__ place,
+                          bool* __restrict__ kept) {
+  constexpr int kHalves = kTile / kWarp, kShares = kClassThreads / kTile, kColumns = kTile / kShares;
+  static_assert(kColumns == 8);                // a byte of a row's word for each share
+  ROIBENCH_DYNAMIC_SHARED(best, Measured<T>);  // what was kept, so far
+  ROIBENCH_SHARED(tile, Measured<T>[kTile]);
+  ROIBENCH_SHARED(before, uint8_t[kTile][kShares]);
+  ROIBENCH_SHARED(struck, uint32_t[kHalves]);
+  ROIBENCH_SHARED(kept_of_tile, uint64_t);
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, half = warp % kHalves, share = warp / kHalves;
+  const int row = half * kWarp + lane;
+  const ClassSpan span = spans[blockIdx.x];
+  int count = 0;
+  for (int64_t first = span.begin; first < span.end; first += kTile) {
+    const int size = span.end - first < kTile ? int(span.end - first) : kTile;
+    const Measured<T> mine = measured<IouKind::iou>(load_box(all.boxes, first + (row < size ? row : 0)));
+    if (share == 0) tile[row] = mine;
+    if (threadIdx.x < kHalves) struck[threadIdx.x] = 0;
+    __syncthreads();
+    bool hit = false;
+    for (int k = share; k < count && !hit; k += kShares) hit = overlaps(best[k], mine, all.threshold);
+    const uint32_t hits = __ballot_sync(kAllLanes, hit);
+    if (hits && lane == 0) atomicOr(&struck[half], hits);
+    uint8_t bits = 0;
+    for (int c = 0; c < kColumns; ++c) {
+      const int column = share * kColumns + c;
+      if (column < row && row < size) bits |= uint8_t(overlaps(tile[column], mine, all.threshold)) << c;
+    }
+    before[row][share] = bits;
+    __syncthreads();
+    if (warp == 0) {
+      const auto word = [&](int r) {
+        uint64_t bytes = 0;
+        for (int b = 0; b < kShares; ++b) bytes |= uint64_t(before[r][b]) << (kColumns * b);
+        return bytes;
+      };
+      const uint64_t open = ~(struck[0] | uint64_t(struck[1]) << kWarp) & ~uint64_t(0) >> (kTile - size);
+      const uint64_t winners = keep_of_tile(open, word(lane), word(lane + kWarp));
+      if (lane == 0) kept_of_tile = winners;
+    }
+    __syncthreads();
+    const uint64_t winners = kept_of_tile;
+    if (share == 0 && winners >> row & 1) {
+      best[count + __popcll(winners & ((uint64_t(1) << row) - 1))] = mine;
+      kept[place[first + row]] = true;
+    }
+    count += __popcll(winners);
+  }
+}
+
 template <class T, class Key>
 int score_keys(const T* scores, int64_t n, Key* keys, CUstream_st* stream) {
   return simt::launch(score_keys_kernel<T, Key>, simt::strided_grid(n, kKeyThreads), kKeyThreads, 0, stream, scores, n,
@@ -273,9 +373,24 @@ int nms(const Candidates<T>& candidates, const NmsMemory& memory, CUstream_st* s
                                        : nms_in_bands<false>(candidates, memory, stream);
 }
 
+int class_spans(const int64_t* classes, int64_t n, const ClassSpans& spans, CUstream_st* stream) {
+  return simt::launch(class_spans_kernel, simt::strided_grid(n, kKeyThreads), kKeyThreads, 0, stream, classes, n,
+                      spans);
+}
+
+template <class T>
+int nms_of_classes(const Candidates<T>& candidates, const ClassSpans& spans, int count, const int64_t* place,
+                   bool* kept, CUstream_st* stream) {
+  const size_t shared_bytes = kNmsOfClass<T> * sizeof(Measured<T>);
+  return simt::launch(nms_of_classes_kernel<T>, count, kClassThreads, shared_bytes, stream, candidates, spans.span,
+                      place, kept);
+}
+
 template int score_keys(const float*, int64_t, int32_t*, CUstream_st*);
 template int score_keys(const double*, int64_t, int64_t*, CUstream_st*);
 template int nms(const Candidates<float>&, const NmsMemory&, CUstream_st*);
 template int nms(const Candidates<double>&, const NmsMemory&, CUstream_st*);
+template int nms_of_classes(const Candidates<float>&, const ClassSpans&, int, const int64_t*, bool*, CUstream_st*);
+template int nms_of_classes(const Candidates<double>&, const ClassSpans&, int, const int64_t*, bool*, CUstream_st*);
 
 }  // namespace roibench::cuda

@@ -30,7 +30,7 @@ constexpr int kGatherThreads = 256;
 // Per multiprocessor: reads are scattered. Where more registers are needed, ptxas would spill at six.
 template <class S>
 constexpr int kForwardBlocksAtLeast = sizeof(S) == 4 ? 6 : 4;
-constexpr int kBackwardChannels = 64;       // of a block
+constexpr int kBackwardChannels = 128;      // of a block
 constexpr size_t kSharedAtMost = 48 << 10;  // bytes, so that several blocks have space
 
 // Room for the taps of all bins along an axis. Bins lie one after another and see each pixel of the map once, but for
@@ -223,9 +223,12 @@ __global__ void __launch_bounds__(kWindowThreads, 4)
   Span* const bins_of_column = bins_of_row + s.map.height;
   T* const down = reinterpret_cast<T*>(bins_of_column + s.map.width);
   T* const right = down + s.map.height * s.bins_y;
+  // A thread takes N channels of a pixel: neighbours in memory are taken by neighbouring threads.
   const int first = blockIdx.x * kBackwardChannels, bins = s.bins();
-  const int groups = min(kBackwardChannels, s.map.channels - first) / N;
+  const int channels = min(kBackwardChannels, s.map.channels - first);
+  const int groups = channels_last ? min(kWarp, channels) : channels / N, gap = channels_last ? kWarp : 1;
   const int64_t channel_step = s.map.channel_step();
+  const int bin_step = channels_last ? s.map.channels : 1, grad_step = channels_last ? 1 : bins;
   for (int64_t k = blockIdx.y; k < n; k += gridDim.y) {
     const int image = t.image[k];
     const Span rows = t.covered[2 * k], columns = t.covered[2 * k + 1];
@@ -241,22 +244,26 @@ __global__ void __launch_bounds__(kWindowThreads, 4)
     T* const image_grad = input_grad + image * s.map.image_step();
     for (int i = threadIdx.x; i < pixels * groups; i += blockDim.x) {
       const int pixel = channels_last ? i / groups : i % pixels, group = channels_last ? i % groups : i / pixels;
-      const int y = pixel / width, x = pixel % width, c = first + group * N;
-      const S* const from = grad + k * bins * s.map.channels + int64_t(c) * (channels_last ? 1 : bins);
+      const int y = pixel / width, x = pixel % width, own = channels_last ? group : group * N;
+      const S* const from = grad + k * bins * s.map.channels + int64_t(first + own) * grad_step;
       T sum[N] = {};
       for (int b = bins_of_row[y].begin; b < bins_of_row[y].end; ++b) {
         const T of_row = down[y * s.bins_y + b];
         for (int a = bins_of_column[x].begin; a < bins_of_column[x].end; ++a) {
           const T weight = of_row * right[x * s.bins_x + a];
-          const S* const bin = from + int64_t(b * s.bins_x + a) * (channels_last ? s.map.channels : 1);
+          const S* const bin = from + int64_t(b * s.bins_x + a) * bin_step;
 #pragma unroll
-          for (int j = 0; j < N; ++j) sum[j] += weight * widen(bin[j * (channels_last ? 1 : bins)]);
+          for (int j = 0; j < N; ++j) {
+            if (own + j * gap < channels) sum[j] += weight * widen(bin[j * gap * grad_step]);
+          }
         }
       }
       const int64_t place = int64_t(rows.begin + y) * s.map.width + columns.begin + x;
-      T* const to = image_grad + place * s.map.pixel_step() + c * channel_step;
+      T* const to = image_grad + place * s.map.pixel_step() + (first + own) * channel_step;
 #pragma unroll
-      for (int j = 0; j < N; ++j) atomicAdd(to + j * channel_step, sum[j]);
+      for (int j = 0; j < N; ++j) {
+        if (own + j * gap < channels) atomicAdd(to + j * gap * channel_step, sum[j]);
+      }
     }
     __syncthreads();
   }
@@ -374,7 +381,7 @@ int roi_align_backward(const RoiAlignShape<T>& shape, const RoiAlignTaps<T>& tap
     return simt::launch(roi_align_backward_by_bins_kernel<S, T>, grid_for(items, n), threads_for(items), 0, stream,
                         shape, taps, n, grad, input_grad);
   }
-  const auto kernel = map.channels_last       ? roi_align_backward_kernel<1, true, S, T>
+  const auto kernel = map.channels_last       ? roi_align_backward_kernel<4, true, S, T>
                       : map.channels % 4 == 0 ? roi_align_backward_kernel<4, false, S, T>
                                               : roi_align_backward_kernel<1, false, S, T>;
   const dim3 grid((map.channels + kBackwardChannels - 1) / kBackwardChannels, grid_for(1, n).y);

@@ -6,8 +6,9 @@
 // leaves its box in shared memory. A round has one barrier. A box that was taken, or whose score is below the
 // threshold, has NaN for a score and is passed over.
 //
-// Cost: at most N rounds. Up to 4,096 boxes (2,048 in float64) are kept in registers: a round is some 50 instructions
-// per box, and two reductions over a warp. More of them lie in the L2 cache.
+// Cost: at most N rounds. Up to 4,096 boxes (2,048 in float64) are kept in registers, from left to right in the image:
+// the boxes that a warp looks at together lie in a strip, and where none of them meets the box that was taken, which is
+// so of most, a round is a dozen instructions per box. More boxes lie in the L2 cache.
 #include "soft_nms.h"
 
 #include "../../descending_key.h"
@@ -24,7 +25,7 @@ constexpr int kThreads = 1024;
 constexpr int kWarps = kThreads / kWarp;
 
 template <class T>
-constexpr int kBoxesOfThread = sizeof(T) == 4 ? 4 : 2;  // in registers
+constexpr int kBoxesOfThread = kSoftNmsInRegisters<T> / kThreads;
 
 }  // namespace
 
@@ -77,24 +78,27 @@ struct ScoredBox {
 
 template <bool gaussian, class T>
 __global__ void __launch_bounds__(kThreads)
-    soft_nms_in_registers_kernel(SoftNms<T> how, const T* __restrict__ boxes, const T* __restrict__ scores, int n,
-                                 int64_t* __restrict__ kept, T* __restrict__ kept_scores, int64_t* __restrict__ count) {
+    soft_nms_in_registers_kernel(SoftNms<T> how, const T* __restrict__ boxes, const T* __restrict__ scores,
+                                 const int64_t* __restrict__ order, int n, int64_t* __restrict__ kept,
+                                 T* __restrict__ kept_scores, int64_t* __restrict__ count) {
   constexpr int kOwn = kBoxesOfThread<T>;
   ROIBENCH_SHARED(best_of_warp, ScoredBox<T>[2][kWarps]);  // of even and of odd rounds: one barrier is enough
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, warps = blockDim.x / kWarp;
   ScoredBox<T> own[kOwn];
 #pragma unroll
   for (int j = 0; j < kOwn; ++j) {
-    const int i = j * blockDim.x + threadIdx.x;
-    own[j] = {i < n ? scores[i] : T(NAN), i, measured<IouKind::iou>(load_box(boxes, i < n ? i : 0))};
+    const int place = j * blockDim.x + threadIdx.x, i = int(place < n ? order[place] : 0);
+    own[j] = {place < n ? scores[i] : T(NAN), i, measured<IouKind::iou>(load_box(boxes, i))};
     if (!(own[j].score >= how.score_threshold)) own[j].score = T(NAN);
   }
   for (int64_t taken = 0;; ++taken) {
     ScoredBox<T>* const best_of = best_of_warp[taken % 2];
     ScoredBox<T> mine = own[0];
 #pragma unroll
-    for (int j = 1; j < kOwn; ++j) {  // in the order of their indices
-      if (own[j].score > mine.score || (mine.score != mine.score && own[j].score == own[j].score)) mine = own[j];
+    for (int j = 1; j < kOwn; ++j) {
+      const bool some = own[j].score == own[j].score, first = own[j].index < mine.index;
+      const bool none = mine.score != mine.score;
+      if (some && (none || own[j].score > mine.score || (own[j].score == mine.score && first))) mine = own[j];
     }
     const int winner = lane_of_best(mine.score, mine.index);
     if (lane == (winner < kWarp ? winner : 0)) best_of[warp] = mine;
@@ -109,9 +113,12 @@ __global__ void __launch_bounds__(kThreads)
     if (threadIdx.x == 0) kept[taken] = best.index, kept_scores[taken] = best.score;
 #pragma unroll
     for (int j = 0; j < kOwn; ++j) {
+      if (own[j].index == best.index) own[j].score = T(NAN);
+      // Without an intersection the IoU is 0, and the score stays.
       const T before = own[j].score;
+      if (!__any_sync(kAllLanes, before == before && intersection_area(best.box.box, own[j].box.box) > T(0))) continue;
       const T after = decayed<gaussian>(before, overlap<IouKind::iou>(best.box, own[j].box), how);
-      own[j].score = own[j].index == best.index || before != before ? T(NAN) : after;
+      own[j].score = before != before ? before : after;
     }
   }
 }
@@ -157,20 +164,21 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <class T>
-int soft_nms(const SoftNms<T>& how, const T* boxes, T* scores, int64_t n, int64_t* kept, T* kept_scores, int64_t* count,
-             CUstream_st* stream) {
+int soft_nms(const SoftNms<T>& how, const T* boxes, T* scores, const int64_t* order, int64_t n, int64_t* kept,
+             T* kept_scores, int64_t* count, CUstream_st* stream) {
   constexpr int kOwn = kBoxesOfThread<T>;
-  if (n <= kOwn * kThreads) {
+  if (order != nullptr) {
     const int threads = (int(n) + kOwn * kWarp - 1) / (kOwn * kWarp) * kWarp;
     const auto kernel = how.gaussian ? soft_nms_in_registers_kernel<true, T> : soft_nms_in_registers_kernel<false, T>;
-    return simt::launch(kernel, 1, threads, 0, stream, how, boxes, scores, int(n), kept, kept_scores, count);
+    return simt::launch(kernel, 1, threads, 0, stream, how, boxes, scores, order, int(n), kept, kept_scores, count);
   }
   const auto kernel = how.gaussian ? soft_nms_kernel<true, T> : soft_nms_kernel<false, T>;
   return simt::launch(kernel, 1, kThreads, 0, stream, how, boxes, scores, n, kept, kept_scores, count);
 }
 
-template int soft_nms(const SoftNms<float>&, const float*, float*, int64_t, int64_t*, float*, int64_t*, CUstream_st*);
-template int soft_nms(const SoftNms<double>&, const double*, double*, int64_t, int64_t*, double*, int64_t*,
+template int soft_nms(const SoftNms<float>&, const float*, float*, const int64_t*, int64_t, int64_t*, float*, int64_t*,
                       CUstream_st*);
+template int soft_nms(const SoftNms<double>&, const double*, double*, const int64_t*, int64_t, int64_t*, double*,
+                      int64_t*, CUstream_st*);
 
 }  // namespace roibench::cuda
