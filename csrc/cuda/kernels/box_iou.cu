@@ -98,7 +98,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtLeast)
 }
 
 template <IouKind kind, class T>
-__global__ void __launch_bounds__(kColumnGroups* kWarp)
+__global__ void __launch_bounds__(kColumnGroups* kWarp, kBlocksAtLeast)
     box_iou_backward_columns_kernel(const T* __restrict__ boxes1, int64_t n, const T* __restrict__ boxes2, int64_t m,
                                     const T* __restrict__ grad, T* __restrict__ grad2) {
   const int lane = threadIdx.x % kWarp, group = threadIdx.x / kWarp;

@@ -72,7 +72,7 @@ __device__ __forceinline__ bool overlaps(const Measured<T>& a, const Measured<T>
 
 // Candidates in shared memory.
 template <int size, bool classed, class T>
-struct Tile {
+struct alignas(16) Tile {
   Box<T> box[size];
   T area[size];
   int64_t of_class[classed ? size : 1];

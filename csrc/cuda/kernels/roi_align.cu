@@ -28,8 +28,8 @@ using simt::kWarp;
 constexpr int kTapThreads = 128;
 constexpr int kGatherThreads = 256;
 // Per multiprocessor: reads are scattered. Where more registers are needed, ptxas would spill at six.
-template <class S>
-constexpr int kForwardBlocksAtLeast = sizeof(S) == 4 ? 6 : 4;
+template <int N, class S>
+constexpr int kForwardBlocksAtLeast = sizeof(S) == 4 && N > 1 ? 6 : 4;
 constexpr int kBackwardChannels = 128;      // of a block
 constexpr size_t kSharedAtMost = 48 << 10;  // bytes, so that several blocks have space
 
@@ -160,7 +160,7 @@ __device__ __forceinline__ void for_each_pixel(const RoiAlignShape<T>& s, const 
 }
 
 template <int N, bool channels_last, class S, class T>
-__global__ void __launch_bounds__(kWindowThreads, kForwardBlocksAtLeast<S>)
+__global__ void __launch_bounds__(kWindowThreads, kForwardBlocksAtLeast<N, S>)
     roi_align_kernel(RoiAlignShape<T> s, RoiAlignTaps<T> taps, int64_t n, const S* __restrict__ input,
                      S* __restrict__ pooled) {
   const int bins = s.bins(), groups = s.map.channels / N;
