@@ -19,6 +19,7 @@ def register_models(register):
             family="generation",
             tasks=("generation",),
             build="roibench.plugins.generation.gan:build",
+            weights={"icons": "weights/gan-icons.safetensors"},
             paper=DCGAN,
             recipe=Recipe(
                 epochs=30,

@@ -49,23 +49,23 @@ VGG = {
     "config": BASE_NETWORKS["small_vgg"],
     "warm_start": WarmStart(model="small_vgg_classifier", dataset="icons"),
 }
-TRAINED = ("fcn", "unet")  # and shipped; the others have a recipe alone
+UNTRAINED = ("deconvnet_segmenter",)  # it has a recipe alone
 MOBILENET = {"backbone": "mobilenet_v2", "strides": (8, 16, 32)}
 
 
 @hookimpl
 def register_models(register):
-    short = replace(SCENES_RECIPE, epochs=3)
+    short, half = replace(SCENES_RECIPE, epochs=3), replace(SCENES_RECIPE, epochs=4)
     for name, module, paper, changes in (
         ("fcn", "fcn", FCN, {}),
         ("unet", "unet", UNET, {}),
         ("deconvnet_segmenter", "deconvnet_segmenter", DECONVNET, VGG),
-        ("fcn_full_resolution", "fcn_full_resolution", FCN, {"warm_start": None}),
+        ("fcn_full_resolution", "fcn_full_resolution", FCN, {"warm_start": None, "recipe": half}),
         (
             "sliding_window_segmenter",
             "sliding_window_segmenter",
             SLIDING_WINDOW,
-            {"warm_start": None, "knobs": (STRIDE, SHARED, SHORT_SIDE)},
+            {"warm_start": None, "recipe": half, "knobs": (STRIDE, SHARED, SHORT_SIDE)},
         ),
         *(
             (f"upsampling_{way}", "upsampling", FCN, {**VGG, "config": {**VGG["config"], "way": way}, "recipe": short})
@@ -82,7 +82,7 @@ def register_models(register):
             knobs=(SHORT_SIDE,),
             warm_start=ICONS_BACKBONE,
             recipe=SCENES_RECIPE,
-            weights={"scenes": f"weights/{name}-scenes.safetensors"} if name in TRAINED else {},
+            weights={"scenes": f"weights/{name}-scenes.safetensors"} if name not in UNTRAINED else {},
         )
         register(replace(model, **changes))
         if name not in ("fcn", "unet"):

@@ -1,13 +1,15 @@
 """What the extension says of itself, and what it says where it can't run."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
-from roibench import ops
+from roibench import _C, ops
 
 # Every operator, forward and backward, with channels and boxes that fill vectors and leave some over.
 EVERYTHING = """
@@ -53,6 +55,13 @@ torch.save(results, sys.argv[1])
 def run(code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
+
+
+@pytest.mark.skipif(not shutil.which("ldd"), reason="no ldd here")
+def test_there_is_no_second_standard_library():
+    """A statically linked one crashes in errors that print numbers through torch's."""
+    needed = subprocess.run(["ldd", _C.__file__], capture_output=True, text=True, check=True).stdout
+    assert "libstdc++.so.6" in needed
 
 
 def test_every_simd_level_of_this_machine_gives_the_same_bits(tmp_path: Path):

@@ -45,8 +45,8 @@ def conv_transpose2d(
         Empty where N is 0, and where padding leaves no row or no column and torch's own convolution in that dtype
         returns.
 
-    The arithmetic is torch's: oneDNN's, or cuDNN's, with TF32 where ``torch.backends.cudnn`` allows it. On CUDA, float32
-    maps with stride 2, a kernel of 4 and padding 1 have a kernel of their own where it doesn't.
+    The arithmetic is torch's: oneDNN's, or cuDNN's, with TF32 where ``torch.backends.cudnn`` allows it. Where that does
+    not, a weight of 4 x 4 with stride 2, padding 1 and up to 128 channels has a CUDA kernel of its own.
 
     Raises:
         ValueError: a wrong shape, size or device; a parameter of 2^31 or more.
