@@ -55,7 +55,7 @@ MOBILENET = {"backbone": "mobilenet_v2", "strides": (8, 16, 32)}
 
 @hookimpl
 def register_models(register):
-    short, half = replace(SCENES_RECIPE, epochs=3), replace(SCENES_RECIPE, epochs=4)
+    quarter, short, half = (replace(SCENES_RECIPE, epochs=epochs) for epochs in (2, 3, 4))
     for name, module, paper, changes in (
         ("fcn", "fcn", FCN, {}),
         ("unet", "unet", UNET, {}),
@@ -65,7 +65,7 @@ def register_models(register):
             "sliding_window_segmenter",
             "sliding_window_segmenter",
             SLIDING_WINDOW,
-            {"warm_start": None, "recipe": half, "knobs": (STRIDE, SHARED, SHORT_SIDE)},
+            {"warm_start": None, "recipe": quarter, "knobs": (STRIDE, SHARED, SHORT_SIDE)},
         ),
         *(
             (f"upsampling_{way}", "upsampling", FCN, {**VGG, "config": {**VGG["config"], "way": way}, "recipe": short})
