@@ -1,4 +1,4 @@
-"""What follows from records: `roibench rank` and `claims`."""
+"""What follows from records: `roibench compare`, `rank`, `claims`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +7,34 @@ import typer
 
 from roibench.cli.app import app
 from roibench.cli.show import show_failed, show_ranking
+
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
+AsMarkdown = Annotated[bool, typer.Option("--markdown", help="print Markdown, as for a pull request")]
+
+
+@app.command()
+def compare(
+    old: Annotated[str, typer.Argument(help="a run's folder or one above several, a records.jsonl, or a git commit")],
+    new: Annotated[str, typer.Argument(help="likewise; COMMIT:FOLDER is a folder of a commit")],
+    across_machines: Annotated[
+        bool, typer.Option("--across-machines", help="compare times of different machines all the same")
+    ] = False,
+    as_json: AsJson = False,
+    as_markdown: AsMarkdown = False,
+) -> None:
+    """Say what changed from old records to new ones, in accuracy and time, and whether it is more than chance."""
+    from roibench.console import console
+    from roibench.decide.changes import changes
+    from roibench.decide.sources import read_source
+    from roibench.report import changes as report
+
+    found = changes(read_source(old), read_source(new), across_machines)
+    if as_json:
+        typer.echo(found.model_dump_json(indent=2))
+    elif as_markdown:
+        typer.echo(report.markdown(found), nl=False)
+    else:
+        console().print(report.render(found), crop=False)
 
 
 @app.command()
