@@ -1,4 +1,4 @@
-"""What follows from records: `roibench compare`, `rank`, `claims`."""
+"""What follows from records: `roibench choose`, `compare`, `rank`, `claims`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +10,38 @@ from roibench.cli.show import show_failed, show_ranking
 
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 AsMarkdown = Annotated[bool, typer.Option("--markdown", help="print Markdown, as for a pull request")]
+
+
+@app.command()
+def choose(
+    runs: Annotated[list[str], typer.Argument(help="runs' folders, folders above them, records.jsonl, git commits")],
+    max_ms: Annotated[float | None, typer.Option(help="the most milliseconds per image, of the median")] = None,
+    least: Annotated[
+        list[str] | None, typer.Option("--min", metavar="VALUE=NUMBER", help="the least of a value, such as AP=40")
+    ] = None,
+    max_mib: Annotated[float | None, typer.Option(help="the most memory, in MiB")] = None,
+    dataset: Annotated[str | None, typer.Option(help="where the records are of several")] = None,
+    task: Annotated[str | None, typer.Option(help="where the records are of several: detection, ...")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Pick the most accurate model that keeps limits beyond doubt; say what it and the runner-up give up.
+
+    A limit is kept where the whole 95 % interval keeps it. Exit code 1: no model does.
+    """
+    from roibench.console import console
+    from roibench.decide.choose import Limits, parse_least
+    from roibench.decide.choose import choose as chosen
+    from roibench.decide.sources import read_source
+    from roibench.report.choice import render
+
+    records = [record for run in runs for record in read_source(run).ran]
+    found = chosen(records, Limits(max_ms=max_ms, max_mib=max_mib, least=parse_least(least or [])), dataset, task)
+    if as_json:
+        typer.echo(found.model_dump_json(indent=2))
+    else:
+        console().print(render(found), crop=False)
+    if found.pick is None:
+        raise typer.Exit(1)
 
 
 @app.command()

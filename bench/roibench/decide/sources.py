@@ -1,7 +1,6 @@
 """Where records come from: a run's folder, a folder of runs, a file, or a git commit that holds some."""
 
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,10 +48,6 @@ class Source:
         commits = dict.fromkeys(f"{(p.commit or 'unknown')[:10]}{', modified' if p.dirty else ''}" for p in made)
         days = sorted({record.started.date().isoformat() for record in self.ran})
         return Origin(name=self.name, commits=tuple(commits), days=tuple(days))
-
-
-def read_sources(typed: Sequence[str]) -> list[Source]:
-    return [read_source(one) for one in typed]
 
 
 def read_source(typed: str) -> Source:
