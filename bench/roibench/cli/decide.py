@@ -1,4 +1,4 @@
-"""What follows from records: `roibench choose`, `compare`, `rank`, `claims`."""
+"""What follows from records: `roibench choose`, `compare`, `verify`, `rank`, `claims`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -67,6 +67,34 @@ def compare(
         typer.echo(report.markdown(found), nl=False)
     else:
         console().print(report.render(found), crop=False)
+
+
+@app.command()
+def verify(
+    record: Annotated[str, typer.Argument(help="a records.jsonl, the folder of one, or a git commit")],
+    cell: Annotated[str | None, typer.Option(help="a cell's id or its model, where there are several")] = None,
+    out: Annotated[Path, typer.Option(help="where the run here gets its folder")] = Path("results/runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Measure a published cell again, here: is it reproduced within its interval, and what differs?
+
+    Exit code 1: it is not reproduced.
+    """
+    from roibench.console import console
+    from roibench.decide.sources import read_source
+    from roibench.decide.verify import Outcome, selected
+    from roibench.decide.verify import verify as verified
+    from roibench.registry import installed
+    from roibench.report.verification import render
+
+    source = read_source(record)
+    found = verified(selected(source, cell), source, out, installed(), lambda line: typer.echo(line, err=True))
+    if as_json:
+        typer.echo(found.model_dump_json(indent=2))
+    else:
+        console().print(render(found), crop=False)
+    if found.outcome is Outcome.DIFFERS:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -95,7 +95,7 @@ def changes(old: Source, new: Source, across_machines: bool = False) -> Changes:
     cells = tuple(_cell(place, *pair, across_machines) for place, *pair in pairs)
     if all(one.verdict is Verdict.NOT_COMPARED for cell in cells for one in (*cell.accuracies, cell.time)):
         raise ValueError(f"nothing of {old.name} and {new.name} can be compared: {cells[0].time.note}")
-    first, second = (_versions([pair[side] for pair in pairs]) for side in (1, 2))
+    first, second = (versions([pair[side] for pair in pairs]) for side in (1, 2))
     differing = {name: (first[name], second[name]) for name in first if first[name] != second[name]}
     return Changes(
         old=old.origin,
@@ -157,7 +157,7 @@ def _cell(place: str, old: Ok, new: Ok, across_machines: bool) -> CellChange:
         old_cell=old.cell_id,
         new_cell=new.cell_id,
         accuracies=tuple(_accuracy(old, new, task) for task in new.scores if task in old.scores),
-        time=_time(old, new, across_machines),
+        time=time_change(old, new, across_machines),
     )
 
 
@@ -203,7 +203,8 @@ def _uncompared(about: dict[str, object], why: str) -> Accuracy:
     return Accuracy(**about, change=None, paired=False, verdict=Verdict.NOT_COMPARED, note=why)
 
 
-def _time(old: Ok, new: Ok, across_machines: bool) -> Change:
+def time_change(old: Ok, new: Ok, across_machines: bool = False) -> Change:
+    """Of the time per image; NOT_COMPARED, with the reason, where it can't be."""
     about = {"old": old.latency.p50.value, "new": new.latency.p50.value}
     if old == new:
         note = "the same record on both sides"
@@ -258,8 +259,8 @@ def _lone(records: Sequence[Ok]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _versions(records: Sequence[Ok]) -> dict[str, str]:
-    """What tables of times depend on beside the code, in words; of several records all that occur."""
+def versions(records: Sequence[Ok]) -> dict[str, str]:
+    """What figures depend on beside this project's code, in words; of several records all that occur."""
     made = [record.provenance for record in records]
     found = {
         "machine": map(machine_of, records),
@@ -267,7 +268,9 @@ def _versions(records: Sequence[Ok]) -> dict[str, str]:
         "torch": (one.torch for one in made),
         "torchvision": (one.torchvision for one in made),
         "Python": (one.python for one in made),
+        "GPU": (one.gpu or "none" for one in made),
         "driver": (one.driver or "none" for one in made),
+        "system": (one.platform for one in made),
         "RoIBench": (one.roibench for one in made),
     }
     return {name: " and ".join(sorted(set(values))) for name, values in found.items()}

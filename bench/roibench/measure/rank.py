@@ -68,8 +68,8 @@ def rank_runs(runs: Sequence[Path], registry: Registry) -> list[Ranking]:
 
 
 def _rank(task: Task, cells: Sequence[tuple[Ok, Path]], images: int, registry: Registry) -> Ranking:
-    first, _ = cells[0]
-    ground_truth = GroundTruth.of(recorded_data(first, registry), images)
+    first, folder = cells[0]
+    ground_truth = GroundTruth.of(recorded_data(first, registry, folder), images)
     scored = []
     for record, run in cells:
         scores = recorded_scores(record, run, task, ground_truth, registry)
