@@ -237,6 +237,15 @@ def tables(records: Sequence[Record]) -> list[Table]:
     return [Table(*key, rows[0].primary, _ranked(rows)) for key, rows in groups.items()]
 
 
+def headings(found: Sequence[Table]) -> list[str]:
+    """Of each table; of different data under one name, with the beginning of the data's hash."""
+    names = [table.heading for table in found]
+    return [
+        f"{name} (data {table.dataset_hash[:8]})" if names.count(name) > 1 else name
+        for name, table in zip(names, found, strict=True)
+    ]
+
+
 def cells(records: Sequence[Record]) -> list[Cell]:
     """The cells that ran and told their stages, fastest first."""
     found = [
