@@ -124,6 +124,17 @@ def test_the_command_takes_folders_files_parents_and_commits_from_anywhere(kept,
         assert ("| a | detection, AP % |" in shown) == (flag == "--markdown")
 
 
+def test_of_several_folders_each_is_held_against_its_own(kept, scored):
+    for name, ap in (("old", 0.4), ("new", 0.5)):
+        kept(f"{name}/scenes", scored("a", ap))
+        kept(f"{name}/knobs", scored("a", ap + 0.2))
+    folder = kept("new/more", scored("a", 0.9)).parent
+    found = changes(read_source(str(folder.parent / "old")), read_source(str(folder)))
+    told = {cell.place: (cell.accuracies[0].old, cell.accuracies[0].new) for cell in found.cells}
+    assert told == {"knobs": (pytest.approx(0.6), pytest.approx(0.7)), "scenes": (0.4, 0.5)}
+    assert list(found.only_new.values()) == [("a",)]
+
+
 def test_what_was_typed_and_is_nothing_is_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for typed in ("no-such-thing", "-x", "no:such/folder"):

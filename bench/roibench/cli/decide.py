@@ -1,4 +1,4 @@
-"""What follows from records: `roibench choose`, `compare`, `verify`, `rank`, `claims`."""
+"""What follows from records: `roibench choose`, `compare`, `verify`, `gate`, `rank`, `claims`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,11 @@ from typing import Annotated
 import typer
 
 from roibench.cli.app import app
+from roibench.cli.run import takes_run_options
 from roibench.cli.show import show_failed, show_ranking
+
+DEFAULT_LIMITS = "accuracy:-1,latency:+10%"
+ROUNDS = "4"  # of a gate: a tenth is more than the noise of so many turns on a machine that does little else
 
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON")]
 AsMarkdown = Annotated[bool, typer.Option("--markdown", help="print Markdown, as for a pull request")]
@@ -95,6 +99,49 @@ def verify(
         console().print(render(found), crop=False)
     if found.outcome is Outcome.DIFFERS:
         raise typer.Exit(1)
+
+
+@app.command()
+@takes_run_options
+def gate(
+    bases: Annotated[list[str], typer.Argument(help="git commits, or released versions such as 0.1.0")],
+    *,
+    fail_if: Annotated[str, typer.Option("--fail-if", help="how much worse is not allowed")] = DEFAULT_LIMITS,
+    as_json: AsJson = False,
+    as_markdown: AsMarkdown = False,
+    **typed: str | list[str] | None,
+) -> None:
+    """Measure what is here and a base in turns; fail where it is worse beyond the limits and the noise.
+
+    A base is built once, into the cache. --rounds is 4 unless given. Exit code 0: fine; 1: worse; 2: it can't be told,
+    or a mistake.
+    """
+    from roibench.console import console
+    from roibench.decide.environment import environment
+    from roibench.decide.gate import gate as gated
+    from roibench.decide.gate import parse_limits
+    from roibench.files import write_atomically
+    from roibench.options import OPTIONS, Options
+    from roibench.report import gated as report
+
+    def tell(line: str) -> None:
+        typer.echo(line, err=True)
+
+    limits = parse_limits(fail_if)
+    options = {option.flag: typed[option.field] for option in OPTIONS if typed[option.field] is not None}
+    out = Path(options.pop("--out", Options().out))
+    environments = [environment(base, tell) for base in bases]
+    found = gated(environments, limits, {"--rounds": ROUNDS} | options, out, tell)
+    files = {"table.md": report.markdown(found), "gate.json": found.model_dump_json(indent=2)}
+    for name, text in files.items():
+        write_atomically(Path(found.folder) / name, text.encode())
+    if as_json:
+        typer.echo(files["gate.json"])
+    elif as_markdown:
+        typer.echo(files["table.md"], nl=False)
+    else:
+        console().print(report.render(found), crop=False)
+    raise typer.Exit(found.exit_code)
 
 
 @app.command()

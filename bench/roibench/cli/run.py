@@ -13,9 +13,10 @@ from roibench.options import GROUP, OPTIONS
 
 def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command that takes **typed the options of a run: by field, as they were typed, None where not given; a
-    list where one may be given several times.
+    list where one may be given several times. It takes its own parameters as well.
     """
-    parameters = [inspect.signature(command).parameters["context"]]
+    own = inspect.signature(command).parameters.values()
+    parameters = [parameter for parameter in own if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
     for option in OPTIONS:
         declared = typer.Option(
             option.flag, help=option.help_with_default, metavar=option.type, rich_help_panel=GROUP, show_default=False

@@ -1,8 +1,10 @@
 """What changed from an old set of records to a new one, model by model, and whether it is more than chance."""
 
+import os
 from collections.abc import Sequence
 from enum import StrEnum
 from itertools import zip_longest
+from pathlib import PurePosixPath
 
 from roibench.claim import difference_of_leads
 from roibench.datasets.reference import DatasetRef
@@ -110,7 +112,7 @@ def changes(old: Source, new: Source, across_machines: bool = False) -> Changes:
 def _paired(old: Source, new: Source) -> tuple[list[tuple[str, Ok, Ok]], list[Ok], list[Ok]]:
     """Of each place the cells that both sides have; and what one lacks."""
     sides = _by_key(old), _by_key(new)
-    if not len(old.files) == len(new.files) > 1:  # one file is held against all, whatever it is called
+    if len(old.files) == 1 or len(new.files) == 1:  # one file is held against all, whatever it is called
         sides = [_together(side) for side in sides]
     pairs, only_old, only_new = [], [], []
     for key in dict.fromkeys([*sides[0], *sides[1]]):
@@ -131,7 +133,9 @@ def _paired(old: Source, new: Source) -> tuple[list[tuple[str, Ok, Ok]], list[Ok
 
 def _by_key(source: Source) -> dict[tuple[object, ...], list[Ok]]:
     found: dict[tuple[object, ...], list[Ok]] = {}
-    for place, records in source.files.items():
+    above = os.path.commonpath([PurePosixPath(file).parent for file in source.files])
+    for file, records in source.files.items():
+        place = str(PurePosixPath(file).parent.relative_to(above))
         for record in records:
             if isinstance(record, Ok):
                 cell = record.cell
