@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from roibench import cli
 from roibench.draw.prediction import draw as draw_fields
 from roibench.files import file_hash
-from roibench.measure.compare import compare_runs
 from roibench.measure.journal import Journal
 from roibench.measure.predictions import save_predictions
+from roibench.measure.rank import rank_runs
 from roibench.measure.record import Score
 from roibench.measure.recorded import recorded_cells
 from roibench.registry import installed
@@ -198,7 +198,7 @@ def test_what_an_earlier_version_recorded_unseen_is_named(tmp_path, record, thir
     with pytest.raises(ValueError, match=f"^{made.cell_id}: {words}"):
         write_gallery(journal.folder, [0, 2], tmp_path / "gallery.png", third_party)
     with pytest.raises(ValueError, match=f"^{made.cell_id}: {words}"):
-        compare_runs([journal.folder], third_party)
+        rank_runs([journal.folder], third_party)
     write_gallery(journal.folder, [0, 3], tmp_path / "gallery.png", third_party)
 
 

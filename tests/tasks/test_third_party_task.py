@@ -18,9 +18,9 @@ from roibench import cli
 from roibench.datasets.reference import open_dataset
 from roibench.draw.prediction import draw
 from roibench.measure.checks import TargetError
-from roibench.measure.compare import compare_runs
 from roibench.measure.plan import make_plan
 from roibench.measure.predictions import load_predictions, same_predictions
+from roibench.measure.rank import rank_runs
 from roibench.measure.record import Interval, Ok
 from roibench.measure.rescore import rescore
 from roibench.measure.run import Run
@@ -183,7 +183,7 @@ def test_near_is_warm_and_far_is_cold(registry):
 
 
 def test_differences_are_taken_where_lower_is_better(run, registry):
-    [found] = compare_runs([run.folder], registry)
+    [found] = rank_runs([run.folder], registry)
     assert (found.task, found.primary, found.unit) == ("depth", "depth_error/abs_rel", "")
     best, other = found.entries
     assert (best.record.cell.model, best.behind, other.record.cell.model) == ("ramp", None, "upright")

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Self
 
 from roibench.dataset import Dataset
 from roibench.datasets.ground_truth import any_counts
 from roibench.registry import Registry, UnknownNameError, resolve, unknown
+
+_JSON_AND_IMAGES = re.compile(r"(?<=\.json):")  # coco:FILE.json:IMAGES
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,30 @@ class DatasetRef:
     @property
     def label(self) -> str:
         """As typed, without the folders above what was opened: those belong to the machine."""
-        parts = re.split(r"(?<=\.json):", self.path or "")  # coco:FILE.json:IMAGES
+        parts = _JSON_AND_IMAGES.split(self.path or "")
         return str(replace(self, path=":".join(PurePath(part).name for part in parts)))
 
     def __str__(self) -> str:
         path = f":{self.path}" if self.path else ""
         return self.name + path + (f"@{self.split}" if self.split else "")
+
+
+def found_from(text: str, folder: Path) -> str:
+    """A dataset as typed elsewhere: a relative path of it that leads nowhere from here is looked for from a folder, and
+    from those above it.
+    """
+    reference = DatasetRef.parse(text)
+    if reference.path is None:
+        return text
+    parts = [_found_from(part, folder) for part in _JSON_AND_IMAGES.split(reference.path)]
+    return str(replace(reference, path=":".join(parts)))
+
+
+def _found_from(path: str, folder: Path) -> str:
+    if Path(path).is_absolute() or Path(path).exists():
+        return path
+    places = (place / path for place in (folder.resolve(), *folder.resolve().parents))
+    return str(next((place for place in places if place.exists()), path))
 
 
 def split_list(text: str, names: Collection[str]) -> list[str]:

@@ -140,5 +140,9 @@ def _goes_on(lines: list[dict[str, Any]], key: str) -> bool:
 
 
 def read_records(path: Path) -> list[Record]:
-    """The records of a records.jsonl, in order, the last one of each cell."""
-    return list(Journal(path.parent if path.name == FILE else path).records.values())
+    """The records of a records.jsonl, in order. The same cell may have been measured twice, as on two machines whose
+    records were put together; a record that stands there twice is given once.
+    """
+    file = path if path.name == FILE else path / FILE
+    records = [read_record(line["record"]) for line in read_lines(file) if line["event"] == "record"]
+    return list({(record.cell_id, record.started): record for record in records}.values())

@@ -56,8 +56,13 @@ _OF_FAILED = {"schema_version", "cell", "cell_id", "status", "error", "started",
 
 
 def migrated(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record of any schema in today's; one that doesn't say its schema is today's."""
+    """A record of any schema in today's; one that doesn't say its schema is today's. Raises ValueError for one of a
+    schema that this version doesn't know.
+    """
     version = record.get("schema_version", SCHEMA_VERSION)
+    if version not in range(1, SCHEMA_VERSION + 1):
+        known = f"this version of RoIBench knows 1 to {SCHEMA_VERSION}"
+        raise ValueError(f"a record of schema {version!r}; {known}: a later one may read it")
     data = dict(record)
     if version < 5:
         data = _cut_by_task(data)

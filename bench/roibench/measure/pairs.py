@@ -7,7 +7,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from roibench.measure.record import Interval, Ok, Prefix, ScoreValue, Turns
-from roibench.measure.steady import CONFIDENCE, LogMean, log_ratio
+from roibench.measure.steady import CONFIDENCE, LogMean, log_mean, log_ratio
 from roibench.metric import Estimate
 from roibench.metrics.bootstrap import difference
 
@@ -26,6 +26,16 @@ def latency_ratio(ours: Ok, theirs: Ok) -> Interval | None:
         one, other = log_ratio(first.medians, first.reference), log_ratio(second.medians, second.reference)
         found = None if one is None or other is None else _difference(one, other)
     return None if found is None else found.interval
+
+
+def unpaired_ratio(ours: Ok, theirs: Ok) -> Interval | None:
+    """How many times as long ours takes as theirs, of cells that took no turns together: from the turns that each took
+    with others, as if they were independent. What the machine did between the two runs is not in the interval.
+
+    None where one took none.
+    """
+    logs = [record.latency.turns and log_mean(record.latency.turns.medians) for record in (ours, theirs)]
+    return None if None in logs else _difference(*logs).interval
 
 
 def is_faster(ours: Ok, theirs: Ok) -> bool:

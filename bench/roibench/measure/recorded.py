@@ -7,7 +7,7 @@ import torch
 
 from roibench.assemble import find_weights, ready_model
 from roibench.dataset import Dataset
-from roibench.datasets.reference import open_dataset
+from roibench.datasets.reference import found_from, open_dataset
 from roibench.files import file_hash
 from roibench.measure.checks import PredictionError, check_predictions
 from roibench.measure.journal import read_records
@@ -27,9 +27,12 @@ def recorded_cells(run: Path) -> list[Ok]:
     return records
 
 
-def recorded_data(record: Ok, registry: Registry) -> Dataset:
-    """The dataset that was measured on. Raises ValueError where it has changed since."""
-    data = open_dataset(record.cell.dataset, registry, on_bad_data=record.cell.on_bad_data)
+def recorded_data(record: Ok, registry: Registry, run: Path | None = None) -> Dataset:
+    """The dataset that was measured on; a relative path is looked for from the run's folder and those above it, too.
+    Raises ValueError where it has changed since.
+    """
+    source = found_from(record.cell.dataset, run) if run else record.cell.dataset
+    data = open_dataset(source, registry, on_bad_data=record.cell.on_bad_data)
     if data.hash != record.cell.dataset_hash:
         raise ValueError(f"dataset {record.cell.dataset!r} has changed since {record.cell_id} was measured")
     return data

@@ -5,15 +5,16 @@ import io
 from collections.abc import Sequence
 
 from roibench.measure.record import Interval, Record
+from roibench.report.comparison import Runs
 from roibench.report.rows import Row, Table, tables
 
 
-def render(records: Sequence[Record]) -> str:
+def render(records: Sequence[Record], told: Runs | None = None) -> str:
     """Scores as their metrics gave them (per cent as fractions), times in milliseconds; NAME_low and NAME_high bound
     the 95 % interval of NAME, which is METRIC/NAME where two metrics share it. The columns are those that occur, so
-    that a line's blank is a score that its task doesn't have."""
-    lines = [_line(table, row) for table in tables(records) for row in table.rows]
-    columns = dict.fromkeys(name for line in lines for name in line)
+    that a line's blank is a score that its task doesn't have. told: tells of each line its run."""
+    lines = [line(table, row, told) for table in tables(records) for row in table.rows]
+    columns = dict.fromkeys(name for one in lines for name in one)
     text = io.StringIO()
     writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
     writer.writeheader()
@@ -21,8 +22,10 @@ def render(records: Sequence[Record]) -> str:
     return text.getvalue()
 
 
-def _line(table: Table, row: Row) -> dict[str, object]:
+def line(table: Table, row: Row, told: Runs | None = None) -> dict[str, object]:
+    """A row's numbers, and what they are of, by column."""
     line = {"task": table.task, "dataset": table.dataset, "dataset_hash": table.dataset_hash}
+    line |= told.columns(row) if told else {}
     cell = row.record.cell
     line |= {"model": cell.model} | {f"knob_{name}": value for name, value in cell.knobs.items()}
     line |= {"family": row.record.family, "cell_id": row.record.cell_id} | row.setting._asdict()

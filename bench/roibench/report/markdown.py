@@ -6,22 +6,11 @@ from types import MappingProxyType
 from roibench.claim import Judged
 from roibench.measure.record import Ok, Provenance, Record
 from roibench.report.agreement import LEGEND, Agreement, agreements, written
-from roibench.report.numbers import MISSING, heading, plain, short, with_interval
-from roibench.report.rows import DOUBTFUL, Remark, Row, Table, cells, doubts, failures, interferences, tables
+from roibench.report.comparison import Runs, comparison_grid
+from roibench.report.numbers import MISSING, short
+from roibench.report.rows import DOUBTFUL, Remark, Table, cells, doubts, failures, headings, interferences, tables
 
-_TRAINED = ("epochs", "pretrained on")
-_MEASURED = (
-    "p50 ms [95 % CI]",
-    "x the fastest [95 % CI]",
-    "p99 ms",
-    "images/s",
-    "CPU ms",
-    "memory MiB",
-    "GFLOPs",
-    "parameters M",
-    "Pareto front",
-)
-_NOTES = (
+NOTES = (
     "Times are per image, from the decoded image on the host to the final predictions on the host. CI: of accuracies a "
     'bootstrap over images, of times over the turns that the models took; "x the fastest" is paired turn by turn. '
     "CPU: processor time of all threads. Memory: what the model and its predictions take beyond the process before. "
@@ -34,25 +23,30 @@ _NOTES = (
 _PASSES = "Passes: FLOPs over those of a prediction of the model behind the @."
 
 
-def render(records: Sequence[Record], notes: Mapping[str, Sequence[str]] = MappingProxyType({})) -> str:
+def render(
+    records: Sequence[Record],
+    notes: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    told: Runs | None = None,
+) -> str:
     """A section per dataset and task, where the time went, whose predictions or times are in doubt, what failed, and
     what it was measured with.
 
-    notes: further remarks on the run, by title.
+    notes: further remarks on the run, by title. told: as in comparison.
     """
     found = tables(records)
-    sections = [f"## {table.heading}\n\n{comparison(table)}" for table in found]
-    sections += [f"## {table.heading}: agreement\n\n{agreement(table)}" for table in found if agreements(table)]
+    titled = list(zip(headings(found), found, strict=True))
+    sections = [f"## {heading}\n\n{comparison(table, told)}" for heading, table in titled]
+    sections += [f"## {heading}: agreement\n\n{agreement(table)}" for heading, table in titled if agreements(table)]
     if cells(records):
         sections.append(f"## Where the time goes\n\n{stages(records)}")
     sections += _remarks(f"{DOUBTFUL} Doubtful predictions: check what these models return", "why", doubts(records))
     sections += _remarks("The machine was not quiet: don't trust these times", "why", interferences(records))
     sections += _remarks("Failed", "error", failures(records))
     sections += [f"## {title}\n\n" + "\n".join(f"- {line}" for line in lines) for title, lines in notes.items()]
-    if legend := [*_passes(found), *_better_lower(found)]:
+    if legend := [*passes_note(found), *better_lower_note(found)]:
         sections.append(" ".join(legend))
     if found:
-        sections.append(f"{_NOTES}\n\nMeasured with {_software(records)}.")
+        sections.append(f"{NOTES}\n\nMeasured with {software(records)}.")
     return "\n\n".join(sections or ["No cell was run."]) + "\n"
 
 
@@ -61,11 +55,11 @@ def _remarks(title: str, what: str, remarks: Sequence[Remark]) -> list[str]:
     return [f"## {title}\n\n" + grid(("model", "dataset", "cell", what), rows)] if rows else []
 
 
-def _passes(found: Sequence[Table]) -> list[str]:
+def passes_note(found: Sequence[Table]) -> list[str]:
     return [_PASSES] if any(row.passes is not None for table in found for row in table.rows) else []
 
 
-def _better_lower(found: Sequence[Table]) -> list[str]:
+def better_lower_note(found: Sequence[Table]) -> list[str]:
     """The values in the tables whose best is the lowest."""
     names = dict.fromkeys(
         table.name(key)
@@ -76,26 +70,13 @@ def _better_lower(found: Sequence[Table]) -> list[str]:
     return [f"Better the lower: {', '.join(names)}."] if names else []
 
 
-def comparison(table: Table) -> str:
-    """The rows, below what they have in common and above what must be known to read them."""
-    several = len(table.settings) > 1
-    wrapping = any(row.passes is not None for row in table.rows)
-    trained = any(row.record.epochs or row.record.pretrained_on for row in table.rows)
-    titles = ["model", "family", *(_TRAINED if trained else ()), *(["setting"] if several else [])]
-    left = len(titles)
-    titles.append(f"{heading(table.name(table.primary), table.unit)} [95 % CI]")
-    titles += [heading(table.name(key), value.unit) for key, value in table.shown.items()]
-    titles += ["passes"] if wrapping else []
-    rows = []
-    for row in table.rows:
-        setting = [table.own(row.setting)] if several else []
-        scores = [with_interval(row.score, table.unit)]
-        scores += [plain(row.scores.get(key), value.unit) for key, value in table.shown.items()]
-        passes = [short(row.passes)] if wrapping else []
-        mark = f" {DOUBTFUL}" if row.warnings else ""
-        training = (str(row.record.epochs or ""), row.record.pretrained_on or "") if trained else ()
-        rows.append((row.model + mark, row.record.family, *training, *setting, *scores, *passes, *_measured(row)))
-    return "\n\n".join([table.shared, grid((*titles, *_MEASURED), rows, left=left), *table.notes])
+def comparison(table: Table, told: Runs | None = None) -> str:
+    """The rows, below what they have in common and above what must be known to read them. told: the runs that they are
+    of, where there may be several.
+    """
+    found = comparison_grid(table, told)
+    notes = [*table.notes, *([] if told is None else told.notes(table))]
+    return "\n\n".join([table.shared, grid(found.titles, found.rows, left=found.left), *notes])
 
 
 def agreement(table: Table) -> str:
@@ -131,14 +112,7 @@ def claims(judged: Sequence[Judged]) -> str:
     return grid(("claim", "is", "figures"), rows)
 
 
-def _measured(row: Row) -> list[str]:
-    """The cells under _MEASURED."""
-    latency = row.record.latency
-    numbers = (latency.p99, latency.throughput, latency.cpu, row.memory, row.gflops, row.parameters)
-    return [with_interval(row.p50), with_interval(row.fastest), *map(short, numbers), row.standing.value]
-
-
-def _software(records: Sequence[Record]) -> str:
+def software(records: Sequence[Record]) -> str:
     versions = dict.fromkeys(
         f"RoIBench {p.roibench} ({(p.commit or 'no commit')[:10]}{', modified' if p.dirty else ''}), torch {p.torch}, "
         f"torchvision {p.torchvision}, SIMD level {p.simd_level}"

@@ -6,55 +6,22 @@ first images over which both accuracies are known.
 """
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import NamedTuple, Self
+from typing import Self
 
 from roibench.datasets.reference import DatasetRef
 from roibench.measure.pairs import is_better, is_faster, latency_ratio, lie_apart, noise_floor
 from roibench.measure.record import Failed, Interval, Ok, Record, ScoreValue, Stage
+from roibench.measure.setting import Setting, own_parts, shared_parts
 from roibench.report.numbers import noise_floor_note, short_name
 
-FEW = 100  # images: below, intervals are rough (results/coverage.md)
-FEW_NOTE = " (few: intervals are rough)"
 DOUBTFUL = "(!)"  # beside a model whose predictions are doubtful
 APART_NOTE = (
     "† not comparable, and on no Pareto front: on so few images that the accuracy of another row isn't known over "
     "the same ones."
 )
-
-
-class Setting(NamedTuple):
-    """What a row was measured with; all but the images must be equal for a comparison to mean something.
-
-    images: how many were scored.
-    device: as in the cell.
-    precision: likewise.
-    batch_size: likewise.
-    threads: likewise.
-    machine: the processor, and the GPU where one was used.
-    """
-
-    images: int
-    device: str
-    precision: str
-    batch_size: int
-    threads: int
-    machine: str
-
-    def is_like(self, other: Self) -> bool:
-        """But for the images."""
-        return self[1:] == other[1:]
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Each field in words, in the order of the fields."""
-        few = FEW_NOTE if self.images < FEW else ""
-        images = f"{self.images:,} image{'s' * (self.images != 1)}{few}"
-        threads = f"{self.threads} thread{'s' * (self.threads != 1)}"
-        return (images, self.device, self.precision, f"batch {self.batch_size}", threads, self.machine)
 
 
 class Standing(StrEnum):
@@ -202,7 +169,7 @@ class Table:
     @property
     def shared(self) -> str:
         """What all rows have in common, in words: belongs into the title."""
-        return ", ".join(column[0] for column in self._columns if len(set(column)) == 1)
+        return shared_parts(self.settings)
 
     @property
     def noise_floor(self) -> float | None:
@@ -218,17 +185,12 @@ class Table:
 
     def own(self, setting: Setting) -> str:
         """What tells this setting from the table's others, in words: belongs beside the row."""
-        differing = [len(set(column)) > 1 for column in self._columns]
-        return ", ".join(part for part, differs in zip(setting.parts, differing, strict=True) if differs)
+        return own_parts(setting, self.settings)
 
     def label(self, row: Row) -> str:
         """A row's model, with what tells its setting from the table's others."""
         own = self.own(row.setting)
         return f"{row.model}, {own}" if own else row.model
-
-    @property
-    def _columns(self) -> list[tuple[str, ...]]:
-        return list(zip(*(setting.parts for setting in self.settings), strict=True))
 
 
 @dataclass(frozen=True)
@@ -275,13 +237,22 @@ def tables(records: Sequence[Record]) -> list[Table]:
     return [Table(*key, rows[0].primary, _ranked(rows)) for key, rows in groups.items()]
 
 
+def headings(found: Sequence[Table]) -> list[str]:
+    """Of each table; of different data under one name, with the beginning of the data's hash."""
+    names = [table.heading for table in found]
+    return [
+        f"{name} (data {table.dataset_hash[:8]})" if names.count(name) > 1 else name
+        for name, table in zip(names, found, strict=True)
+    ]
+
+
 def cells(records: Sequence[Record]) -> list[Cell]:
     """The cells that ran and told their stages, fastest first."""
     found = [
         Cell(
             record.cell.label,
             _dataset(record),
-            _setting(record),
+            Setting.of(record),
             record.latency.p50,
             tuple(record.stages),
         )
@@ -322,15 +293,7 @@ def _remark(record: Record, text: str) -> Remark:
 
 def _row(record: Ok, task: str) -> Row:
     score = record.scores[task]
-    return Row(record, task, _setting(record), score.primary, score.values.get(score.primary))
-
-
-def _setting(record: Ok) -> Setting:
-    cell, machine = record.cell, record.provenance
-    processor = re.sub(r"\((R|TM)\)", "", machine.cpu)
-    if machine.gpu and cell.device != "cpu":
-        processor = f"{machine.gpu} with {processor}"
-    return Setting(record.images, cell.device, cell.precision, cell.batch_size, cell.threads, processor)
+    return Row(record, task, Setting.of(record), score.primary, score.values.get(score.primary))
 
 
 def _dataset(record: Record) -> str:

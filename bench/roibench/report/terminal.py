@@ -9,7 +9,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from roibench.claim import Judged
-from roibench.measure.compare import Comparison
+from roibench.measure.rank import Ranking
 from roibench.measure.record import Record, Score
 from roibench.measure.rescore import Rescored
 from roibench.report.numbers import heading, plain, short, short_name, with_interval
@@ -97,29 +97,29 @@ def _measured(row: Row) -> list[str]:
     return [with_interval(row.p50), with_interval(row.fastest), *map(short, (row.memory, row.parameters))]
 
 
-def render_comparisons(comparisons: Sequence[Comparison]) -> RenderableType:
+def render_rankings(rankings: Sequence[Ranking]) -> RenderableType:
     """A table per dataset and task: how far each cell is behind the best, and whether that is more than chance."""
     parts = []
-    for comparison in comparisons:
-        title = f"{comparison.task.replace('_', ' ')} on {comparison.dataset}, {comparison.images:,} images"
+    for ranking in rankings:
+        title = f"{ranking.task.replace('_', ' ')} on {ranking.dataset}, {ranking.images:,} images"
         grid = _grid(title)
-        names = (one.record.cell.label for one in comparison.entries)
+        names = (one.record.cell.label for one in ranking.entries)
         grid.add_column("model", overflow="fold", min_width=_longest(names))
         grid.add_column("weights", overflow="fold")
         grid.add_column(
-            f"{heading(short_name(comparison.primary), comparison.unit)} [95 % CI]", justify="right", overflow="fold"
+            f"{heading(short_name(ranking.primary), ranking.unit)} [95 % CI]", justify="right", overflow="fold"
         )
         grid.add_column("behind the best [95 % CI]", justify="right", overflow="fold")
         grid.add_column("x its time [95 % CI]", justify="right", overflow="fold")
-        for one in comparison.entries:
+        for one in ranking.entries:
             weights = (one.record.cell.weights_hash or "-")[:8]
             name = f"{one.record.cell.label} {DOUBTFUL}" if one.warnings else one.record.cell.label
-            scores = (with_interval(value, comparison.unit) for value in (one.value, one.behind))
+            scores = (with_interval(value, ranking.unit) for value in (one.value, one.behind))
             grid.add_row(name, weights, *scores, with_interval(one.times))
         parts.append(grid)
         parts += [
             Text(f"{DOUBTFUL} {one.record.cell.label}: {warning}", style="yellow")
-            for one in comparison.entries
+            for one in ranking.entries
             for warning in one.warnings
         ]
     paired = "Paired: differences by the same resamples of images, times by the turns that cells took together."

@@ -1,4 +1,4 @@
-"""Runs compared by the predictions that they kept."""
+"""Models ranked by the predictions that they kept."""
 
 import dataclasses
 
@@ -8,10 +8,10 @@ from typer.testing import CliRunner
 
 from roibench import cli
 from roibench.files import file_hash
-from roibench.measure.compare import compare_runs
 from roibench.measure.journal import Journal
 from roibench.measure.plan import Options, make_plan
 from roibench.measure.predictions import load_predictions, save_predictions
+from roibench.measure.rank import rank_runs
 from roibench.measure.recorded import recorded_cells
 from roibench.measure.run import Run
 
@@ -36,7 +36,7 @@ def runs(tmp_path, third_party):
 
 
 def test_the_best_leads_and_the_rest_says_how_far_it_is_behind(runs, third_party):
-    [found] = compare_runs([runs[1], runs[0]], third_party)
+    [found] = rank_runs([runs[1], runs[0]], third_party)
     assert (found.dataset, found.task, found.primary, found.images) == ("squares", "detection", "coco_ap/AP", 12)
     best, other = found.entries
     assert best.value.value == pytest.approx(1.0) and best.behind is None
@@ -52,7 +52,7 @@ def test_what_was_measured_on_fewer_images_is_compared_over_these(runs, tmp_path
     save_predictions(path, ids[:6], predictions[:6])
     kept = {"predictions": "predictions/few.npz", "predictions_sha256": file_hash(path)}
     few.add(wrong.model_copy(update={"images": 6} | kept))
-    everything, first = compare_runs([*runs, few.folder], third_party)
+    everything, first = rank_runs([*runs, few.folder], third_party)
     assert (everything.images, len(everything.entries)) == (12, 2)
     assert (first.images, [entry.value.value for entry in first.entries]) == (6, [pytest.approx(1.0)] * 3)
 
@@ -61,18 +61,18 @@ def test_predictions_that_are_not_the_records_are_refused(runs, third_party):
     path = runs[1] / "predictions" / "shifted.npz"
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(ValueError, match="are others than its record says"):
-        compare_runs(runs, third_party)
+        rank_runs(runs, third_party)
     path.unlink()
     with pytest.raises(ValueError, match="were not kept"):
-        compare_runs(runs, third_party)
+        rank_runs(runs, third_party)
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path, third_party):
     with pytest.raises(ValueError, match="no run's folder"):
-        compare_runs([tmp_path], third_party)
+        rank_runs([tmp_path], third_party)
 
 
 def test_the_command_prints_differences(runs):
-    output = CliRunner().invoke(cli.app, ["compare", *map(str, runs)], catch_exceptions=False).output
+    output = CliRunner().invoke(cli.app, ["rank", *map(str, runs)], catch_exceptions=False).output
     assert "detection on squares, 12 images" in output
     assert "100.0" in output and "works" in output

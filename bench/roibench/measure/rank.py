@@ -32,7 +32,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Ranking:
     """Cells scored on the same images of one dataset, under one task, best first.
 
     primary: METRIC/VALUE that ranks.
@@ -47,7 +47,7 @@ class Comparison:
     entries: tuple[Entry, ...]
 
 
-def compare_runs(runs: Sequence[Path], registry: Registry) -> list[Comparison]:
+def rank_runs(runs: Sequence[Path], registry: Registry) -> list[Ranking]:
     """Compares all cells of the runs' folders that share dataset and task: over each number of images that one was
     measured on, those that were measured on as many or more.
 
@@ -61,15 +61,15 @@ def compare_runs(runs: Sequence[Path], registry: Registry) -> list[Comparison]:
             for task in record.scores:
                 groups.setdefault((record.cell.dataset_hash, task), []).append((record, run))
     return [
-        _compare(registry.tasks[task], [cell for cell in cells if cell[0].images >= images], images, registry)
+        _rank(registry.tasks[task], [cell for cell in cells if cell[0].images >= images], images, registry)
         for (_, task), cells in groups.items()
         for images in sorted({record.images for record, _ in cells}, reverse=True)
     ]
 
 
-def _compare(task: Task, cells: Sequence[tuple[Ok, Path]], images: int, registry: Registry) -> Comparison:
-    first, _ = cells[0]
-    ground_truth = GroundTruth.of(recorded_data(first, registry), images)
+def _rank(task: Task, cells: Sequence[tuple[Ok, Path]], images: int, registry: Registry) -> Ranking:
+    first, folder = cells[0]
+    ground_truth = GroundTruth.of(recorded_data(first, registry, folder), images)
     scored = []
     for record, run in cells:
         scores = recorded_scores(record, run, task, ground_truth, registry)
@@ -88,4 +88,4 @@ def _compare(task: Task, cells: Sequence[tuple[Ok, Path]], images: int, registry
         for record, value, warnings in scored
     )
     label = DatasetRef.parse(first.cell.dataset).label
-    return Comparison(label, task.name, scores.primary, ranking.unit, images, entries)
+    return Ranking(label, task.name, scores.primary, ranking.unit, images, entries)
