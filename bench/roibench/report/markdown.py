@@ -89,7 +89,7 @@ def comparison(table: Table) -> str:
     rows = []
     for row in table.rows:
         setting = [table.own(row.setting)] if several else []
-        scores = [with_interval(row.score, table.unit)]
+        scores = [row.accuracy(table.unit)]
         scores += [plain(row.scores.get(key), value.unit) for key, value in table.shown.items()]
         passes = [short(row.passes)] if wrapping else []
         mark = f" {DOUBTFUL}" if row.warnings else ""
