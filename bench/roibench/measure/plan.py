@@ -201,8 +201,6 @@ def _from_outside(
     model: ModelSpec, tasks: tuple[Task, ...], source: str, data: Dataset, options: Options, left_out: tuple[str, ...]
 ) -> Candidate:
     """Raises PlanError where it can't be built, and ClassMapError where none of its classes is the dataset's."""
-    if options.weights is not None:
-        raise PlanError(f"--weights {options.weights}: model {model.name!r} is from outside, and names its own")
     try:
         classes = classes_of(model, data.info)
     except ClassMapError as error:
@@ -244,6 +242,8 @@ def _built(model: ModelSpec, source: str, data: Dataset) -> Model:
 
 
 def _check_weights(path: Path, models: Sequence[ModelSpec]) -> None:
+    if outside := [model.name for model in models if model.learns.outside]:
+        raise PlanError(f"--weights {path}: model {outside[0]} is from outside, and its source names its own")
     owner = read_header(path).model
     if others := [model.name for model in models if model.learns.name != owner]:
         raise PlanError(f"--weights {path} is of model {owner!r}, not of {', '.join(others)}: want --model {owner}")

@@ -77,8 +77,8 @@ class ClassMap:
     def lines(self, dataset: str) -> list[str]:
         """What matched, in which way, and what did not."""
         matched = len(self.dataset) - len(self.missing)
-        counts = {way: self.how.count(way) for way in ("exact", "case", "plural", "synonym", "file")}
-        ways = ", ".join(f"{count} by {_WAYS[way]}" for way, count in counts.items() if count)
+        found = [how for index, how in zip(self.indices, self.how, strict=True) if index >= 0]
+        ways = ", ".join(f"{found.count(way)} by {name}" for way, name in _WAYS.items() if way in found)
         lines = [f"{matched} of the {len(self.dataset)} classes of {dataset} matched ({ways}){self._renamed()}"]
         if self.missing:
             lines.append(f"WARNING: the model can't find {_listed(self.missing)} of {dataset}: want --class-map FILE")
