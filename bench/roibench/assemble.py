@@ -8,7 +8,7 @@ import torch
 
 from roibench.dataset import DatasetInfo
 from roibench.datasets.reference import DatasetRef
-from roibench.model import Model
+from roibench.model import Model, Placeable
 from roibench.registry import Registry, UnknownNameError, resolve, unknown
 from roibench.specs import ModelSpec
 from roibench.weights import load_weights, shipped_weights
@@ -58,10 +58,13 @@ def find_weights(spec: ModelSpec, dataset: str, weights: Path | None, registry: 
 
 
 def ready_model(spec: ModelSpec, info: DatasetInfo, weights: Path | None, device: torch.device) -> Model:
-    """Builds, loads, places: in eval mode and channels-last, as every network here is measured."""
+    """Builds, loads, places: in eval mode and channels-last, as every network here is measured, or as the
+    model itself does."""
     model = build_model(spec, info)
     if weights is not None:
         load_weights(weights, model, spec, info.classes)
-    if isinstance(model, torch.nn.Module):
+    if isinstance(model, Placeable):
+        model.place(device)
+    elif isinstance(model, torch.nn.Module):
         model.eval().to(device, memory_format=torch.channels_last)
     return model

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from roibench.specs import ClaimSpec, CommandSpec, DatasetSpec, MetricSpec, ModelSpec
+from roibench.specs import ClaimSpec, CommandSpec, DatasetSpec, MetricSpec, ModelSpec, SourceSpec
 
 if TYPE_CHECKING:
     from roibench.task import Task  # which imports torch
@@ -17,6 +17,11 @@ hookimpl = pluggy.HookimplMarker("roibench")
 @hookspec
 def register_models(register: Callable[[ModelSpec], None]) -> None:
     """Call register(ModelSpec) once for every model that this plugin offers."""
+
+
+@hookspec
+def register_sources(register: Callable[[SourceSpec], None]) -> None:
+    """Call register(SourceSpec) once for every scheme by which a person names models from outside."""
 
 
 @hookspec

@@ -61,6 +61,16 @@ class HasArtefacts(Protocol):
     def artefacts(self, inputs: Sequence[Input]) -> Mapping[str, Any]: ...
 
 
+@runtime_checkable
+class Placeable(Protocol):
+    """A model that knows itself how it gets to a device, because torch doesn't run it, or not all of it.
+
+    place: called once, before anything is predicted. Raises ValueError where it can't run there.
+    """
+
+    def place(self, device: torch.device) -> None: ...
+
+
 class TrainableModel(nn.Module):
     """An nn.Module that the common loop can train: it adds `losses`, and gets `fit` for it.
 

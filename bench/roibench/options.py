@@ -70,7 +70,8 @@ class Options(BaseModel):
         validation_alias="--model",
         description="names, with wildcards; `*` alone: all that have weights for the dataset. `grad_cam@fcn` is a "
         "model around another one. A model that is named must be able to run on one of the datasets; where it or "
-        "what a wildcard matches can't, that is listed, with the reason",
+        "what a wildcard matches can't, that is listed, with the reason. `onnx:FILE`, `torchvision:NAME` and other "
+        "SCHEME:REST are models from outside (docs/outside.md)",
     )
     # A comma may be a path's own: roibench.datasets.reference.split_list, which knows the names, splits what was typed.
     datasets: tuple[str, ...] = Field(
@@ -111,6 +112,12 @@ class Options(BaseModel):
         None,
         validation_alias="--weights",
         description="a file that `roibench train` wrote, in place of the shipped ones",
+    )
+    class_map: Path | None = Field(
+        None,
+        validation_alias="--class-map",
+        description="a YAML file for models from outside, which bring classes of their own: lines of `model's name: "
+        "dataset's name`, or null for one that is left out",
     )
     on_bad_data: OnBadData = Field(
         "fail",

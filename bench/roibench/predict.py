@@ -20,6 +20,7 @@ from roibench.files import hold, write_atomically
 from roibench.measure.checks import PredictionError, check_count, check_predictions
 from roibench.model import Model
 from roibench.registry import Registry
+from roibench.specs import ModelSpec
 from roibench.structures import Input, Prediction
 from roibench.task import Field, Frame
 from roibench.weights import read_header
@@ -51,7 +52,8 @@ def predict_files(
     semantic map: out/maps/STEM.png), and at the end out/predictions.jsonl: also at an early end, with what was done by
     then.
 
-    Classes and joints come from the weights' header; the dataset is opened for a model that has none. Raises ValueError
+    Classes and joints come from the weights' header; those of a model from outside are its own; the dataset is opened
+    for a model that has none. Raises ValueError
     where a drawing would replace an image or another drawing.
     """
     spec = registry.model(name)
@@ -60,16 +62,19 @@ def predict_files(
     _check_drawings(images, drawings, [field.file[0] for field in fields if field.file])
     placed = usable_device(device)
     path = find_weights(spec, dataset, weights, registry)
-    trained = open_dataset(dataset, registry).info if path is None else read_header(path)
-    classes = trained.classes
-    info = DatasetInfo(dataset, "", classes, trained.joints)
+    if spec.outside is not None and spec.outside.classes is not None:
+        info = DatasetInfo(spec.name, "", spec.outside.classes)
+    else:
+        trained = open_dataset(dataset, registry).info if path is None else read_header(path)
+        info = DatasetInfo(dataset, "", trained.classes, trained.joints)
+    classes = info.classes
     model = ready_model(spec, info, path, placed)
     lock = hold(out)
     lines = []
     try:
         for file, drawing in zip(images, drawings, strict=True):
             image = read_image(file)
-            prediction = _predicted(name, model, Input(str(file), image), info, registry)
+            prediction = _predicted(spec, model, Input(str(file), image), info, registry)
             _write_png(drawing, draw(image, prediction, classes, fields, score_threshold))
             for field in fields:
                 if field.file and prediction.get(field.name) is not None:
@@ -84,17 +89,17 @@ def predict_files(
         lock.release()
 
 
-def _predicted(name: str, model: Model, one: Input, info: DatasetInfo, registry: Registry) -> Prediction:
+def _predicted(spec: ModelSpec, model: Model, one: Input, info: DatasetInfo, registry: Registry) -> Prediction:
     """What a model finds in one image. Raises PredictError, which names both, where that can't be shown."""
     try:
         predictions = model.predict([one])
         check_count(predictions, 1)
-        needed = registry.needed_fields(registry.model(name).tasks)
+        needed = registry.needed_fields(spec.tasks)
         check_predictions(predictions, [Frame.of(one, info)], registry.fields, needed)
     except PredictionError as error:
-        raise PredictError(f"model {name!r}: {error}") from error
+        raise PredictError(f"model {spec.name!r}: {error}") from error
     except Exception as error:
-        raise PredictError(f"model {name!r}: image {one.id}: {type(error).__name__}: {error}") from error
+        raise PredictError(f"model {spec.name!r}: image {one.id}: {type(error).__name__}: {error}") from error
     return predictions[0]
 
 

@@ -19,13 +19,14 @@ from typing import Any
 import pluggy
 
 from roibench import hookspecs
+from roibench.sources import Source
 from roibench.spec_checks import spec_problem
-from roibench.specs import ClaimSpec, CommandSpec, DatasetSpec, MetricSpec, ModelSpec, Value
+from roibench.specs import ClaimSpec, CommandSpec, DatasetSpec, MetricSpec, ModelSpec, SourceSpec, Value
 from roibench.structures import Target
 from roibench.task import Field, TargetField, Task
 
 GROUP = "roibench"
-Spec = ModelSpec | DatasetSpec | MetricSpec | ClaimSpec | CommandSpec | Task
+Spec = ModelSpec | SourceSpec | DatasetSpec | MetricSpec | ClaimSpec | CommandSpec | Task
 AT = "@"  # WRAPPER@MODEL
 
 
@@ -55,7 +56,7 @@ class Failure:
 class Registry:
     """What is registered, by name, and what failed.
 
-    models, datasets, metrics, tasks, claims, commands: name -> what was registered.
+    models, sources, datasets, metrics, tasks, claims, commands: name -> what was registered.
     failures: plugins that could not be used, whole or in part.
     origin: (kind, name) -> plugin.
     modules: plugin -> module.
@@ -63,6 +64,7 @@ class Registry:
     """
 
     models: dict[str, ModelSpec] = field(default_factory=dict)
+    sources: dict[str, SourceSpec] = field(default_factory=dict)
     datasets: dict[str, DatasetSpec] = field(default_factory=dict)
     metrics: dict[str, MetricSpec] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
@@ -94,21 +96,53 @@ class Registry:
         return [metric for metric in self.metrics.values() if metric.task == task]
 
     def model(self, name: str) -> ModelSpec:
-        """The model of this name, which for WRAPPER@MODEL is the one around the other. Raises UnknownNameError."""
+        """The model of this name: for WRAPPER@MODEL the one around the other, for SCHEME:REST one from outside.
+
+        Raises UnknownNameError, and for one from outside what SourceSpec.open raises.
+        """
+        if (source := Source.parse(name)) is not None:
+            return self._open(source)
         outer, at, inner = name.partition(AT)
         spec = self.models.get(outer)
         if spec is None or spec.wraps != bool(at):
             raise UnknownNameError(self._no_model(outer if at else name, bool(at)))
-        return replace(spec, name=name, inner=self.model(inner)) if at else spec
+        if not at:
+            return spec
+        inside = self.model(inner)
+        return replace(spec, name=f"{outer}{AT}{inside.name}", inner=inside)
+
+    def _open(self, source: Source) -> ModelSpec:
+        """Raises RegistrationError where a source gives what is no model."""
+        spec = self.sources.get(source.scheme)
+        if spec is None:
+            raise UnknownNameError(unknown("source of models", source.scheme, self.sources))
+        model = resolve(spec.open)(source.rest)
+        where = f"plugin {self.origin['SourceSpec', spec.name]!r}, model {source}"
+        if not isinstance(model, ModelSpec) or model.outside is None:
+            raise RegistrationError(f"{where}: want a ModelSpec with its `outside`, got {type(model).__name__}")
+        if problem := spec_problem(replace(model, name="outside")) or _knobs_problem(model):
+            raise RegistrationError(f"{where}: {problem}")
+        if problem := next(self._unknown_names(model), None):
+            raise RegistrationError(f"{where}: {problem}")
+        return model
 
     def select_models(self, patterns: Iterable[str]) -> list[ModelSpec]:
         """Models whose names match any of the wildcard patterns, in order of registration. `grad_cam@*` is Grad-CAM
-        around each model; `*` alone matches no wrapper.
+        around each model; `*` alone matches no wrapper. SCHEME:REST is a model from outside; these come last, as typed.
 
-        Raises UnknownNameError for a pattern that matches nothing.
+        Raises UnknownNameError for a pattern that matches nothing, and ValueError where two models from outside would
+        have one name.
         """
         chosen: dict[str, ModelSpec] = {}
+        opened: dict[str, ModelSpec] = {}
         for pattern in patterns:
+            if Source.inside(pattern) is not None:
+                spec = self.model(pattern)
+                first = opened.setdefault(spec.name, spec)
+                if first.learns.outside != spec.learns.outside:
+                    both = f"{first.learns.outside.source} and {spec.learns.outside.source}"
+                    raise ValueError(f"{both} would both be called {spec.name}: rename a file, or give one a name")
+                continue
             outer, at, inner = pattern.partition(AT)
             names = fnmatch.filter((name for name, spec in self.models.items() if spec.wraps == bool(at)), outer)
             if not names:
@@ -117,7 +151,8 @@ class Registry:
             found = (self.model(name + inside) for name in names for inside in insides)
             chosen |= {spec.name: spec for spec in found}
         order = list(self.models)
-        return sorted(chosen.values(), key=lambda spec: [order.index(part) for part in spec.name.split(AT)])
+        registered = sorted(chosen.values(), key=lambda spec: [order.index(part) for part in spec.name.split(AT)])
+        return [*registered, *opened.values()]
 
     def _no_model(self, name: str, wrapper: bool) -> str:
         wrappers = [name for name, spec in self.models.items() if spec.wraps]
@@ -196,7 +231,8 @@ class Registry:
         return [shelf[name] for shelf, name in own if name in shelf]
 
     def _shelf(self, kind: type[Spec]) -> dict[str, Any]:
-        shelves = {ModelSpec: self.models, DatasetSpec: self.datasets, MetricSpec: self.metrics, Task: self.tasks}
+        shelves = {ModelSpec: self.models, SourceSpec: self.sources, DatasetSpec: self.datasets}
+        shelves |= {MetricSpec: self.metrics, Task: self.tasks}
         return (shelves | {ClaimSpec: self.claims, CommandSpec: self.commands})[kind]
 
     def _task_problem(self, task: Task) -> str | None:
@@ -290,6 +326,7 @@ def installed() -> Registry:
 _HOOKS: tuple[tuple[str, type[Spec]], ...] = (
     ("register_tasks", Task),
     ("register_models", ModelSpec),
+    ("register_sources", SourceSpec),
     ("register_datasets", DatasetSpec),
     ("register_metrics", MetricSpec),
     ("register_claims", ClaimSpec),

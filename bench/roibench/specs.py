@@ -4,6 +4,7 @@ registering imports none. The registry validates it by these annotations.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field
@@ -14,6 +15,7 @@ CodePath = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", descr
 ValueName = Annotated[str, Field(pattern=r"^[A-Za-z]\w*$", description="letters, digits and underscores")]
 Unit = Annotated[str, Field(description="a unit such as '%', 'ms' or ''")]
 Sentence = Annotated[str, Field(pattern=r"\.$", description="a sentence, with its full stop")]
+Scheme = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*$", description="lower-case letters and digits")]
 WeightsFile = Annotated[str, Field(pattern=r"\.safetensors$", description="a .safetensors file")]
 
 _CHECKED = ConfigDict(strict=True, revalidate_instances="always")
@@ -100,6 +102,29 @@ class Knob:
 
 
 @dataclass(frozen=True)
+class Outside:
+    """What a model brings along that no plugin registered by name: it was opened from a source (SourceSpec).
+
+    source: as typed, SCHEME:REST.
+    classes: its own names, in the order of its labels, which are mapped to the dataset's; None: it has none, and its
+        labels are the dataset's.
+    files: what it is made of, weights of any format and what tells how they are used: their hashes are in the record.
+    settings: how it is fed and decoded, as far as that was read or guessed: what JSON can hold.
+    remarks: what a person must know before they believe the figures, such as what was guessed: sentences.
+    random_weights: nobody trained it; its speed is measured, and nothing is scored.
+    """
+
+    __pydantic_config__ = _CHECKED
+
+    source: str
+    classes: tuple[str, ...] | None = None
+    files: tuple[Path, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    random_weights: bool = False
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A model as a plugin declares it. Registering one imports no model code.
 
@@ -116,8 +141,11 @@ class ModelSpec:
         (Trainer.teacher); None for a model that learns from ground truth alone.
     pretrained_on: what tables name as the data that the model's start has seen, such as "ImageNet": where there is a
         warm start, its dataset unless given.
+    paper: where it comes from; None where that isn't known of a model from outside.
     recipe: how it is trained; None for a model that isn't.
     weights: dataset name -> file, relative to the plugin's package, that the recipe produced.
+    outside: of a model that was opened from a source; None for one that is registered. Such a model is named as
+        reports name it, SCHEME:REST without the machine's folders; its config has `classes`, and what --class-map told.
     wraps: it is a roibench.model.Wrapper, which goes around any other model that has what its class asks for, and is
         named NAME@MODEL: build is called as build(info, config, inner).
     inner: the model inside; only the registry fills it in.
@@ -129,7 +157,7 @@ class ModelSpec:
     family: str
     tasks: Annotated[tuple[str, ...], Field(min_length=1, description="names of tasks, at least one")]
     build: CodePath
-    paper: Paper
+    paper: Paper | None
     required_targets: tuple[str, ...] = ()
     optional_targets: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -139,6 +167,7 @@ class ModelSpec:
     pretrained_on: str | None = None
     recipe: Recipe | None = None
     weights: Mapping[str, WeightsFile] = field(default_factory=dict)
+    outside: Outside | None = None
     wraps: bool = False
     inner: "ModelSpec | None" = None
 
@@ -168,6 +197,29 @@ class ModelSpec:
     def origin(self) -> str | None:
         """The data that its start has seen; None where it began from scratch."""
         return self.pretrained_on or (self.warm_start.dataset if self.warm_start else None)
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """Where models come from that aren't registered one by one: `--model SCHEME:REST` is such a model.
+
+    scheme: unique among sources.
+    open: called as open(rest) -> ModelSpec, with its `outside`. Raises ValueError or OSError: one line that says what
+        would be right.
+    description: in a few words.
+    example: what a person may type.
+    """
+
+    __pydantic_config__ = _CHECKED
+
+    scheme: Scheme
+    open: CodePath
+    description: str
+    example: str
+
+    @property
+    def name(self) -> str:
+        return self.scheme
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def list_() -> None:
             spec.family,
             ", ".join(spec.tasks),
             ", ".join(spec.weights) or "-",
-            f"{spec.paper.year}",
+            f"{spec.paper.year}" if spec.paper else "-",
         )
         for spec in registry.models.values()
     ]
@@ -36,6 +36,7 @@ def list_() -> None:
         )
         for task in registry.tasks.values()
     ]
+    sources = [(f"{spec.scheme}:", spec.description, spec.example) for spec in registry.sources.values()]
     datasets = [(spec.name, spec.description, ", ".join(spec.fields)) for spec in registry.datasets.values()]
     metrics = [
         (spec.name, spec.task, ", ".join(value.name for value in spec.values)) for spec in registry.metrics.values()
@@ -56,6 +57,7 @@ def list_() -> None:
     for table in (
         named(("model", "family", "tasks", "weights for", "paper"), models, title="Models"),
         named(("model", "knob", "default", "range", "what it is"), knobs, title="Knobs: roibench run --set"),
+        named(("source", "description", "example"), sources, title="Models from outside: --model SCHEME:REST"),
         named(("dataset", "description", "targets"), datasets, title="Datasets"),
         named(("task", "ground truth", "prediction"), tasks, title="Tasks"),
         named(("metric", "task", "values"), metrics, title="Metrics"),
@@ -84,7 +86,7 @@ def doctor() -> None:
 
 @app.command()
 def predict(
-    model: Annotated[str, typer.Argument(help="a registered model")],
+    model: Annotated[str, typer.Argument(help="a registered model, or one from outside, SCHEME:REST")],
     images: Annotated[list[Path], typer.Argument(help="image files")],
     out: Annotated[Path, typer.Option(help="folder for the drawings and predictions.jsonl")],
     dataset: Annotated[str, typer.Option(help="the dataset whose shipped weights are used")] = "scenes",

@@ -23,13 +23,14 @@ from roibench.measure.checks import check_predictions
 from roibench.measure.cost import count_cost, memory_now, peak_memory
 from roibench.measure.inputs import Batches, Inputs
 from roibench.measure.interference import SystemMonitor
+from roibench.measure.outside import outside_hashes
 from roibench.measure.per_image import save_per_image
 from roibench.measure.plugin_state import plugins_hash
 from roibench.measure.predictions import save_predictions
 from roibench.measure.prefixes import prefix, prefixes
 from roibench.measure.provenance import provenance
 from roibench.measure.record import CellSpec, Cost, Memory, Ok, Score, Stage, Turns
-from roibench.measure.score import score
+from roibench.measure.score import score, unscored, with_missing
 from roibench.measure.timing import Timed, summarise, time_predictions, time_stages
 from roibench.model import HasArtefacts, Model, Probe
 from roibench.registry import Registry
@@ -224,10 +225,15 @@ class Measurement:
         targets = [prepared.data[i].target for i in range(len(self.inputs))]
         probe = Probe(prepared.model, self.inputs)
         scores, per_image, artefacts = {}, {}, {}
+        outside = cell.spec.outside
         for task in cell.tasks:
+            if outside and outside.random_weights:
+                scores[task.name] = unscored(task, self.registry)
+                continue
             with prepared.precision():
                 found = score(task, predictions, targets, self.frames, self.registry, probe, prefixes(len(targets)))
-            scores[task.name] = found.recorded
+            missing, classes = outside.missing if outside else (), prepared.data.info.classes
+            scores[task.name] = with_missing(found.recorded, missing, classes, targets)
             per_image |= found.per_image
             artefacts |= {f"{task.name}: {name}": value for name, value in found.artefacts.items()}
         of_images = self.folder / "per_image" / f"{cell.id}.csv"
@@ -255,6 +261,8 @@ def prepare(cell: PlannedCell, registry: Registry, on_progress: Progress) -> tup
     if cell.weights is not None and (found := file_hash(cell.weights)) != spec.weights_hash:
         want = (spec.weights_hash or "")[:12]
         raise CellError(f"weights {cell.weights} have changed: SHA-256 {found[:12]}, want {want}")
+    if spec.outside is not None and outside_hashes(cell.model) != spec.outside.files:
+        raise CellError(f"model {spec.outside.source} has changed since this run was planned: start the run again")
     inputs = Inputs(data, min(len(data), spec.images or len(data)), cell.tasks)
     with peak_memory(device) as memory:
         model = ready_model(cell.model, data.info, cell.weights, device)

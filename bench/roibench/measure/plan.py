@@ -12,15 +12,18 @@ import torch
 from roibench.assemble import NoWeightsError, build_model, find_weights, usable_device
 from roibench.dataset import Dataset
 from roibench.datasets.ground_truth import any_counts
-from roibench.datasets.reference import open_dataset
+from roibench.datasets.reference import DatasetRef, open_dataset
 from roibench.files import file_hash
 from roibench.measure.cell import PlannedCell
+from roibench.measure.outside import check_class_map, classes_of, from_outside, outside_hashes, remarks
 from roibench.measure.plugin_state import plugins_hash
 from roibench.measure.provenance import cpu_name, source_state
-from roibench.measure.record import CellSpec
+from roibench.measure.record import CellSpec, FromOutside
 from roibench.model import Model
 from roibench.options import Options
+from roibench.outside.class_map import ClassMapError
 from roibench.registry import Registry, unknown
+from roibench.sources import Source, read_class_map, with_class_map
 from roibench.specs import Knob, ModelSpec
 from roibench.task import Task
 from roibench.weights import load_weights, read_header, state_hash
@@ -34,6 +37,7 @@ class PlanError(ValueError):
 class Plan:
     """The cells of a run.
 
+    remarks: what must be known of models from outside: what was guessed, which classes matched.
     skipped: what wildcards matched but can't be run, or be scored, and why.
     failures: plugins that couldn't be used, whole or in part, and why.
     max_ms: milliseconds per image beyond which a cell is left out.
@@ -41,6 +45,7 @@ class Plan:
 
     cells: list[PlannedCell]
     skipped: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     max_ms: float | None = None
 
@@ -59,13 +64,17 @@ class Plan:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model that runs on a dataset: with what its cells are measured, and the tasks of it that can't be scored."""
+    """A model that runs on a dataset: with what its cells are measured, the tasks of it that can't be scored, and what
+    must be known of one from outside.
+    """
 
     model: ModelSpec
     tasks: tuple[Task, ...]
     weights: Path | None
     weights_hash: str | None
     unscored: tuple[str, ...]
+    outside: FromOutside | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def make_plan(options: Options, registry: Registry) -> Plan:
@@ -74,8 +83,11 @@ def make_plan(options: Options, registry: Registry) -> Plan:
     """
     for device in options.devices:
         usable_device(device)
-    unplaced = {name: [] for name in options.models if not set(name) & set("*?[")}  # why it doesn't run, by dataset
-    models = registry.select_models(options.models)
+    table = {} if options.class_map is None else read_class_map(options.class_map)
+    models = [with_class_map(model, table) for model in registry.select_models(options.models)]
+    # Of each that was named: why it doesn't run, by dataset.
+    named = {name for name in options.models if not set(name) & set("*?[") and Source.inside(name) is None}
+    unplaced = {name: [] for name in (*named, *(model.name for model in models if model.learns.outside))}
     if options.weights is not None:
         _check_weights(options.weights, models)
     tunings = {model.name: _tunings(model, options, model.name in unplaced) for model in models}
@@ -85,13 +97,16 @@ def make_plan(options: Options, registry: Registry) -> Plan:
     plugins = plugins_hash(registry)
     cells: dict[str, PlannedCell] = {}
     skipped: list[str] = []
-    for source in options.datasets:
-        data = open_dataset(source, registry, on_bad_data=options.on_bad_data)
+    told: list[str] = []
+    opened = {source: open_dataset(source, registry, on_bad_data=options.on_bad_data) for source in options.datasets}
+    if options.class_map is not None:
+        check_class_map(table, models, [name for data in opened.values() for name in data.info.classes])
+    for source, data in opened.items():
         candidates, missing = [], []
         for model in models:
             try:
                 candidates.append(_candidate(model, source, data, options, registry))
-            except (NoWeightsError, PlanError) as reason:
+            except (NoWeightsError, PlanError, ClassMapError) as reason:
                 unplaced.get(model.name, []).append(str(reason))
                 # `*` alone means those that have weights.
                 if options.models != ("*",) or not isinstance(reason, NoWeightsError):
@@ -99,6 +114,7 @@ def make_plan(options: Options, registry: Registry) -> Plan:
         if not candidates and len(options.datasets) == 1:
             raise PlanError("; ".join(missing) or f"no model has weights for dataset {source!r}")
         skipped += [line for candidate in candidates for line in candidate.unscored] + missing
+        told += [line for candidate in candidates for line in candidate.remarks if line not in told]
         tuned = [(candidate, knobs) for candidate in candidates for knobs in tunings[candidate.model.name]]
         axes = (tuned, options.devices, options.precisions, options.batch_sizes, options.threads or (_cores(),))
         for (candidate, knobs), device, precision, batch_size, threads in itertools.product(*axes):
@@ -117,6 +133,7 @@ def make_plan(options: Options, registry: Registry) -> Plan:
                 plugins_hash=plugins,
                 on_bad_data=options.on_bad_data,
                 knobs=knobs,
+                outside=candidate.outside,
                 budget_s=options.budget_s,
                 timeout_s=options.timeout_s,
             )
@@ -125,7 +142,8 @@ def make_plan(options: Options, registry: Registry) -> Plan:
         raise PlanError("; ".join(nowhere[0]))
     if not cells:
         raise PlanError("; ".join(skipped))
-    return Plan(list(cells.values()), skipped, [failure.line for failure in registry.failures], options.max_ms)
+    failures = [failure.line for failure in registry.failures]
+    return Plan(list(cells.values()), skipped, told, failures, options.max_ms)
 
 
 def _tunings(model: ModelSpec, options: Options, named: bool) -> list[dict[str, int | float]]:
@@ -172,9 +190,29 @@ def _candidate(model: ModelSpec, source: str, data: Dataset, options: Options, r
     ]
     if not scored:
         raise PlanError(nothing[0])
+    left_out = (*unscored, *nothing)
+    if model.learns.outside is not None:
+        return _from_outside(model, scored, source, data, options, left_out)
     weights = find_weights(model, source, options.weights, registry)
+    return Candidate(model, scored, weights, _weights_hash(model, source, data, weights, options), left_out)
+
+
+def _from_outside(
+    model: ModelSpec, tasks: tuple[Task, ...], source: str, data: Dataset, options: Options, left_out: tuple[str, ...]
+) -> Candidate:
+    """Raises PlanError where it can't be built, and ClassMapError where none of its classes is the dataset's."""
+    try:
+        classes = classes_of(model, data.info)
+    except ClassMapError as error:
+        raise ClassMapError(f"model {model.name!r}, dataset {source!r}: {error}") from error
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        state = _built(model, source, data).state_dict()
+    hashes = outside_hashes(model)
+    pinned = hashlib.sha256("\n".join(f"{name} {one}" for name, one in sorted(hashes.items())).encode()).hexdigest()
+    told = tuple(remarks(model, classes, DatasetRef.parse(source).label))
     return Candidate(
-        model, scored, weights, _weights_hash(model, source, data, weights, options), (*unscored, *nothing)
+        model, tasks, None, pinned if hashes else state_hash(state), left_out, from_outside(model, classes), told
     )
 
 
@@ -204,6 +242,8 @@ def _built(model: ModelSpec, source: str, data: Dataset) -> Model:
 
 
 def _check_weights(path: Path, models: Sequence[ModelSpec]) -> None:
+    if outside := [model.name for model in models if model.learns.outside]:
+        raise PlanError(f"--weights {path}: model {outside[0]} is from outside, and its source names its own")
     owner = read_header(path).model
     if others := [model.name for model in models if model.learns.name != owner]:
         raise PlanError(f"--weights {path} is of model {owner!r}, not of {', '.join(others)}: want --model {owner}")

@@ -57,7 +57,7 @@ def rank_runs(runs: Sequence[Path], registry: Registry) -> list[Ranking]:
     """
     groups: dict[tuple[str, str], list[tuple[Ok, Path]]] = {}
     for run in runs:
-        for record in recorded_cells(run):
+        for record in filter(lambda record: record.is_scored, recorded_cells(run)):
             for task in record.scores:
                 groups.setdefault((record.cell.dataset_hash, task), []).append((record, run))
     return [

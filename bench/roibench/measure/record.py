@@ -1,6 +1,7 @@
 """A cell's specification and its record: plain data, made in one place, read everywhere. Both are JSON on disk."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -18,6 +19,25 @@ class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class FromOutside(_Data):
+    """What pins a model that no plugin registered by name (roibench.specs.Outside).
+
+    source: as typed.
+    files: SHA-256 of each file that it is made of, weights of any format, by the file's name.
+    settings: how it is fed and decoded, as read or guessed.
+    classes: its own names -> the dataset's, None for one that was left out; empty where it has the dataset's.
+    missing: the dataset's classes that it can't find.
+    random_weights: nobody trained it: nothing was scored.
+    """
+
+    source: str
+    files: dict[str, str] = {}
+    settings: dict[str, Any] = {}
+    classes: dict[str, str | None] = {}
+    missing: tuple[str, ...] = ()
+    random_weights: bool = False
+
+
 class CellSpec(_Data):
     """One cell: model x dataset x device x precision x batch size x threads, and how it is measured.
 
@@ -28,6 +48,7 @@ class CellSpec(_Data):
     plugins_hash: pins the files of all plugins, see Plugin; None: whichever there are.
     images: how many, from the first one on; None for all.
     rounds: timed passes over the images, at least.
+    outside: of a model from outside, what it is; None for a registered one.
     knobs: what was set of the model's, by name, in the order in which it declares them.
     budget_s: seconds that the timed rounds may take; a slower model is run on the first images alone.
     timeout_s: seconds after which the cell is given up.
@@ -47,6 +68,7 @@ class CellSpec(_Data):
     plugins_hash: str | None = None
     on_bad_data: OnBadData = "fail"
     knobs: dict[str, int | float] = {}
+    outside: FromOutside | None = None
     seed: int = 0
     budget_s: float = 120.0
     timeout_s: float = 900.0
@@ -54,16 +76,28 @@ class CellSpec(_Data):
     @property
     def id(self) -> str:
         """Short, stable name of the cell: what it is, and a digest of everything that it depends on."""
-        unset = None if self.knobs else {"knobs"}  # cells of before there were knobs keep their names
+        # Cells of before there were knobs, or models from outside, keep their names.
+        unset = {name for name in ("knobs", "outside") if not getattr(self, name)}
         digest = hashlib.sha256(self.model_dump_json(exclude=unset).encode()).hexdigest()[:8]
         name = DatasetRef.parse(self.dataset).name
         knobs = "".join(f"-{knob}{value}" for knob, value in self.knobs.items())
-        return f"{self.model}{knobs}-{name}-{self.device.replace(':', '')}-{self.precision}-{digest}"
+        model = re.sub(r"[^\w.@-]+", "-", self.model)
+        return f"{model}{knobs}-{name}-{self.device.replace(':', '')}-{self.precision}-{digest}"
 
     @property
     def label(self) -> str:
         """The model and what was set of it, as reports and claims name it: `faster_rcnn proposals=50`."""
         return " ".join([self.model, *(f"{name}={value}" for name, value in self.knobs.items())])
+
+    @property
+    def typed_model(self) -> str:
+        """What opens it again: its name, or its source."""
+        return self.model if self.outside is None else f"{self._around}{self.outside.source}"
+
+    @property
+    def _around(self) -> str:
+        """Of WRAPPER@SCHEME:REST, the wrapper and its @."""
+        return self.model[: self.model.partition(":")[0].rfind("@") + 1]
 
 
 class Interval(_Data):
@@ -293,6 +327,11 @@ class Ok(_CellRecord):
     per_image: str | None
     per_image_sha256: str | None
     artefacts: list[Artefact]
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether its accuracy means something: a model with random weights is measured for its speed alone."""
+        return self.cell.outside is None or not self.cell.outside.random_weights
 
 
 class Failed(_CellRecord):

@@ -11,10 +11,12 @@ from roibench.datasets.reference import found_from, open_dataset
 from roibench.files import file_hash
 from roibench.measure.checks import PredictionError, check_predictions
 from roibench.measure.journal import read_records
+from roibench.measure.outside import outside_hashes
 from roibench.measure.predictions import load_predictions
 from roibench.measure.record import Ok
 from roibench.model import Model
 from roibench.registry import AT, Registry
+from roibench.sources import with_class_map
 from roibench.structures import Prediction
 from roibench.task import Frame
 
@@ -46,7 +48,11 @@ def recorded_model(record: Ok, data: Dataset, registry: Registry, around: str | 
     the one can't go around the other.
     """
     cell = record.cell
-    spec = registry.model(f"{around}{AT}{cell.model}" if around else cell.model).tuned(cell.knobs)
+    spec = registry.model(f"{around}{AT}{cell.typed_model}" if around else cell.typed_model).tuned(cell.knobs)
+    if cell.outside is not None:
+        spec = with_class_map(spec, cell.outside.classes)
+        if outside_hashes(spec) != cell.outside.files:
+            raise ValueError(f"model {cell.outside.source} has changed since {record.cell_id} was measured")
     weights = find_weights(spec, cell.dataset, Path(cell.weights) if cell.weights else None, registry)
     if weights is not None and file_hash(weights) != cell.weights_hash:
         raise ValueError(f"weights {weights} have changed since {record.cell_id} was measured")

@@ -98,6 +98,8 @@ def _rescore_run(run: Path, registry: Registry, dataset: str | None, task: str |
     opened: dict[tuple[str, int], GroundTruth] = {}
     found = []
     for record in recorded_cells(run):
+        if not record.is_scored:
+            continue
         source = dataset or record.cell.dataset
         for name in record.scores:
             if task not in (None, name):
@@ -111,7 +113,8 @@ def _rescore_run(run: Path, registry: Registry, dataset: str | None, task: str |
             found.append(Rescored(record.cell_id, label, name, record.images, scores.recorded))
     if not found:
         scored = dict.fromkeys(name for record in recorded_cells(run) for name in record.scores)
-        raise ValueError(f"{run}: --task {task}: no cell was scored under it; want {' or '.join(scored)}")
+        want = f"--task {task}: no cell was scored under it; want {' or '.join(scored)}"
+        raise ValueError(f"{run}: {want if task else 'its models have random weights: nothing was scored'}")
     return found
 
 

@@ -42,6 +42,7 @@ class Run:
         cells = f"{len(self.taken_over)} of {len(self.plan.cells)} cells"
         taken_over = [f"{cells}, measured before this run was interrupted: {', '.join(self.taken_over)}"]
         notes = {
+            "Models from outside": self.plan.remarks,
             "Not run": [*self.plan.skipped, *(f"{cell}: {reason}" for cell, reason in self.too_slow.items())],
             "Plugins that failed": self.plan.failures,
             "Taken over": taken_over if self.taken_over else [],

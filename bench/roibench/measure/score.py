@@ -77,6 +77,26 @@ def _rounded(estimate: Estimate) -> tuple[float | None, ...]:
     return tuple(None if isnan(one) else round(float(one), 7) for one in estimate.resampled)
 
 
+def unscored(task: Task, registry: Registry) -> Score:
+    """Of a model whose accuracy means nothing: which value would rank it, and none."""
+    ranking = registry.ranking(task.name)
+    return Score(primary="" if ranking is None else f"{ranking[0].name}/{ranking[1].name}", values={})
+
+
+def with_missing(scored: Score, missing: Sequence[str], classes: Sequence[str], targets: Sequence[Target]) -> Score:
+    """A score that tells of classes that the images show, and that the model can't find.
+
+    missing: of the dataset's classes, those that a model from outside lacks.
+    """
+    labels = {int(label) for one in targets if one.labels is not None for label in one.labels}
+    labels |= {one.image_label for one in targets if one.image_label is not None}
+    shown = [name for name in missing if classes.index(name) in labels]
+    if not shown:
+        return scored
+    text = f"{len(shown)} classes that the images show are none of the model's, and count as missed: {', '.join(shown)}"
+    return scored.model_copy(update={"warnings": (*scored.warnings, text)})
+
+
 def score(
     task: Task,
     predictions: Sequence[Prediction],

@@ -89,7 +89,7 @@ def agreements(table: Table) -> list[Agreement]:
 def _agreement(table: Table, inner: str, rows: Sequence[Row]) -> Agreement | None:
     latest = {row.model: row for row in sorted(rows, key=lambda row: row.record.started)}
     found = [latest[name] for name in dict.fromkeys(row.model for row in rows)]
-    kept = [row.record for row in found if not row.warnings]
+    kept = [row.record for row in found if row.record.is_scored and not row.warnings]
     columns = {
         key: [value_over(record, table.task, record.images, key) for record in kept]
         for key in (table.primary, *table.shown)

@@ -53,7 +53,7 @@ def asked_beside(
     image. Raises ValueError for a model that doesn't go around the recorded one, or gives nothing that can be drawn;
     PredictionError where it answers what can't be.
     """
-    spec = registry.model(f"{name}{AT}{record.cell.model}")
+    spec = registry.model(f"{name}{AT}{record.cell.typed_model}")
     fields = registry.needed_fields(spec.tasks)
     if not any(registry.fields[field].layers for field in fields):
         raise ValueError(f"model {spec.name!r} gives {' and '.join(sorted(fields))}, which isn't drawn")

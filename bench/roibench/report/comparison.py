@@ -7,6 +7,7 @@ from roibench.measure.record import Ok, Record
 from roibench.registry import Registry, UnknownNameError
 from roibench.report.numbers import heading, plain, short, with_interval
 from roibench.report.rows import DOUBTFUL, Row, Table
+from roibench.sources import Source
 
 _TRAINED = ("epochs", "pretrained on")
 _MEASURED = (
@@ -86,7 +87,7 @@ def comparison_grid(table: Table, told: Runs | None = None) -> Grid:
     rows = []
     for index, row in enumerate(table.rows):
         setting = [*([table.own(row.setting)] if several else []), *runs[index : index + 1]]
-        scores = [with_interval(row.score, table.unit)]
+        scores = [row.accuracy(table.unit)]
         scores += [plain(row.scores.get(key), value.unit) for key, value in table.shown.items()]
         passes = [short(row.passes)] if wrapping else []
         mark = f" {DOUBTFUL}" if row.warnings else ""
@@ -115,8 +116,10 @@ def published_grid(found: Sequence[Table], registry: Registry) -> Grid | None:
     rows = []
     for model, values in measured.items():
         try:
-            paper = registry.model(model).paper
+            paper = None if Source.parse(model) else registry.model(model).paper
         except UnknownNameError:  # somebody else's, not installed here
+            continue
+        if paper is None:  # a model from outside
             continue
         for what, figure in paper.published.items():
             rows.append((model, f"{paper.title} ({paper.year})", what, figure, "; ".join(dict.fromkeys(values))))

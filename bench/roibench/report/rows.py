@@ -15,13 +15,16 @@ from roibench.datasets.reference import DatasetRef
 from roibench.measure.pairs import is_better, is_faster, latency_ratio, lie_apart, noise_floor
 from roibench.measure.record import Failed, Interval, Ok, Record, ScoreValue, Stage
 from roibench.measure.setting import Setting, own_parts, shared_parts
-from roibench.report.numbers import noise_floor_note, short_name
+from roibench.report.numbers import noise_floor_note, short_name, with_interval
 
 DOUBTFUL = "(!)"  # beside a model whose predictions are doubtful
 APART_NOTE = (
     "† not comparable, and on no Pareto front: on so few images that the accuracy of another row isn't known over "
     "the same ones."
 )
+
+RANDOM_WEIGHTS = "random weights"
+RANDOM_NOTE = "accuracy: random weights: nobody trained these models; they are measured for their speed alone."
 
 
 class Standing(StrEnum):
@@ -64,6 +67,10 @@ class Row:
     def scores(self) -> dict[str, ScoreValue]:
         """All values, by METRIC/VALUE."""
         return self.record.scores[self.task].values
+
+    def accuracy(self, unit: str) -> str:
+        """The value that ranks, as tables write it."""
+        return with_interval(self.score, unit) if self.record.is_scored else RANDOM_WEIGHTS
 
     @property
     def by_images(self) -> dict[int, float | None]:
@@ -180,8 +187,9 @@ class Table:
     def notes(self) -> list[str]:
         """What must be known to read the rows: belongs under the table."""
         apart = any(row.standing is Standing.APART for row in self.rows)
+        random = any(not row.record.is_scored for row in self.rows)
         floor = self.noise_floor
-        return [APART_NOTE] * apart + ([] if floor is None else [noise_floor_note(floor)])
+        return [APART_NOTE] * apart + [RANDOM_NOTE] * random + ([] if floor is None else [noise_floor_note(floor)])
 
     def own(self, setting: Setting) -> str:
         """What tells this setting from the table's others, in words: belongs beside the row."""

@@ -15,6 +15,7 @@ from roibench.measure.rescore import Rescored
 from roibench.report.numbers import heading, plain, short, short_name, with_interval
 from roibench.report.rows import (
     DOUBTFUL,
+    RANDOM_WEIGHTS,
     Cell,
     Remark,
     Row,
@@ -84,7 +85,7 @@ def _comparison(table: Table) -> list[RenderableType]:
         # Accuracies of different numbers of images are no ranking: a line parts them.
         parted = after is not None and after.setting.images != row.setting.images
         name = f"{row.model} {DOUBTFUL}" if row.warnings else row.model
-        grid.add_row(mark, name, with_interval(row.score, table.unit), *beside, *_measured(row), end_section=parted)
+        grid.add_row(mark, name, row.accuracy(table.unit), *beside, *_measured(row), end_section=parted)
     settings = [f"{label}: {table.own(setting)}" for setting, label in labels.items()]
     return [grid, Text("\n".join([table.shared, *settings, *table.notes]) + "\n")]
 
@@ -157,6 +158,8 @@ def render_claims(judged: Sequence[Judged]) -> RenderableType:
 
 def ranked(score: Score) -> str:
     """What ranks, in words: `AP 48.3 [46.1, 50.4] %`."""
+    if score.primary not in score.values:
+        return RANDOM_WEIGHTS
     unit = score.values[score.primary].unit
     return heading(f"{short_name(score.primary)} {with_interval(score.values[score.primary], unit)}", unit)
 
