@@ -295,7 +295,7 @@ __global__ void __launch_bounds__(kClassThreads)
   ROIBENCH_DYNAMIC_SHARED(best, Measured<T>);  // what was kept, so far
   ROIBENCH_SHARED(tile, Measured<T>[kTile]);
   ROIBENCH_SHARED(before, uint8_t[kTile][kShares]);
-  ROIBENCH_SHARED(struck, uint32_t[kHalves]);
+  ROIBENCH_SHARED(suppressed, uint32_t[kHalves]);
   ROIBENCH_SHARED(kept_of_tile, uint64_t);
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, half = warp % kHalves, share = warp / kHalves;
   const int row = half * kWarp + lane;
@@ -305,12 +305,12 @@ __global__ void __launch_bounds__(kClassThreads)
     const int size = span.end - first < kTile ? int(span.end - first) : kTile;
     const Measured<T> mine = measured<IouKind::iou>(load_box(all.boxes, first + (row < size ? row : 0)));
     if (share == 0) tile[row] = mine;
-    if (threadIdx.x < kHalves) struck[threadIdx.x] = 0;
+    if (threadIdx.x < kHalves) suppressed[threadIdx.x] = 0;
     __syncthreads();
     bool hit = false;
     for (int k = share; k < count && !hit; k += kShares) hit = overlaps(best[k], mine, all.threshold);
     const uint32_t hits = __ballot_sync(kAllLanes, hit);
-    if (hits && lane == 0) atomicOr(&struck[half], hits);
+    if (hits && lane == 0) atomicOr(&suppressed[half], hits);
     uint8_t bits = 0;
     for (int c = 0; c < kColumns; ++c) {
       const int column = share * kColumns + c;
@@ -324,7 +324,7 @@ __global__ void __launch_bounds__(kClassThreads)
         for (int b = 0; b < kShares; ++b) bytes |= uint64_t(before[r][b]) << (kColumns * b);
         return bytes;
       };
-      const uint64_t open = ~(struck[0] | uint64_t(struck[1]) << kWarp) & ~uint64_t(0) >> (kTile - size);
+      const uint64_t open = ~(suppressed[0] | uint64_t(suppressed[1]) << kWarp) & ~uint64_t(0) >> (kTile - size);
       const uint64_t winners = keep_of_tile(open, word(lane), word(lane + kWarp));
       if (lane == 0) kept_of_tile = winners;
     }
