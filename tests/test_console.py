@@ -71,7 +71,7 @@ def test_names_are_whole_in_a_pipe_that_takes_ascii_alone(tmp_path, command):
 @pytest.mark.usefixtures("third_party")
 def test_a_comparison_and_a_mistake_are_told_there_too(run, tmp_path):
     [folder] = (run / "runs").iterdir()
-    done = roibench("compare", str(folder), folder=tmp_path, PYTHONIOENCODING="ascii")
+    done = roibench("rank", str(folder), folder=tmp_path, PYTHONIOENCODING="ascii")
     assert done.returncode == 0 and "100.0 [100.0, 100.0]" in done.stdout and done.stdout.isascii(), done.stderr
     done = roibench("gallery", "Prüfläufe/●", folder=tmp_path, PYTHONIOENCODING="ascii")
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "no run's folder" in done.stderr
@@ -103,7 +103,7 @@ def test_names_are_whole_on_a_narrow_terminal(run):
     [folder] = (run / "runs").iterdir()
     listed = on_a_terminal("list", columns=44)
     assert LONG in listed and "parameter_randomization" in listed and "…" not in listed
-    assert "works" in (compared := on_a_terminal("compare", str(folder), columns=30)) and "…" not in compared
+    assert "works" in (compared := on_a_terminal("rank", str(folder), columns=30)) and "…" not in compared
 
 
 def test_the_log_of_a_training_has_a_line_per_epoch_as_it_goes(tmp_path, third_party: Registry):

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -13,6 +14,7 @@ from roibench.decide.gate import Gated, Limits, Ruling, gate, parse_limits, rule
 from roibench.decide.sides import SideError
 from roibench.decide.sources import read_source
 from roibench.measure.record import Interval
+from roibench.measure.steady import log_ratio
 from roibench.report import gated as report
 
 THIRD_PARTY = Path(__file__).parents[1] / "third_party"
@@ -90,6 +92,23 @@ def interval(value, low, high):
 )
 def test_worse_needs_an_estimate_beyond_the_limit_an_interval_without_0_and_more_than_the_noise(loss, floor, ruling):
     assert rule(loss, 0.10, floor) is ruling
+
+
+def simulated(generator, slower=1.0, turns=50):
+    """The time of a gate on a restless machine: a mood that wanders and meets all, and noise of each turn's own."""
+    mood = np.cumsum(generator.normal(0, 0.05, turns))
+    base, twin, here = (10 * np.exp(mood + generator.normal(0, 0.08, turns)) for _ in range(3))
+    ratio = log_ratio(slower * here, base).interval
+    loss = Interval(**{name: value - 1 for name, value in ratio.model_dump().items()})
+    return rule(loss, 0.10, log_ratio(base, twin).noise_floor)
+
+
+def test_of_many_gates_of_the_same_none_raises_a_false_alarm_and_most_of_a_slowdown_find_it():
+    generator = np.random.default_rng(0)
+    same = [simulated(generator) for _ in range(400)]
+    assert same.count(Ruling.WORSE) == 0 and same.count(Ruling.FINE) > 380
+    slower = [simulated(generator, slower=1.15) for _ in range(400)]
+    assert slower.count(Ruling.WORSE) > 350 and slower.count(Ruling.FINE) < 10
 
 
 def test_limits_are_read_as_typed():

@@ -310,7 +310,7 @@ def test_what_was_found_is_shown_everywhere(tmp_path):
         "works": "",
         "centre_and_size": doubt[:24],
     }
-    compared = CliRunner().invoke(cli.app, ["compare", str(folder)], catch_exceptions=False).output
+    compared = CliRunner().invoke(cli.app, ["rank", str(folder)], catch_exceptions=False).output
     assert "centre_and_size (!)" in compared and doubt in compared
 
 

@@ -188,7 +188,7 @@ def test_differences_are_taken_where_lower_is_better(run, registry):
     best, other = found.entries
     assert (best.record.cell.model, best.behind, other.record.cell.model) == ("ramp", None, "upright")
     assert 0 < other.behind.low < other.behind.value == pytest.approx(other.value.value - best.value.value)
-    result = CliRunner().invoke(cli.app, ["compare", str(run.folder)], catch_exceptions=False)
+    result = CliRunner().invoke(cli.app, ["rank", str(run.folder)], catch_exceptions=False)
     assert "depth on ramps, 12 images" in result.output and "abs_rel [95 % CI]" in result.output
 
 

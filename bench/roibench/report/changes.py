@@ -100,7 +100,8 @@ def signed(change: object, unit: str) -> str:
     """`+1.2 [-0.3, +2.6]`."""
     if change is None:
         return MISSING
-    value, low, high = (scale(unit) * one for one in (change.value, change.low, change.high))
+    # + 0.0: no minus before a zero
+    value, low, high = (round(scale(unit) * one, 9) + 0.0 for one in (change.value, change.low, change.high))
     digits = ".1f" if unit == "%" else ".3g"
     return f"{value:+{digits}} [{low:+{digits}}, {high:+{digits}}]"
 

@@ -8,7 +8,6 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from roibench.decide.gate import HERE, Gated, Ruled, Ruling
-from roibench.measure.record import Interval
 from roibench.report.changes import signed
 from roibench.report.markdown import grid
 from roibench.report.numbers import MISSING, heading, scale, short, short_name
@@ -62,11 +61,9 @@ def _line(one: Ruled) -> list[str]:
         what = f"{one.what.replace('_', ' ')}, {heading(short_name(one.value), one.unit)}"
         unit, allowed = one.unit, f"{scale(one.unit) * one.limit:g}"
         values = [_value(one.old, unit), _value(one.new, unit)]
-    return [one.model, what, *values, _loss(one.loss, unit), allowed, one.ruling]
-
-
-def _loss(loss: Interval | None, unit: str) -> str:
-    return f"{signed(loss, unit)}{' %' if loss and unit == '%' else ''}"
+    points = {"%": "%" if one.what == "time" else "points"}.get(unit, unit)
+    loss = f"{signed(one.loss, unit)} {points}".rstrip() if one.loss else MISSING
+    return [one.model, what, *values, loss, allowed, one.ruling]
 
 
 def _value(value: float | None, unit: str) -> str:
