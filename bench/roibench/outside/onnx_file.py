@@ -36,7 +36,7 @@ def open_session(file: Path, runtime: str, device: torch.device) -> Session:
     """With torch's number of threads. Raises ValueError: one line that names the file."""
     if not file.is_file():
         raise ValueError(f"no file {file}: want a model's file")
-    need(runtime, {"onnxruntime": "onnx"}.get(runtime, runtime), str(file))
+    need(runtime, file.name)
     kind = OnnxRuntimeSession if runtime == "onnxruntime" else OpenVinoSession
     try:
         return kind(file, device)

@@ -18,6 +18,7 @@ from roibench.outside.onnx_guess import guess, session_run
 from roibench.outside.onnx_layouts import Found, LayoutError, decode, suppressed
 from roibench.outside.preprocess import feed
 from roibench.outside.sidecar import Sidecar, read_sidecar
+from roibench.sources import need
 from roibench.specs import ModelSpec, Outside, Paper
 from roibench.structures import Input, Prediction
 
@@ -44,6 +45,7 @@ def _open(scheme: str, runtime: str, rest: str) -> ModelSpec:
         file, beside = _files(Path(rest), ENDINGS[runtime])
         given = read_sidecar(beside) if beside.is_file() else Sidecar()
         session = open_session(file, runtime, torch.device("cpu"))
+        version = need(runtime, source)
         found = guess(given, session, str(beside))
         code = [] if given.decode is None else [resolve_code(given.decode, beside.parent).file]
     except ValueError as error:
@@ -62,7 +64,7 @@ def _open(scheme: str, runtime: str, rest: str) -> ModelSpec:
             source,
             classes=sidecar.classes,
             files=tuple(one.resolve() for one in (file, *_external(file), beside, *code) if one and one.is_file()),
-            settings=settings | {"runtime": runtime},
+            settings=settings | {"runtime": f"{runtime} {version}"},
             remarks=found.remarks,
         ),
     )

@@ -25,7 +25,7 @@ TIMM = Paper("PyTorch Image Models", 2019, "https://github.com/huggingface/pytor
 def open_source(rest: str) -> ModelSpec:
     """Raises ValueError: one line that names the source."""
     source = f"timm:{rest}"
-    need("timm", "timm", source)
+    library = f"timm {need('timm', f'model {source}')}"
     import timm
 
     name, weights = split_weights(rest)
@@ -50,7 +50,7 @@ def open_source(rest: str) -> ModelSpec:
             source,
             classes=classes,
             files=() if file is None else (file.resolve(),),
-            settings={"weights": RANDOM_WEIGHTS if random else "pretrained" if weights is None else file.name},
+            settings={"library": library},
             random_weights=random,
         ),
     )

@@ -24,7 +24,7 @@ ULTRALYTICS = Paper("Ultralytics YOLO", 2023, "https://github.com/ultralytics/ul
 def open_source(rest: str) -> ModelSpec:
     """Raises ValueError: one line that names the source."""
     source = f"ultralytics:{rest}"
-    need("ultralytics", None, source)
+    library = f"ultralytics {need('ultralytics', f'model {source}')}"
     file = Path(rest)
     if not file.is_file():
         raise ValueError(f"model {source}: no file {rest}: want a checkpoint, such as best.pt")
@@ -39,7 +39,7 @@ def open_source(rest: str) -> ModelSpec:
         build="roibench.outside.ultralytics_models:build",
         paper=ULTRALYTICS,
         config={"file": rest, "classes": classes},
-        outside=Outside(source, classes=classes, files=(file.resolve(),)),
+        outside=Outside(source, classes=classes, files=(file.resolve(),), settings={"library": library}),
     )
 
 
