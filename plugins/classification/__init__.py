@@ -79,6 +79,7 @@ def register_models(register):
                 config={"positive": positive},
                 warm_start=ICONS_BACKBONE,
                 recipe=replace(CLASSIFIER_RECIPE, epochs=12, learning_rate=1e-3),
+                weights={"icons": f"weights/{name}-icons.safetensors"} if positive else {},
             )
         )
     for name, paper in (("mobilenet", MOBILENET), ("efficientnet_lite", EFFICIENTNET)):
