@@ -74,3 +74,21 @@ def register_datasets(register):
             takes_path=True,
         )
     )
+    register(
+        DatasetSpec(
+            "yolo",
+            open="roibench.datasets.yolo:open_yolo",
+            fields=("boxes", "labels", "crowd", "ignored", "areas", "masks", "keypoints"),
+            description="YOLO's text labels: yolo:PATH, data.yaml or its folder; boxes, outlines or poses",
+            takes_path=True,
+        )
+    )
+    register(
+        DatasetSpec(
+            "csv",
+            open="roibench.datasets.boxes_csv:open_csv",
+            fields=("boxes", "labels", "crowd", "ignored", "areas"),
+            description="boxes in a table: csv:FILE.csv[:IMAGES], csv:PATH with SPLIT.csv",
+            takes_path=True,
+        )
+    )

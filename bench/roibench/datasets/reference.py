@@ -35,7 +35,7 @@ class DatasetRef:
     @property
     def label(self) -> str:
         """As typed, without the folders above what was opened: those belong to the machine."""
-        parts = re.split(r"(?<=\.json):", self.path or "")  # coco:FILE.json:IMAGES
+        parts = re.split(r"(?<=\.json):|(?<=\.csv):", self.path or "")  # coco:FILE.json:IMAGES
         return str(replace(self, path=":".join(PurePath(part).name for part in parts)))
 
     def __str__(self) -> str:
