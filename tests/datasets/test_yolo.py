@@ -136,18 +136,16 @@ def test_poses_are_read_by_kpt_shape(tmp_path, shape, joints, visibilities):
 
 
 def test_what_counts_neither_way_and_areas_lie_in_folders_of_their_own(folder):
-    for name, text in (("crowds", "0 0.5 0.5 1 1"), ("ignored", "1 0.5 0.5 0.5 0.5"), ("areas", "70\n8.5")):
+    for name, text in (("crowds", "0 0.5 0.5 1 1"), ("ignored", "1 0.5 0.5 0.5 0.5"), ("areas", "70\n8.5\n9\n3")):
         (folder / name / "val").mkdir(parents=True)
         (folder / name / "val" / "a.txt").write_text(text)
     target = open_yolo(str(folder), "val")[0].target
     assert target.labels.tolist() == [2, 1, 0, 1]
     assert target.crowd.tolist() == [False, False, True, False]
     assert target.ignored.tolist() == [False, False, False, True]
-    assert target.areas.tolist() == [70, 8.5, 800, 200]
+    assert target.areas.tolist() == [70, 8.5, 9, 3]
     (folder / "areas" / "val" / "a.txt").write_text("70")
-    with pytest.raises(
-        BadDataError, match=r"areas/val/a.txt: want an area for each of the 2 lines of .*labels/val/a.txt"
-    ):
+    with pytest.raises(BadDataError, match=r"areas/val/a.txt: want an area for each of the 4 objects of a.txt"):
         open_yolo(str(folder), "val")
 
 

@@ -11,7 +11,7 @@ Masks are known where every object of the split has an outline, areas by outline
 
 What YOLO has no place for may lie beside `labels` in folders of the same layout, which other tools don't look into:
 `crowds` and `ignored` have lines like those of labels for what counts neither way, and `areas` a number of pixels for
-each line of the label file. `roibench convert` writes them.
+each line of labels, then of crowds, then of ignored. `roibench convert` writes them.
 
 roibench.datasets.yolo_layout tells where all of it lies.
 """
@@ -69,34 +69,33 @@ class _Reader:
     bad: BadData
 
     def read(self, image: CheckedImage) -> tuple[Object, ...]:
-        """All objects of an image: those that count first."""
-        file = self.layout.beside(image.file)
-        lines = self._lines(file)
-        areas = self._areas(self.layout.beside(image.file, AREAS), file, [number for number, _ in lines])
-        objects = [self._object(line, number, file, image.size, areas.get(number)) for number, line in lines]
+        """All objects of an image: those that count first, in the order of the lines."""
+        labels = self.layout.beside(image.file)
+        rows = [(labels, {}, *line) for line in self._lines(labels)]
         for folder, kind in ((CROWDS, "crowd"), (IGNORED, "ignored")):
-            other = self.layout.beside(image.file, folder)
-            if other != file:
-                found = (self._object(line, number, other, image.size) for number, line in self._lines(other))
-                objects += [one and one._replace(**{kind: True}) for one in found]
-        return tuple(one for one in objects if one is not None)
+            if (file := self.layout.beside(image.file, folder)) != labels:
+                rows += [(file, {kind: True}, *line) for line in self._lines(file)]
+        objects = []
+        areas = self._areas(self.layout.beside(image.file, AREAS), labels, len(rows))
+        for (file, flags, number, line), area in zip(rows, areas, strict=True):
+            if (one := self._object(line, number, file, image.size, area)) is not None:
+                objects.append(one._replace(**flags))
+        return tuple(objects)
 
     def _lines(self, file: Path) -> list[tuple[int, str]]:
         return read_lines(file, self.bad) if file.is_file() else []
 
-    def _areas(self, file: Path, labels: Path, numbers: list[int]) -> dict[int, float]:
-        """By line of the label file."""
+    def _areas(self, file: Path, labels: Path, count: int) -> list[float | None]:
+        """One per object, None where it isn't written."""
         if file == labels or not (lines := self._lines(file)):
-            return {}
+            return [None] * count
         values = [_numbers(text.split()) for _, text in lines]
-        if len(values) != len(numbers) or not all(one and one[0] >= 0 for one in values):
-            self.bad.report(file, f"want an area for each of the {len(numbers)} lines of {labels}")
-            return {}
-        return {number: one[0] for number, one in zip(numbers, values, strict=True)}
+        if len(values) != count or not all(one and one[0] >= 0 for one in values):
+            self.bad.report(file, f"want an area for each of the {count} objects of {labels.name}")
+            return [None] * count
+        return [one[0] for one in values]
 
-    def _object(
-        self, line: str, number: int, file: Path, size: tuple[int, int], area: float | None = None
-    ) -> Object | None:
+    def _object(self, line: str, number: int, file: Path, size: tuple[int, int], area: float | None) -> Object | None:
         first, *rest = line.split()
         label, values = whole(first), _numbers(rest)
         if label is None or not 0 <= label < len(self.layout.classes):
