@@ -113,11 +113,11 @@ def test_boxes_are_described_without_what_a_task_does_not_ask_for():
     assert found == {"objects": [{"score": 0.9, "box": [1, 2, 3, 4]}]}
 
 
-def test_export_writes_a_split_that_coco_tools_read(tmp_path):
-    result = runner.invoke(cli.app, ["export", "scenes@train", "--out", str(tmp_path), "--images", "2"])
+def test_convert_writes_a_split_that_coco_tools_read(tmp_path):
+    result = runner.invoke(cli.app, ["convert", "scenes@train", "coco", str(tmp_path), "--images", "2"])
     assert result.exit_code == 0
     file = tmp_path / "annotations" / "instances_train.json"
-    assert f"wrote {file}" in result.output.replace("\n", "")
+    assert f"wrote {file}: 2 images" in result.output.replace("\n", "")
     assert len(json.loads(file.read_text())["images"]) == len(list((tmp_path / "train").glob("*.png"))) == 2
 
 

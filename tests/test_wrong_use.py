@@ -100,9 +100,10 @@ PREDICT = [
     (("faster_rcnn", "photo.png", "--dataset", "squares"), "no weights for dataset 'squares'"),
 ]
 
-EXPORT = [
-    (("scenes", "--format", "yolo"), "unknown format 'yolo'; known: coco"),
-    (("scene",), "did you mean 'scenes'"),
+CONVERT = [
+    (("scenes", "yolov8"), "no format matches 'yolov8'; did you mean 'yolo'"),
+    (("scene", "coco"), "did you mean 'scenes'"),
+    (("photos", "yolo"), "can't be written as yolo: it has no boxes and no labels"),
 ]
 
 
@@ -177,9 +178,9 @@ def test_predict(typed, arguments, words):
     one_line(typed("predict", "--out", "out", *arguments), 2, words)
 
 
-@pytest.mark.parametrize(("arguments", "words"), EXPORT)
-def test_export(typed, arguments, words):
-    one_line(typed("export", *arguments, "--out", "out"), 2, words)
+@pytest.mark.parametrize(("arguments", "words"), CONVERT)
+def test_convert(typed, arguments, words):
+    one_line(typed("convert", *arguments, "out"), 2, words)
 
 
 def test_debug_shows_the_traceback_wherever_it_stands(typed, desk, monkeypatch):

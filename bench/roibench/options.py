@@ -78,8 +78,9 @@ class Options(BaseModel):
         ("scenes", "icons"),
         min_length=1,
         validation_alias="--dataset",
-        description="`scenes`, `icons`, `voc:PATH`, `coco:PATH`, `masks:PATH`, `folders:PATH`, `lsp:PATH`; `@SPLIT` "
-        "names another split than the usual one; a comma inside a path is the path's own",
+        description="`scenes`, `icons`, `voc:PATH`, `coco:PATH`, `masks:PATH`, `folders:PATH`, `lsp:PATH`, "
+        "`yolo:PATH`, `csv:PATH`; `@SPLIT` names another split than the usual one; a comma inside a path is the "
+        "path's own",
     )
     devices: Listed[str] = Field(
         ("cpu",), min_length=1, validation_alias="--device", description="`cpu`, `cuda`, `cuda:1`"

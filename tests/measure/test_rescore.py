@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from roibench import cli
 from roibench.assemble import find_weights, ready_model
-from roibench.datasets.export import export
+from roibench.datasets.convert import convert
 from roibench.datasets.reference import open_dataset
 from roibench.datasets.scenes import Scenes
 from roibench.datasets.scenes.shapes import JOINTS
@@ -35,7 +35,7 @@ IMAGES = 20
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("scenes")
-    export(Scenes("val"), folder, images=IMAGES)
+    convert(Scenes("val"), "coco", folder, images=IMAGES)
     return folder
 
 

@@ -1,36 +1,11 @@
-"""Data, predictions and records as others have them: `roibench export`, `score`, `schema`."""
+"""Predictions and records as others have them: `roibench score`, `schema`."""
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from roibench.cli.app import BadDataOption, app
-
-
-@app.command()
-def export(
-    dataset: Annotated[str, typer.Argument(help="scenes, voc:PATH, ...; @SPLIT names another split")],
-    out: Annotated[Path, typer.Option(help="folder for annotations/ and the images")],
-    form: Annotated[str, typer.Option("--format", help="coco")] = "coco",
-    images: Annotated[int | None, typer.Option(help="only so many (default: all)")] = None,
-    on_bad_data: BadDataOption = "fail",
-) -> None:
-    """Write a dataset that has boxes in a format that other tools read."""
-    from rich.progress import Progress
-
-    from roibench.console import console
-    from roibench.datasets.export import export as write
-    from roibench.datasets.reference import open_dataset
-    from roibench.registry import installed
-
-    data = open_dataset(dataset, installed(), on_bad_data=on_bad_data)
-    bar = Progress(transient=True, console=console())
-    with bar if bar.console.is_terminal else nullcontext():
-        job = bar.add_task("images")
-        file = write(data, out, form, images, lambda done, count: bar.update(job, completed=done, total=count))
-    typer.echo(f"wrote {file}")
+from roibench.cli.app import app
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """Datasets that come with RoIBench, one file each."""
 
 from roibench.hookspecs import hookimpl
-from roibench.specs import DatasetSpec
+from roibench.specs import CommandSpec, DatasetSpec
 
 _EMBEDDED = (
     *("boxes", "labels", "areas", "masks", "keypoints", "captions", "word_kinds"),
@@ -72,5 +72,34 @@ def register_datasets(register):
             fields=("boxes", "labels", "keypoints"),
             description="Leeds Sports Pose Extended: lsp:PATH, a folder with joints.mat and images; all, train or val",
             takes_path=True,
+        )
+    )
+    register(
+        DatasetSpec(
+            "yolo",
+            open="roibench.datasets.yolo:open_yolo",
+            fields=("boxes", "labels", "crowd", "ignored", "areas", "masks", "keypoints"),
+            description="YOLO's text labels: yolo:PATH, data.yaml or its folder; boxes, outlines or poses",
+            takes_path=True,
+        )
+    )
+    register(
+        DatasetSpec(
+            "csv",
+            open="roibench.datasets.boxes_csv:open_csv",
+            fields=("boxes", "labels", "crowd", "ignored", "areas"),
+            description="boxes in a table: csv:FILE.csv[:IMAGES], csv:PATH with SPLIT.csv",
+            takes_path=True,
+        )
+    )
+
+
+@hookimpl
+def register_commands(register):
+    register(
+        CommandSpec(
+            "convert",
+            run="roibench.datasets.commands:convert",
+            help="Write a dataset in a format that other tools read, check the copy, and say what is different in it.",
         )
     )

@@ -10,7 +10,7 @@ from roibench.dataset import Dataset
 from roibench.datasets.ground_truth import any_counts
 from roibench.registry import Registry, UnknownNameError, resolve, unknown
 
-_JSON_AND_IMAGES = re.compile(r"(?<=\.json):")  # coco:FILE.json:IMAGES
+_FILE_AND_IMAGES = re.compile(r"(?<=\.json):|(?<=\.csv):")  # coco:FILE.json:IMAGES
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class DatasetRef:
     @property
     def label(self) -> str:
         """As typed, without the folders above what was opened: those belong to the machine."""
-        parts = _JSON_AND_IMAGES.split(self.path or "")
+        parts = _FILE_AND_IMAGES.split(self.path or "")
         return str(replace(self, path=":".join(PurePath(part).name for part in parts)))
 
     def __str__(self) -> str:
@@ -52,7 +52,7 @@ def found_from(text: str, folder: Path) -> str:
     reference = DatasetRef.parse(text)
     if reference.path is None:
         return text
-    parts = [_found_from(part, folder) for part in _JSON_AND_IMAGES.split(reference.path)]
+    parts = [_found_from(part, folder) for part in _FILE_AND_IMAGES.split(reference.path)]
     return str(replace(reference, path=":".join(parts)))
 
 

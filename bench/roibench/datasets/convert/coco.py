@@ -1,32 +1,30 @@
-"""Writes a dataset that has boxes as COCO does (cocodataset.org/#format-data), for whatever reads COCO.
+"""As COCO does (cocodataset.org/#format-data), for whatever reads COCO.
 
-    DIR/SPLIT/000000000001.png, ...               the images, lossless
-    DIR/annotations/instances_SPLIT.json          boxes, classes, areas; masks as compressed runs (RLE); captions
-    DIR/annotations/person_keypoints_SPLIT.json   the objects that have joints, where the dataset knows joints
-    DIR/annotations/captions_SPLIT.json           a caption per image, of its objects' own joined by "; "
+    OUT/SPLIT/NAME.jpg, ...                       the images
+    OUT/annotations/instances_SPLIT.json          boxes, classes, areas; masks as compressed runs (RLE); captions
+    OUT/annotations/person_keypoints_SPLIT.json   the objects that have joints, where the dataset knows joints
+    OUT/annotations/captions_SPLIT.json           a caption per image, of its objects' own joined by "; "
 
 An image's name in the dataset is its "source"; VOC's difficult objects have "ignore": 1, which pycocotools and coco:
-don't look at. The instances are written last: where their file is, the export is complete.
+don't look at. The instances are written last: where their file is, the copy is complete.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
-from io import BytesIO
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from pycocotools import mask as rle
-from torch import Tensor
 
 from roibench.dataset import Dataset, DatasetInfo
+from roibench.datasets.coco import open_coco
+from roibench.datasets.convert.writer import Placed, Writer
 from roibench.files import write_atomically
 from roibench.structures import Target
 
-FORMATS = ("coco",)
 # Of joints as COCO and LSP call them, without their side: those of one side, and the two of a pair, are joined.
 _LIMBS = (
     *({"ankle", "knee"}, {"knee", "hip"}, {"hip", "shoulder"}, {"shoulder", "elbow"}, {"elbow", "wrist"}),
@@ -35,54 +33,52 @@ _LIMBS = (
 _PAIRS = ("hip", "shoulder", "eye")
 
 
-def export(
-    data: Dataset,
-    out: Path,
-    form: str = "coco",
-    images: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Path:
-    """Writes the first `images` samples (None: all) to a folder; returns the file of instances.
+class CocoWriter(Writer):
+    """COCO's JSON files."""
 
-    progress: called with images written and images in all. Every file is whole or not there; an export that was
-    interrupted is run again. Raises ValueError for an unknown format or a dataset without boxes and labels, and
-    FileExistsError where the split has been exported already.
-    """
-    if form not in FORMATS:
-        raise ValueError(f"unknown format {form!r}; known: {', '.join(FORMATS)}")
-    info = data.info
-    if missing := {"boxes", "labels"} - info.fields:
-        raise ValueError(f"{info.name} can't be exported as {form}: it has no {' and no '.join(sorted(missing))}")
-    if images is not None and images < 1:
-        raise ValueError(f"images: want 1 or more, got {images}")
-    folder = out / "annotations"
-    instances = folder / f"instances_{info.split}.json"
-    if instances.exists():
-        raise FileExistsError(f"{instances} is there already: name another folder, or delete it")
-    count = len(data) if images is None else images if data.unbounded else min(images, len(data))
-    pictures, annotations, captions = [], [], []
-    for number in range(1, count + 1):
-        given, target = data[number - 1]
-        file_name = f"{number:012d}.png"
-        _write_image(out / info.split / file_name, given.image)
-        _, height, width = given.image.shape
-        pictures.append({"id": number, "file_name": file_name, "width": width, "height": height, "source": given.id})
-        for one in _annotations(target, info):  # ids from 1: COCOeval takes 0 for no match
-            annotations.append({"id": len(annotations) + 1, "image_id": number} | one)
+    form = "coco"
+    open = staticmethod(open_coco)
+    keeps = frozenset({"boxes", "labels", "crowd", "areas", "masks", "keypoints", "captions"})
+
+    def __init__(self, out: Path, data: Dataset):
+        super().__init__(out, data)
+        self.images: list[dict] = []
+        self.annotations: list[dict] = []
+        self.captions: list[dict] = []
+        self.ignored = 0
+
+    @property
+    def file(self) -> Path:
+        return self.out / "annotations" / f"instances_{self.info.split}.json"
+
+    def folder(self, target: Target) -> Path:
+        return self.out / self.info.split
+
+    def add(self, image: Placed, target: Target) -> None:
+        number, (height, width) = image.number, image.size
+        named = {"id": number, "file_name": image.file.name, "width": width, "height": height}
+        self.images.append(named | {"source": image.source})
+        for one in _annotations(target, self.info):  # ids from 1: COCOeval takes 0 for no match
+            self.annotations.append({"id": len(self.annotations) + 1, "image_id": number} | one)
         if target.captions:
-            captions.append({"id": number, "image_id": number, "caption": "; ".join(target.captions)})
-        if progress:
-            progress(number, count)
-    source = f"{info.name}, split {info.split}, exported by RoIBench {version('roibench')}"
-    head = {"info": {"description": source, "version": data.hash}, "licenses": [], "images": pictures}
-    categories = [{"id": k, "name": name, "supercategory": name} for k, name in enumerate(info.classes, start=1)]
-    if "keypoints" in info.fields:
-        persons = _persons(annotations, categories, info)
-        _write_json(folder / f"person_keypoints_{info.split}.json", head | persons)
-    if "captions" in info.fields:
-        _write_json(folder / f"captions_{info.split}.json", head | {"annotations": captions})
-    plain = [{key: one[key] for key in one if "keypoints" not in key} for one in annotations]
-    return _write_json(instances, head | {"annotations": plain, "categories": categories})
+            self.captions.append({"id": number, "image_id": number, "caption": "; ".join(target.captions)})
+        self.ignored += 0 if target.ignored is None else int(target.ignored.sum())
+
+    def finish(self) -> None:
+        info, folder = self.info, self.file.parent
+        source = f"{info.name}, split {info.split}, written by RoIBench {version('roibench')}"
+        head = {"info": {"description": source, "version": self.hash}, "licenses": [], "images": self.images}
+        categories = [{"id": k, "name": name, "supercategory": name} for k, name in enumerate(info.classes, start=1)]
+        if "keypoints" in info.fields:
+            persons = _persons(self.annotations, categories, info)
+            _write_json(folder / f"person_keypoints_{info.split}.json", head | persons)
+        if "captions" in info.fields:
+            _write_json(folder / f"captions_{info.split}.json", head | {"annotations": self.captions})
+        plain = [{key: one[key] for key in one if "keypoints" not in key} for one in self.annotations]
+        _write_json(self.file, head | {"annotations": plain, "categories": categories})
+
+    def notes(self) -> list[str]:
+        return [f"{self.ignored} ignored objects count: COCO knows crowds alone"] if self.ignored else []
 
 
 def limbs(joints: Sequence[str]) -> list[list[int]]:
@@ -146,12 +142,6 @@ def _annotations(target: Target, info: DatasetInfo) -> Iterator[dict[str, Any]]:
 def _number(value: float) -> float:
     """Whole numbers without a decimal point: tools want visibilities as integers."""
     return int(value) if value.is_integer() else value
-
-
-def _write_image(file: Path, image: Tensor) -> None:
-    buffer = BytesIO()
-    Image.fromarray(image.permute(1, 2, 0).numpy()).save(buffer, "PNG")
-    write_atomically(file, buffer.getvalue())
 
 
 def _write_json(file: Path, content: dict[str, Any]) -> Path:

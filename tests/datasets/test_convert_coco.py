@@ -1,4 +1,4 @@
-"""Exported datasets, read back by pycocotools and by the coco: adapter: the same ground truth and the same scores."""
+"""Copies in COCO's format, read back by pycocotools and by the coco: adapter: the same ground truth and scores."""
 
 import contextlib
 import io
@@ -10,21 +10,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from few_samples import CAT, NOTHING, Few
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from roibench.dataset import DatasetInfo
-from roibench.datasets import export as module
+from roibench.datasets import convert as module
 from roibench.datasets.coco import open_coco
-from roibench.datasets.export import export, limbs
+from roibench.datasets.convert import coco as coco_module
+from roibench.datasets.convert import convert
+from roibench.datasets.convert.coco import limbs
 from roibench.datasets.scenes import Scenes, open_scenes
 from roibench.datasets.scenes.shapes import CLASSES, JOINTS, PERSON
 from roibench.datasets.voc import open_voc
 from roibench.metrics.detection import coco_ap
 from roibench.metrics.instance_segmentation import coco_mask_ap
 from roibench.metrics.keypoints import OTHER_SIGMA, oks_ap
-from roibench.structures import Input, Prediction, Sample, Target
+from roibench.structures import Prediction, Target
 
 IMAGES = 60
 NAMES = ("AP", "AP50", "AP75", "APsmall", "APmedium", "APlarge")
@@ -37,7 +39,7 @@ def exported(tmp_path_factory, session_cache) -> Path:
     folder = tmp_path_factory.mktemp("exported")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROIBENCH_CACHE", str(session_cache))
-        export(open_scenes(None, "val"), folder, images=IMAGES)
+        convert(open_scenes(None, "val"), "coco", folder, images=IMAGES)
     return folder
 
 
@@ -157,30 +159,8 @@ def test_scores_are_the_same_by_pycocotools_and_by_either_dataset(exported, val,
     assert 0.1 < scores["AP"] < 0.9
 
 
-class Few:
-    """Samples as they are given."""
-
-    unbounded = False
-    hash = "0" * 64
-
-    def __init__(self, *targets: Target, **info):
-        fields = frozenset(name for name in Target.__slots__ if getattr(targets[0], name) is not None)
-        self.info = DatasetInfo("few", "val", ("cat", "person"), fields=fields, **info)
-        self.targets = targets
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def __getitem__(self, index: int) -> Sample:
-        return Sample(Input(f"../odd/name {index}", torch.full((3, 6, 9), 7, dtype=torch.uint8)), self.targets[index])
-
-
-CAT = Target(boxes=torch.tensor([[0.25, 1, 8.5, 6]]), labels=torch.tensor([0]))
-NOTHING = Target(boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.int64))
-
-
 def test_boxes_and_labels_suffice(tmp_path):
-    file = export(Few(CAT, NOTHING), tmp_path)
+    file = convert(Few(CAT, NOTHING), "coco", tmp_path).file
     assert sorted(path.name for path in file.parent.iterdir()) == ["instances_val.json"]
     (annotation,) = json.loads(file.read_text())["annotations"]
     ids, box = {"id": 1, "image_id": 1, "category_id": 1}, {"bbox": [0.25, 1, 8.25, 5], "area": 41.25}
@@ -192,8 +172,9 @@ def test_boxes_and_labels_suffice(tmp_path):
 
 def test_crowds_and_difficult_objects_are_marked(tmp_path):
     flags = torch.tensor([True])
-    file = export(Few(replace(CAT, crowd=flags, ignored=flags)), tmp_path)
-    (annotation,) = json.loads(file.read_text())["annotations"]
+    report = convert(Few(replace(CAT, crowd=flags, ignored=flags)), "coco", tmp_path)
+    assert report.notes == ("1 ignored objects count: COCO knows crowds alone",)
+    (annotation,) = json.loads(report.file.read_text())["annotations"]
     assert (annotation["iscrowd"], annotation["ignore"]) == (1, 1)
     assert open_coco(str(tmp_path), "val")[0].target.crowd.tolist() == [True]
 
@@ -202,7 +183,7 @@ def test_crowds_and_difficult_objects_are_marked(tmp_path):
 def test_the_classes_with_joints_are_those_that_show_some_else_person(tmp_path, shown, names):
     keypoints = torch.tensor([[[3.0, 4, 2], [0, 0, 0]]]) * shown
     data = Few(replace(CAT, keypoints=keypoints), joints=("nose", "tail"))
-    export(data, tmp_path)
+    convert(data, "coco", tmp_path)
     written = json.loads((tmp_path / "annotations" / "person_keypoints_val.json").read_text())
     assert [kind["name"] for kind in written["categories"]] == names
     back = open_coco(str(tmp_path), "val")
@@ -210,7 +191,7 @@ def test_the_classes_with_joints_are_those_that_show_some_else_person(tmp_path, 
     assert torch.equal(back[0].target.keypoints, keypoints)
 
 
-def test_an_interrupted_export_is_whole_so_far_and_can_be_run_again(tmp_path, monkeypatch):
+def test_an_interrupted_conversion_is_whole_so_far_and_can_be_run_again(tmp_path, monkeypatch):
     data, write, left = Scenes("val", 64), module.write_atomically, 0
 
     def interrupted(path: Path, content: bytes) -> Path:
@@ -223,41 +204,42 @@ def test_an_interrupted_export_is_whole_so_far_and_can_be_run_again(tmp_path, mo
     def content(folder: Path) -> dict[str, bytes]:
         return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
-    export(data, tmp_path / "whole", images=3)
+    convert(data, "coco", tmp_path / "whole", images=3)
     whole = content(tmp_path / "whole")
     assert len(whole) == 6
-    monkeypatch.setattr(module, "write_atomically", interrupted)
+    for part in (module, coco_module):
+        monkeypatch.setattr(part, "write_atomically", interrupted)
     for writes in range(6):
         left = writes
         with pytest.raises(KeyboardInterrupt):
-            export(data, tmp_path / "again", images=3)
+            convert(data, "coco", tmp_path / "again", images=3)
         parts = content(tmp_path / "again")
         assert len(parts) == writes and parts.items() <= whole.items()
     left = 6
-    export(data, tmp_path / "again", images=3)
+    convert(data, "coco", tmp_path / "again", images=3)
     assert content(tmp_path / "again") == whole
-    with pytest.raises(FileExistsError, match=r"instances_val.json is there already: name another folder, or delete"):
-        export(data, tmp_path / "again", images=3)
+    with pytest.raises(FileExistsError, match=r"instances_val.json is there already, with val: name another folder"):
+        convert(data, "coco", tmp_path / "again", images=3)
 
 
-def test_an_epoch_is_exported_of_what_is_unbounded_unless_more_is_wanted(tmp_path, monkeypatch):
+def test_an_epoch_is_written_of_what_is_unbounded_unless_more_is_wanted(tmp_path, monkeypatch):
     monkeypatch.setattr(Scenes, "__len__", lambda self: 2)
     for split, images, count in (("train", None, 2), ("train", 3, 3), ("val", 3, 2)):
         seen = []
         folder = tmp_path / f"{split}-{images}"
-        export(Scenes(split, 64), folder, images=images, progress=lambda done, of: seen.append((done, of)))  # noqa: B023
+        convert(Scenes(split, 64), "coco", folder, images, lambda done, of: seen.append((done, of)))  # noqa: B023
         assert seen == [(k, count) for k in range(1, count + 1)]
         assert len(list((folder / split).iterdir())) == count
 
 
-def test_what_cannot_be_exported_is_refused_before_anything_is_written(tmp_path):
+def test_what_cannot_be_written_is_refused_before_anything_is_written(tmp_path):
     bare = Few(Target(image_label=1))
-    with pytest.raises(ValueError, match="few can't be exported as coco: it has no boxes and no labels"):
-        export(bare, tmp_path / "out")
-    with pytest.raises(ValueError, match="unknown format 'yolo'; known: coco"):
-        export(Few(CAT), tmp_path / "out", "yolo")
+    with pytest.raises(ValueError, match="few can't be written as coco: it has no boxes and no labels"):
+        convert(bare, "coco", tmp_path / "out")
+    with pytest.raises(ValueError, match="no format matches 'cocoa'; did you mean 'coco'"):
+        convert(Few(CAT), "cocoa", tmp_path / "out")
     with pytest.raises(ValueError, match="images: want 1 or more, got 0"):
-        export(Few(CAT), tmp_path / "out", images=0)
+        convert(Few(CAT), "coco", tmp_path / "out", images=0)
     assert not (tmp_path / "out").exists()
 
 
@@ -286,7 +268,7 @@ def test_real_photographs_of_voc_become_coco(tmp_path):
     if not root or not (path := Path(root, "bccd", "BCCD")).is_dir():
         pytest.skip("ROIBENCH_DATA names no folder with bccd in it")
     data = open_voc(str(path), "test")
-    export(data, tmp_path, images=6)
+    convert(data, "coco", tmp_path, images=6)
     back = open_coco(str(tmp_path), "test")
     assert back.info.classes == data.info.classes
     for index in range(6):
