@@ -30,6 +30,7 @@ def test_list_names_what_is_registered_and_what_failed(third_party):
         "VOC07_AP50",
         "focal_loss",
         "squares",
+        "onnx:best.onnx",
         "plugin 'broken_import' failed",
     ):
         assert word in output

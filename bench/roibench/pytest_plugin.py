@@ -72,6 +72,8 @@ def measured(request: pytest.FixtureRequest) -> None:
     """All cells whose tests were collected are measured, in turns, before the first of them replays its own."""
     run, config = request.config.stash[RUN], request.config
     cells = {cell.id: cell for item in request.session.items if (cell := _cell(item)) is not None}
+    for remark in run.plan.remarks:  # what makes figures worthless is told before they are waited for
+        _tell(config, remark)
     for cell_id in run.taken_over:
         if cell_id in cells:
             _tell(config, f"{_place(run, cell_id)}: taken over, {outcome(run.journal.records[cell_id])}")

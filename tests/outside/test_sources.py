@@ -8,10 +8,12 @@ import torch
 from roibench import sources
 from roibench.measure.cell import CellError, prepare
 from roibench.measure.plan import Options, PlanError, make_plan
-from roibench.measure.record import CellSpec, FromOutside
+from roibench.measure.record import CellSpec, FromOutside, Score
+from roibench.measure.score import with_missing
 from roibench.registry import RegistrationError, Registry, UnknownNameError, installed
 from roibench.sources import Source
 from roibench.specs import ModelSpec, Outside, SourceSpec
+from roibench.structures import Target
 
 SQUARE = """
 import numpy as np
@@ -97,6 +99,14 @@ def test_a_class_map_about_nobody_is_refused(third_party, detector, tmp_path, te
         make_plan(Options(models=(detector(("square", "circle")),), **options), third_party)
     with pytest.raises(ValueError, match="no model of this run brings classes of its own"):
         make_plan(Options(models=("works",), **options), third_party)
+
+
+def test_classes_that_images_show_and_the_model_lacks_are_a_doubt_about_its_score():
+    score = Score(primary="coco_ap/AP", values={}, warnings=("something",))
+    targets = [Target(labels=torch.tensor([0, 2])), Target(image_label=2), Target()]
+    found = with_missing(score, ("dog", "cow"), ("cat", "dog", "cow"), targets)
+    assert found.warnings[0] == "something" and found.warnings[1].endswith("count as missed: cow")
+    assert with_missing(score, ("dog",), ("cat", "dog", "cow"), targets) == score
 
 
 def test_nothing_in_common_is_refused_before_anything_runs(third_party, detector):
