@@ -2,7 +2,7 @@
 
 A list of {image_id, category_id, score} with a bbox (x, y, width, height), a segmentation (polygons, or runs) or
 keypoints (x, y, score, ...). In a dataset that was read from COCO's JSON, ids are that file's. In any other, category
-ids count the classes from 1, and an image's id is its own, or counts the images from 1: what `roibench export` writes.
+ids count the classes from 1, and an image's id is its own, or counts the images from 1: what `roibench convert` writes.
 """
 
 import json
