@@ -103,3 +103,10 @@ def register_commands(register):
             help="Write a dataset in a format that other tools read, check the copy, and say what is different in it.",
         )
     )
+    register(
+        CommandSpec(
+            "data",
+            run="roibench.datasets.commands:describe",
+            help="Say what a dataset holds: images, sizes, objects by class and size, what is doubtful or broken.",
+        )
+    )
