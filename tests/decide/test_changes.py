@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from roibench import cli
 from roibench.decide.changes import Verdict, changes
-from roibench.decide.sources import read_source
+from roibench.decide.record_sets import read_record_set
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def change(kept):
 
     def make(old, new, **options):
         folders = kept("old", old), kept("new", new)
-        [cell] = changes(*(read_source(str(folder)) for folder in folders), **options).cells
+        [cell] = changes(*(read_record_set(str(folder)) for folder in folders), **options).cells
         return cell
 
     return make
@@ -74,7 +74,7 @@ def test_times_of_another_machine_are_refused_unless_asked_for(kept, record):
         kept("old", record("a", turns=turns(20, "o"))),
         kept("new", record("a", turns=turns(60, "n"), provenance=MACHINE.model_copy(update={"cpu": "Another"}))),
     )
-    sides = [read_source(str(folder)) for folder in (old, new)]
+    sides = [read_record_set(str(folder)) for folder in (old, new)]
     [cell] = changes(*sides).cells
     assert cell.time.change is None and cell.time.verdict is Verdict.NOT_COMPARED
     assert "other machine: Intel Xeon Processor @ 2.60GHz, 2 cores, now Another, 2 cores" in cell.time.note
@@ -87,13 +87,13 @@ def test_times_of_another_machine_are_refused_unless_asked_for(kept, record):
 def test_other_data_under_the_same_name_is_not_compared(kept, scored):
     old, new = kept("old", scored("a", 0.4)), kept("new", scored("a", 0.5, dataset_hash="aa" * 32))
     with pytest.raises(ValueError, match="can be compared: other data: 5c5c5c5c, now aaaaaaaa"):
-        changes(read_source(str(old)), read_source(str(new)))
+        changes(read_record_set(str(old)), read_record_set(str(new)))
 
 
 def test_trainings_of_one_model_are_paired_by_their_weights(kept, scored):
     old = kept("old", *(scored("a", 0.4 + 0.1 * seed, seed) for seed in range(3)))
     new = kept("new", *(scored("a", 0.4 + 0.1 * seed, seed) for seed in (2, 0)))
-    found = changes(read_source(str(old)), read_source(str(new)))
+    found = changes(read_record_set(str(old)), read_record_set(str(new)))
     assert [cell.accuracies[0].verdict for cell in found.cells] == [Verdict.EQUAL] * 2
     assert list(found.only_old.values()) == [("a",)]
 
@@ -129,7 +129,7 @@ def test_of_several_folders_each_is_held_against_its_own(kept, scored):
         kept(f"{name}/scenes", scored("a", ap))
         kept(f"{name}/knobs", scored("a", ap + 0.2))
     folder = kept("new/more", scored("a", 0.9)).parent
-    found = changes(read_source(str(folder.parent / "old")), read_source(str(folder)))
+    found = changes(read_record_set(str(folder.parent / "old")), read_record_set(str(folder)))
     told = {cell.place: (cell.accuracies[0].old, cell.accuracies[0].new) for cell in found.cells}
     assert told == {"knobs": (pytest.approx(0.6), pytest.approx(0.7)), "scenes": (0.4, 0.5)}
     assert list(found.only_new.values()) == [("a",)]
@@ -139,6 +139,6 @@ def test_what_was_typed_and_is_nothing_is_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for typed in ("no-such-thing", "-x", "no:such/folder"):
         with pytest.raises(ValueError, match=f"{typed}: no such file or folder, and no git commit"):
-            read_source(typed)
+            read_record_set(typed)
     with pytest.raises(ValueError, match="no record of a cell that ran"):
-        read_source(str(tmp_path))
+        read_record_set(str(tmp_path))

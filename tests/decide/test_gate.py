@@ -11,8 +11,8 @@ from roibench import cli
 from roibench.decide import gate as gates
 from roibench.decide.environment import Environment
 from roibench.decide.gate import Gated, Limits, Ruling, gate, parse_limits, rule
+from roibench.decide.record_sets import read_record_set
 from roibench.decide.sides import SideError
-from roibench.decide.sources import read_source
 from roibench.measure.record import Interval
 from roibench.measure.steady import log_ratio
 from roibench.report import gated as report
@@ -53,7 +53,7 @@ def test_a_planted_slowdown_and_a_planted_loss_are_found_and_the_same_is_not_wor
     [time] = [one for one in found.ruled if (one.base, one.what) == ("better", "time")]
     assert time.loss.low > 0.2 and time.noise_floor is not None and time.count >= 8
     for side in ("here", "better", "same"):  # what `roibench compare` reads
-        assert len(read_source(f"{found.folder}/{side}").ran) == 1
+        assert len(read_record_set(f"{found.folder}/{side}").ran) == 1
     text = report.markdown(found)
     assert "against better (betterbett) and same (samesamesa): worse" in text
     assert "### against better: squares, cpu, float32, batch 3, 1 thread" in text and "| works | time, ms |" in text

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from roibench import cli
 from roibench.datasets.reference import found_from
-from roibench.decide.sources import Source, read_source
+from roibench.decide.record_sets import RecordSet, read_record_set
 from roibench.decide.verify import Outcome, selected, verify
 from roibench.measure.plan import make_plan
 from roibench.measure.run import Run
@@ -27,7 +27,7 @@ def published(tmp_path_factory, third_party_throughout):
 
 
 def again(record, tmp_path, registry):
-    return verify(record, Source("theirs", {"": (record,)}, None), tmp_path, registry, lambda _: None)
+    return verify(record, RecordSet("theirs", {"": (record,)}, None), tmp_path, registry, lambda _: None)
 
 
 def test_what_is_as_published_is_reproduced(published, tmp_path, third_party_throughout):
@@ -35,7 +35,7 @@ def test_what_is_as_published_is_reproduced(published, tmp_path, third_party_thr
     assert {one.outcome for one in found.values} == {Outcome.REPRODUCED} and len(found.values) == 3
     assert found.model == "works white=200" and found.same_predictions
     assert found.differing == {}  # the same checkout, machine and plugins
-    [here] = read_source(found.run).ran
+    [here] = read_record_set(found.run).ran
     assert (here.images, here.rounds, here.cell.knobs) == (12, published.rounds, {"white": 200})
     assert found.time.new == here.latency.p50.value and found.time.change is not None
 
@@ -75,7 +75,7 @@ def test_what_cannot_be_run_here_is_told_in_a_line(published, tmp_path, third_pa
 
 def test_a_cell_is_named_by_its_id_or_its_model(record):
     records = (record("a"), record("a", knobs={"n": 5}), record("b"), record("b", device="cuda"))
-    source = Source("x", {"": records}, None)
+    source = RecordSet("x", {"": records}, None)
     assert selected(source, "a") is records[0] and selected(source, "a n=5") is records[1]
     assert selected(source, records[3].cell_id) is records[3]
     for cell, words in ((None, "name one of its cells by --cell"), ("b", records[2].cell_id), ("c", "no cell 'c'")):

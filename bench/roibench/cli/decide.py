@@ -35,10 +35,10 @@ def choose(
     from roibench.console import console
     from roibench.decide.choose import Limits, parse_least
     from roibench.decide.choose import choose as chosen
-    from roibench.decide.sources import read_source
+    from roibench.decide.record_sets import read_record_set
     from roibench.report.choice import render
 
-    records = [record for run in runs for record in read_source(run).ran]
+    records = [record for run in runs for record in read_record_set(run).ran]
     found = chosen(records, Limits(max_ms=max_ms, max_mib=max_mib, least=parse_least(least or [])), dataset, task)
     if as_json:
         typer.echo(found.model_dump_json(indent=2))
@@ -61,10 +61,10 @@ def compare(
     """Say what changed from old records to new ones, in accuracy and time, and whether it is more than chance."""
     from roibench.console import console
     from roibench.decide.changes import changes
-    from roibench.decide.sources import read_source
+    from roibench.decide.record_sets import read_record_set
     from roibench.report import changes as report
 
-    found = changes(read_source(old), read_source(new), across_machines)
+    found = changes(read_record_set(old), read_record_set(new), across_machines)
     if as_json:
         typer.echo(found.model_dump_json(indent=2))
     elif as_markdown:
@@ -85,13 +85,13 @@ def verify(
     Exit code 1: it is not reproduced.
     """
     from roibench.console import console
-    from roibench.decide.sources import read_source
+    from roibench.decide.record_sets import read_record_set
     from roibench.decide.verify import Outcome, selected
     from roibench.decide.verify import verify as verified
     from roibench.registry import installed
     from roibench.report.verification import render
 
-    source = read_source(record)
+    source = read_record_set(record)
     found = verified(selected(source, cell), source, out, installed(), lambda line: typer.echo(line, err=True))
     if as_json:
         typer.echo(found.model_dump_json(indent=2))

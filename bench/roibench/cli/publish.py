@@ -19,7 +19,7 @@ def report(
     ] = False,
 ) -> None:
     """Make tables of the records of one or several runs, machines and devices: one per dataset and task."""
-    from roibench.decide.sources import read_source
+    from roibench.decide.record_sets import read_record_set
     from roibench.files import write_atomically
     from roibench.options import words
     from roibench.registry import installed
@@ -28,7 +28,7 @@ def report(
     names = words(formats)
     if out is None and (merge or len(names) != 1):
         raise ValueError("--out: want a folder where --merge or several formats are to be written into")
-    found = {(one.cell_id, one.started): one for run in runs for one in read_source(run).records}
+    found = {(one.cell_id, one.started): one for run in runs for one in read_record_set(run).records}
     records = list(found.values())
     files = reports(records, names, installed())
     if out is None:

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from roibench.claim import difference_of_leads
 from roibench.datasets.reference import DatasetRef
 from roibench.decide.data import Data
-from roibench.decide.sources import Origin, Source
+from roibench.decide.record_sets import Origin, RecordSet
 from roibench.measure.pairs import (
     accuracy_difference,
     latency_ratio,
@@ -86,7 +86,7 @@ class Changes(Data):
     differing: dict[str, tuple[str, str]]
 
 
-def changes(old: Source, new: Source, across_machines: bool = False) -> Changes:
+def changes(old: RecordSet, new: RecordSet, across_machines: bool = False) -> Changes:
     """Pairs the cells of both that are of the same model, knobs, dataset, device, precision, batch size and threads.
 
     Times of different machines are compared only if across_machines. Raises ValueError where nothing can be compared.
@@ -109,7 +109,7 @@ def changes(old: Source, new: Source, across_machines: bool = False) -> Changes:
     )
 
 
-def _paired(old: Source, new: Source) -> tuple[list[tuple[str, Ok, Ok]], list[Ok], list[Ok]]:
+def _paired(old: RecordSet, new: RecordSet) -> tuple[list[tuple[str, Ok, Ok]], list[Ok], list[Ok]]:
     """Of each place the cells that both sides have; and what one lacks."""
     sides = _by_key(old), _by_key(new)
     if len(old.files) == 1 or len(new.files) == 1:  # one file is held against all, whatever it is called
@@ -131,7 +131,7 @@ def _paired(old: Source, new: Source) -> tuple[list[tuple[str, Ok, Ok]], list[Ok
     return pairs, only_old, only_new
 
 
-def _by_key(source: Source) -> dict[tuple[object, ...], list[Ok]]:
+def _by_key(source: RecordSet) -> dict[tuple[object, ...], list[Ok]]:
     found: dict[tuple[object, ...], list[Ok]] = {}
     above = os.path.commonpath([PurePosixPath(file).parent for file in source.files])
     for file, records in source.files.items():

@@ -20,7 +20,7 @@ from filelock import FileLock
 from roibench import ops
 from roibench.cache import cache_root
 from roibench.decide.data import Data
-from roibench.decide.sources import found_commit, git
+from roibench.decide.record_sets import found_commit, git
 
 _BUILT = "built"  # a file that is there once all else is
 _LOG = "build.log"

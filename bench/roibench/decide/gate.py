@@ -11,8 +11,8 @@ from typing import Any
 from roibench.decide.changes import Accuracy, CellChange, Change, Verdict, changes
 from roibench.decide.data import Data
 from roibench.decide.environment import Environment
+from roibench.decide.record_sets import RecordSet
 from roibench.decide.sides import Measured, SideError, Tell, measure_sides
-from roibench.decide.sources import Source
 from roibench.files import writing
 from roibench.measure.record import Interval
 
@@ -146,7 +146,7 @@ def _remove_empty(folder: Path) -> None:
 
 
 def _ruled(base: Environment, here: Environment, found: Measured, limits: Limits) -> Iterator[Ruled]:
-    old, new = (Source(side.name, {"": tuple(found.records[side.name])}, None) for side in (base, here))
+    old, new = (RecordSet(side.name, {"": tuple(found.records[side.name])}, None) for side in (base, here))
     if not old.records:
         return
     for cell in changes(old, new).cells:

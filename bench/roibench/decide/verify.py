@@ -7,7 +7,7 @@ from pathlib import Path
 from roibench.datasets.reference import DatasetRef, found_from, open_dataset
 from roibench.decide.changes import Change, Verdict, time_change, versions
 from roibench.decide.data import Data
-from roibench.decide.sources import Origin, Source
+from roibench.decide.record_sets import Origin, RecordSet
 from roibench.measure.plan import Plan, make_plan
 from roibench.measure.record import Interval, Ok
 from roibench.measure.run import Run
@@ -67,7 +67,7 @@ class Verification(Data):
         return Outcome.DIFFERS if self.time.verdict in (Verdict.BETTER, Verdict.WORSE) else Outcome.REPRODUCED
 
 
-def selected(source: Source, cell: str | None) -> Ok:
+def selected(source: RecordSet, cell: str | None) -> Ok:
     """The record of a cell: its id, or what tables call its model. Raises ValueError where that is none, or several."""
     found = [one for one in source.ran if cell in (None, one.cell_id, one.cell.label, one.cell.model)]
     exact = [one for one in found if cell in (one.cell_id, one.cell.label)]
@@ -84,7 +84,7 @@ def _listed(records: list[Ok], labels: bool) -> str:
     return ", ".join(dict.fromkeys(one.cell.label if labels else one.cell_id for one in records))
 
 
-def verify(record: Ok, source: Source, out: Path, registry: Registry, tell: Callable[[str], None]) -> Verification:
+def verify(record: Ok, source: RecordSet, out: Path, registry: Registry, tell: Callable[[str], None]) -> Verification:
     """Measures the cell again: the same images, rounds, knobs, device, precision, batch size and threads.
 
     Raises ValueError where it can't be run here, and RuntimeError where it fails.
@@ -96,7 +96,7 @@ def verify(record: Ok, source: Source, out: Path, registry: Registry, tell: Call
         "cell": record.cell_id,
         "model": record.cell.label,
         "dataset": DatasetRef.parse(record.cell.dataset).label,
-        "published": Source(source.name, {"": (record,)}, None).origin,
+        "published": RecordSet(source.name, {"": (record,)}, None).origin,
     }
     if data.hash != record.cell.dataset_hash:
         differing = {"data": (record.cell.dataset_hash[:12], data.hash[:12])}

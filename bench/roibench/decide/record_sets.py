@@ -27,7 +27,7 @@ class Origin(Data):
 
 
 @dataclass(frozen=True)
-class Source:
+class RecordSet:
     """Records by their file, relative to what was named. folder: where they lie; None where that is a git commit."""
 
     name: str
@@ -50,7 +50,7 @@ class Source:
         return Origin(name=self.name, commits=tuple(commits), days=tuple(days))
 
 
-def read_source(typed: str) -> Source:
+def read_record_set(typed: str) -> RecordSet:
     """What a person named: a folder of a run or one above several, a records.jsonl, or a git commit, whose records it
     then is, but for those of runs. COMMIT:FOLDER are those below a folder of it.
 
@@ -64,7 +64,7 @@ def read_source(typed: str) -> Source:
     else:
         folder, texts = None, _committed(typed)
     found = {name: tuple(parse_records(text, where)) for name, (where, text) in texts.items()}
-    source = Source(typed, found, folder)
+    source = RecordSet(typed, found, folder)
     if not source.ran:
         raise ValueError(f"{typed}: no record of a cell that ran; want a run's folder, a {FILE} or a git commit")
     return source
