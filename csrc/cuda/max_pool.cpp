@@ -75,7 +75,7 @@ struct Cuda {
                                                          current_stream()));
     } else {
       input_grad.zero_();
-      AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, grad.scalar_type(), pooling.op, [&] {
+      AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, grad.scalar_type(), "max_pool_backward", [&] {
         if constexpr (std::is_same_v<at::opmath_type<scalar_t>, T>) {
           check_launch(cuda::max_pool_backward(*windows, cuda::const_data<scalar_t>(grad), grad_channels_last, at, to,
                                                current_stream()));
