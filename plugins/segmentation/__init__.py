@@ -49,7 +49,8 @@ VGG = {
     "config": BASE_NETWORKS["small_vgg"],
     "warm_start": WarmStart(model="small_vgg_classifier", dataset="icons"),
 }
-UNTRAINED = ("deconvnet_segmenter",)  # it has a recipe alone
+UNTRAINED = ("fcn_full_resolution_wide",)  # it has a recipe alone: an epoch takes hours
+WIDE = 146  # channels of each of six layers: as many parameters as FCN has
 MOBILENET = {"backbone": "mobilenet_v2", "strides": (8, 16, 32)}
 
 
@@ -59,8 +60,14 @@ def register_models(register):
     for name, module, paper, changes in (
         ("fcn", "fcn", FCN, {}),
         ("unet", "unet", UNET, {}),
-        ("deconvnet_segmenter", "deconvnet_segmenter", DECONVNET, VGG),
+        ("deconvnet_segmenter", "deconvnet_segmenter", DECONVNET, {**VGG, "recipe": half}),
         ("fcn_full_resolution", "fcn_full_resolution", FCN, {"warm_start": None, "recipe": half}),
+        (
+            "fcn_full_resolution_wide",
+            "fcn_full_resolution",
+            FCN,
+            {"warm_start": None, "recipe": half, "config": {"channels": WIDE}},
+        ),
         (
             "sliding_window_segmenter",
             "sliding_window_segmenter",

@@ -241,6 +241,7 @@ def test_what_a_wildcard_matches_and_can_not_run_is_listed_with_its_reason(third
         "fcn",
         "fcn_mobilenet",
         "fcn_full_resolution",
+        "fcn_full_resolution_wide",
         "faster_rcnn_mobilenet",
     ]
     assert any("train some with" in line for line in plan.skipped)

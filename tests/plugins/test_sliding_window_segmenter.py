@@ -1,5 +1,7 @@
 """The sliding window, patch by patch and convolutionally; the network without a way down."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -83,3 +85,10 @@ def test_at_full_resolution_a_pixel_sees_as_far_as_layers_reach():
     assert model.scores(pixels)[..., 20, :].equal(model.scores(changed)[..., 20, :])
     changed[..., 20 + 6, :] = 0
     assert not model.scores(pixels)[..., 20, :].equal(model.scores(changed)[..., 20, :])
+
+
+def test_at_full_resolution_the_wide_one_has_as_many_parameters_as_fcn():
+    info = replace(INFO, classes=tuple("abcdefghijkl"))
+    models = [build_model(installed().models[name], info) for name in ("fcn", "fcn_full_resolution_wide")]
+    fcn, wide = (sum(one.numel() for one in model.parameters()) for model in models)
+    assert wide == pytest.approx(fcn, rel=0.01)

@@ -1,5 +1,6 @@
-"""Models from outside: ONNX files, torchvision's, transformers' and timm's models, ultralytics' checkpoints, and any
-Python callable. Each is an ordinary model behind the hooks, opened from SCHEME:REST.
+"""Models from outside: ONNX files, torchvision's, transformers' and timm's models, ultralytics' checkpoints, any Python
+callable; and registered ones before they are trained. Each is an ordinary model behind the hooks, opened from
+SCHEME:REST.
 """
 
 from roibench.hookspecs import hookimpl
@@ -15,6 +16,7 @@ def register_sources(register):
         ("hf", "hub:open_source", "transformers' models, of the hub or a folder", "hf:facebook/detr-resnet-50"),
         ("timm", "timm_models:open_source", "timm's classifiers by name", "timm:resnet18.a1_in1k"),
         ("ultralytics", "ultralytics_models:open_source", "a checkpoint of ultralytics", "ultralytics:best.pt"),
+        ("untrained", "untrained:open_source", "a registered model with random weights: its speed", "untrained:fcn"),
         ("python", "callables:open_source", "a callable of a module or file", "python:detector.py:detect"),
     ):
         register(SourceSpec(scheme, f"roibench.outside.{module}", description, example))
