@@ -116,7 +116,7 @@ def outcome(record: "Record") -> str:
 
     if record.status == "failed":
         return f"failed: {' '.join(record.error.split())}"
-    scores = map(ranked, record.scores.values())
+    scores = [record.unscored] if record.unscored else map(ranked, record.scores.values())
     doubtful = f" {DOUBTFUL}" if any(score.warnings for score in record.scores.values()) else ""
     return f"{', '.join(scores)}, {short(record.latency.p50.value)} ms{doubtful}"
 

@@ -45,6 +45,7 @@ CLASSIFIER_RECIPE = Recipe(
     augment=AUGMENT,
     average=0.999,
 )
+UNTRAINED = ("scouter_negative",)
 
 
 @hookimpl
@@ -67,7 +68,7 @@ def register_models(register):
                 weights={"icons": f"weights/{name}-icons.safetensors"},
             )
         )
-    for name, positive in (("scouter", True), ("scouter_negative", False)):
+    for name, positive, epochs in (("scouter", True, 12), ("scouter_negative", False, 4)):
         register(
             ModelSpec(
                 name,
@@ -78,8 +79,8 @@ def register_models(register):
                 required_targets=("image_label",),
                 config={"positive": positive},
                 warm_start=ICONS_BACKBONE,
-                recipe=replace(CLASSIFIER_RECIPE, epochs=12, learning_rate=1e-3),
-                weights={"icons": f"weights/{name}-icons.safetensors"} if positive else {},
+                recipe=replace(CLASSIFIER_RECIPE, epochs=epochs, learning_rate=1e-3),
+                weights={"icons": f"weights/{name}-icons.safetensors"} if name not in UNTRAINED else {},
             )
         )
     for name, paper in (("mobilenet", MOBILENET), ("efficientnet_lite", EFFICIENTNET)):

@@ -74,6 +74,16 @@ def test_the_table_comes_first_and_may_leave_out():
     assert len(said) == 2  # what was left out on purpose is no surprise
 
 
+def test_a_table_that_leaves_all_out_is_no_mistake():
+    found = match_classes(["face"], ["cat", "dog"], {"face": None})
+    assert found.indices == (-1,) and found.missing == ("cat", "dog")
+    assert found.lines("farm") == [
+        "by --class-map no class of the model is one of farm: it is measured for its speed alone"
+    ]
+    with pytest.raises(ClassMapError):
+        match_classes(["face", "hand"], ["cat", "dog"], {"face": None})
+
+
 def test_what_did_not_match_is_told_on_both_sides():
     said = match_classes(["cat", "unicorn"], ["cat", "sheep"]).lines("farm")
     assert said[1:] == [

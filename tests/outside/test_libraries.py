@@ -148,7 +148,7 @@ def test_random_weights_are_timed_and_nothing_is_scored(third_party, tmp_path):
     assert row.split(" | ")[2] == "random weights" and "\N{BLACK CIRCLE}" not in row
     assert [path.name for path in write_report([record], tmp_path)] == ["table.md", "table.csv"]  # nothing to plot
     run.finish()
-    with pytest.raises(ValueError, match="random weights: nothing was scored"):
+    with pytest.raises(ValueError, match="for their speed alone: nothing was scored"):
         rescore(run.folder, third_party)
 
 

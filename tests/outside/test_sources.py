@@ -4,13 +4,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from planned_cells import recorded
 
 from roibench import sources
 from roibench.measure.cell import CellError, prepare
 from roibench.measure.plan import Options, PlanError, make_plan
 from roibench.measure.record import CellSpec, FromOutside, Score
+from roibench.measure.run import Run
 from roibench.measure.score import with_missing
 from roibench.registry import RegistrationError, Registry, UnknownNameError, installed
+from roibench.report.markdown import render
 from roibench.sources import Source
 from roibench.specs import ModelSpec, Outside, SourceSpec
 from roibench.structures import Target
@@ -117,6 +120,23 @@ def test_nothing_in_common_is_refused_before_anything_runs(third_party, detector
         r"\(cat, dog\) is one of the dataset's 1 \(square\)",
     ):
         make_plan(Options(models=(typed,), datasets=("squares",)), third_party)
+
+
+def test_what_the_dataset_has_nothing_of_is_timed_alone(third_party, detector, tmp_path):
+    (tmp_path / "map.yaml").write_text("cat: null\n")
+    options = Options(
+        models=(detector(("cat",), "cat"),),
+        datasets=("squares",),
+        class_map=tmp_path / "map.yaml",
+        threads=(1,),
+        budget_s=1,
+    )
+    run = Run(make_plan(options, third_party), tmp_path, third_party)
+    record = recorded(run, run.plan.cells[0])
+    assert record.status == "ok", record.error
+    assert record.unscored == "other classes" and not record.is_scored
+    assert "accuracy: other classes: by --class-map" in render([record])
+    run.finish()
 
 
 def test_two_models_of_one_name_are_refused(third_party, detector, tmp_path):

@@ -227,7 +227,7 @@ class Measurement:
         scores, per_image, artefacts = {}, {}, {}
         outside = cell.spec.outside
         for task in cell.tasks:
-            if outside and outside.random_weights:
+            if outside and outside.unscored:
                 scores[task.name] = unscored(task, self.registry)
                 continue
             with prepared.precision():

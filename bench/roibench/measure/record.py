@@ -37,6 +37,13 @@ class FromOutside(_Data):
     missing: tuple[str, ...] = ()
     random_weights: bool = False
 
+    @property
+    def unscored(self) -> str | None:
+        """Why it is measured for its speed alone, in a word or two; None where its accuracy means something."""
+        if self.random_weights:
+            return "random weights"
+        return "other classes" if self.classes and not any(self.classes.values()) else None
+
 
 class CellSpec(_Data):
     """One cell: model x dataset x device x precision x batch size x threads, and how it is measured.
@@ -329,9 +336,13 @@ class Ok(_CellRecord):
     artefacts: list[Artefact]
 
     @property
+    def unscored(self) -> str | None:
+        """Why it was measured for its speed alone, see FromOutside; None where it was scored."""
+        return None if self.cell.outside is None else self.cell.outside.unscored
+
+    @property
     def is_scored(self) -> bool:
-        """Whether its accuracy means something: a model with random weights is measured for its speed alone."""
-        return self.cell.outside is None or not self.cell.outside.random_weights
+        return self.unscored is None
 
 
 class Failed(_CellRecord):

@@ -114,7 +114,9 @@ def _rescore_run(run: Path, registry: Registry, dataset: str | None, task: str |
     if not found:
         scored = dict.fromkeys(name for record in recorded_cells(run) for name in record.scores)
         want = f"--task {task}: no cell was scored under it; want {' or '.join(scored)}"
-        raise ValueError(f"{run}: {want if task else 'its models have random weights: nothing was scored'}")
+        raise ValueError(
+            f"{run}: {want if task else 'its models were measured for their speed alone: nothing was scored'}"
+        )
     return found
 
 

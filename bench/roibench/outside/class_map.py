@@ -77,6 +77,8 @@ class ClassMap:
     def lines(self, dataset: str) -> list[str]:
         """What matched, in which way, and what did not."""
         matched = len(self.dataset) - len(self.missing)
+        if not matched:
+            return [f"by --class-map no class of the model is one of {dataset}: it is measured for its speed alone"]
         found = [how for index, how in zip(self.indices, self.how, strict=True) if index >= 0]
         ways = ", ".join(f"{found.count(way)} by {name}" for way, name in _WAYS.items() if way in found)
         lines = [f"{matched} of the {len(self.dataset)} classes of {dataset} matched ({ways}){self._renamed()}"]
@@ -109,16 +111,21 @@ def match_classes(own: Sequence[str], dataset: Sequence[str], table: Mapping[str
     """By the table first, then exactly, by case and spaces, plural, synonym.
 
     table: of --class-map: the model's name -> the dataset's, None to leave one out. Raises ClassMapError where nothing
-    matches.
+    matches, unless all were left out.
     """
     found = [_matched(name, dataset, table) for name in own]
-    if all(index < 0 for index, _ in found):
+    if all(index < 0 for index, _ in found) and not _left_out(own, table):
         raise ClassMapError(
             f"none of the model's {len(own)} classes ({_listed(own, 5)}) is one of the dataset's "
             f"{len(dataset)} ({_listed(dataset, 5)}): want --class-map FILE, with lines such as "
             f"`{own[0] if own else 'name'}: {dataset[0]}`"
         )
     return ClassMap(tuple(own), tuple(dataset), *map(tuple, zip(*found, strict=True)))
+
+
+def _left_out(own: Sequence[str], table: Mapping[str, str | None]) -> bool:
+    """Whether a person has said of every class of the model that the dataset lacks it."""
+    return bool(own) and all(name in table and table[name] is None for name in own)
 
 
 def _matched(name: str, dataset: Sequence[str], table: Mapping[str, str | None]) -> tuple[int, str | None]:

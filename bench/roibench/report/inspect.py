@@ -92,8 +92,8 @@ def inspect_run(run: Path, count: int, registry: Registry, cell: str | None = No
     if count < 1:
         raise ValueError(f"--worst {count}: want 1 or more")
     record = _cell(run, cell)
-    if not record.is_scored:
-        raise ValueError(f"{record.cell_id}: a model with random weights: nothing was scored")
+    if record.unscored:
+        raise ValueError(f"{record.cell_id}: {record.unscored}: nothing was scored")
     task = registry.tasks[next(iter(record.scores))]
     known = GroundTruth.of(recorded_data(record, registry), record.images)
     scores = recorded_scores(record, run, task, known, registry)

@@ -23,8 +23,13 @@ APART_NOTE = (
     "the same ones."
 )
 
-RANDOM_WEIGHTS = "random weights"
-RANDOM_NOTE = "accuracy: random weights: nobody trained these models; they are measured for their speed alone."
+UNSCORED_NOTES = {
+    why: f"accuracy: {why}: {reason}; these models are measured for their speed alone."
+    for why, reason in (
+        ("random weights", "nobody trained them"),
+        ("other classes", "by --class-map, none of theirs is the dataset's"),
+    )
+}
 
 
 class Standing(StrEnum):
@@ -70,7 +75,7 @@ class Row:
 
     def accuracy(self, unit: str) -> str:
         """The value that ranks, as tables write it."""
-        return with_interval(self.score, unit) if self.record.is_scored else RANDOM_WEIGHTS
+        return self.record.unscored or with_interval(self.score, unit)
 
     @property
     def by_images(self) -> dict[int, float | None]:
@@ -187,9 +192,9 @@ class Table:
     def notes(self) -> list[str]:
         """What must be known to read the rows: belongs under the table."""
         apart = any(row.standing is Standing.APART for row in self.rows)
-        random = any(not row.record.is_scored for row in self.rows)
+        unscored = [UNSCORED_NOTES[why] for why in dict.fromkeys(row.record.unscored for row in self.rows) if why]
         floor = self.noise_floor
-        return [APART_NOTE] * apart + [RANDOM_NOTE] * random + ([] if floor is None else [noise_floor_note(floor)])
+        return [APART_NOTE] * apart + unscored + ([] if floor is None else [noise_floor_note(floor)])
 
     def own(self, setting: Setting) -> str:
         """What tells this setting from the table's others, in words: belongs beside the row."""

@@ -15,7 +15,6 @@ from roibench.measure.rescore import Rescored
 from roibench.report.numbers import heading, plain, short, short_name, with_interval
 from roibench.report.rows import (
     DOUBTFUL,
-    RANDOM_WEIGHTS,
     Cell,
     Remark,
     Row,
@@ -158,8 +157,6 @@ def render_claims(judged: Sequence[Judged]) -> RenderableType:
 
 def ranked(score: Score) -> str:
     """What ranks, in words: `AP 48.3 [46.1, 50.4] %`."""
-    if score.primary not in score.values:
-        return RANDOM_WEIGHTS
     unit = score.values[score.primary].unit
     return heading(f"{short_name(score.primary)} {with_interval(score.values[score.primary], unit)}", unit)
 
