@@ -69,6 +69,20 @@ def test_torchvision_with_random_weights(name, tasks):
     assert spec.tasks == tasks and spec.outside.random_weights and spec.name == f"torchvision:{name}"
 
 
+def test_torchvisions_detectors_run_with_our_operators_on_request():
+    spec = installed().model("torchvision:ssdlite320_mobilenet_v3_large:random")
+    found = []
+    for accelerated in (0, 1):
+        torch.manual_seed(0)
+        model = ready_model(spec.tuned({"accelerated": accelerated}), COCO, None, CPU)
+        with torch.profiler.profile() as profile:
+            found.append(model.predict(images()))
+        ours = any("roibench" in event.key for event in profile.key_averages())
+        assert ours == bool(accelerated)
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one.get("boxes"), other.get("boxes"))
+
+
 def test_every_model_of_single_images_has_its_tasks():
     found = {name: tasks_of(name) for name in torchvision.models.list_models()}
     assert found["maskrcnn_resnet50_fpn_v2"] == ("detection", "instance_segmentation")

@@ -3,6 +3,7 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from torchvision.transforms import functional as transforms
 
 from roibench.dataset import DatasetInfo
 from roibench.model import stage
+from roibench.ops import accelerate_torchvision
 from roibench.outside.answers import RANDOM, class_scores, detections, label_table, semantic_map
 from roibench.outside.sidecar import COCO_91, IMAGENET
 from roibench.outside.weights import RANDOM_WEIGHTS, load_state, split_weights
 from roibench.registry import unknown
-from roibench.specs import ModelSpec, Outside, Paper
+from roibench.specs import Knob, ModelSpec, Outside, Paper
 from roibench.structures import Input, Prediction
 
 TORCHVISION = Paper("TorchVision: PyTorch's Computer Vision library", 2016, "https://github.com/pytorch/vision")
@@ -31,6 +33,7 @@ KINDS = {  # the module that a builder is of -> its tasks
     "quantization": (),
     "": ("classification",),
 }
+ACCELERATED = Knob("accelerated", 0, 0, 1, "1: with our operators in place of torchvision's")
 PARTS = ("transform", "backbone", "rpn", "roi_heads", "head", "classifier")  # stages of what has them
 
 
@@ -68,6 +71,7 @@ def open_source(rest: str) -> ModelSpec:
         paper=TORCHVISION,
         config={"name": name, "file": file and str(file), "classes": own, RANDOM: random}
         | {"preset": preset and preset.name},
+        knobs=(ACCELERATED,) if "detection" in tasks[name] else (),
         pretrained_on=None if random or chosen is None else chosen.name.partition("_")[0],
         outside=Outside(
             source,
@@ -146,11 +150,17 @@ def _as_stage(module: nn.Module, name: str) -> None:
 
 
 class Detector(Network):
+    """accelerated: our operators run in place of torchvision's."""
+
+    def __init__(self, network: nn.Module, table: Sequence[int], info: DatasetInfo, accelerated: bool) -> None:
+        super().__init__(network, table, info)
+        self.accelerated = accelerated
+
     @torch.inference_mode()
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         with stage("preprocess"):
             images = [one.image.to(self.device).float() / 255 for one in inputs]
-        with stage("network"):
+        with accelerate_torchvision() if self.accelerated else nullcontext(), stage("network"):
             found = self.network(images)
         with stage("postprocess"):
             return [self._answer(one) for one in found]
@@ -218,7 +228,7 @@ def build(info: DatasetInfo, config: Mapping[str, Any]) -> Network:
     if "detection" in tasks:
         if "keypoints" in tasks and len(info.joints) not in (0, 17):
             raise ValueError(f"it finds COCO's 17 joints, the dataset has {len(info.joints)}")
-        return Detector(network, table, info)
+        return Detector(network, table, info, bool(config.get(ACCELERATED.name)))
     if "semantic_segmentation" in tasks:
         return Segmenter(network, table, info)
     preset = zoo.get_model_weights(name)[config["preset"]]
