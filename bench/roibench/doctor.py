@@ -9,6 +9,7 @@ import torch
 
 import roibench
 from roibench import ops
+from roibench.measure.energy import energy_state
 from roibench.measure.provenance import cpu_name
 from roibench.nn.backbones import imagenet_mobilenet_v2
 from roibench.registry import Registry
@@ -26,6 +27,7 @@ def examine(registry: Registry) -> list[tuple[str, str]]:
         ("extension", _extension(built)),
         ("SIMD level", f"{ops.simd_level()} (ROIBENCH_SIMD={os.environ.get('ROIBENCH_SIMD', 'not set')})"),
         ("CUDA", cuda_state(built)),
+        ("energy", energy_state()),
     ]
     for plugin in registry.modules:
         own = [name for (kind, name), origin in registry.origin.items() if origin == plugin]

@@ -4,7 +4,7 @@ import io
 import pytest
 from rich.console import Console
 
-from roibench.measure.record import Interference, Interval, Plugin, Score
+from roibench.measure.record import Energy, Interference, Interval, Plugin, Score
 from roibench.report import csv, markdown, terminal
 from roibench.report.numbers import heading, plain, short, short_name, with_interval
 
@@ -208,3 +208,14 @@ def test_a_value_of_any_unit_that_is_better_lower_ranks_and_is_named(record, sco
     )
     text = printed(records)
     assert "first/lag ms" in text and "second/lag %" in text and "1,500 [1,450, 1,550]" in text
+
+
+def test_joules_stand_beside_times_where_anything_counted_them(record):
+    energy = Energy(
+        joules=Interval(value=2.0, low=1.8, high=2.3), idle_watts=5.0, counters=("RAPL package-0",), turns=[2]
+    )
+    without, counted = record("without", ap=0.3), record("counted", ap=0.4).model_copy(update={"energy": energy})
+    text = markdown.render([without, counted])
+    assert "| J/image [95 % CI] |" in text and "J: joules by RAPL package-0, above" in text
+    assert "2.00 [1.80, 2.30]" in text and "not available" in text
+    assert "J/image" not in markdown.render([without])

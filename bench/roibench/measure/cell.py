@@ -21,6 +21,7 @@ from roibench.files import file_hash
 from roibench.measure.artefacts import save_artefacts
 from roibench.measure.checks import check_predictions
 from roibench.measure.cost import count_cost, memory_now, peak_memory
+from roibench.measure.energy import EnergyMeter
 from roibench.measure.inputs import Batches, Inputs
 from roibench.measure.interference import SystemMonitor
 from roibench.measure.outside import outside_hashes
@@ -154,7 +155,7 @@ class Measurement:
         self.blocks = [range(batches * block // blocks, batches * (block + 1) // blocks) for block in range(blocks)]
         self.timed: list[Timed] = []
         self.frames: list[Frame] = []
-        self.monitor = SystemMonitor(spec.threads)
+        self.monitor, self.meter = SystemMonitor(spec.threads), EnergyMeter.of(prepared.device)
         return Pace(seconds, blocks * self.passes)
 
     def take_turn(self, turn: int) -> float:
@@ -168,7 +169,7 @@ class Measurement:
         self.on_progress("timing")
         time_predictions(prepared.model, islice(batches, 1), prepared.precision)
         gc.collect()
-        with self.monitor:
+        with self.monitor, self.meter:
             timed = time_predictions(prepared.model, batches, prepared.precision, self.timed[block] if repeat else None)
         if not repeat:
             self.on_progress("checking what predict returned")
@@ -204,6 +205,7 @@ class Measurement:
             stages=observed.stages,
             memory=self.memory,
             cost=observed.cost,
+            energy=self.meter.report([sum(one.counts) for one in self.timed]),
             predictions=str(outcome.predictions.relative_to(self.folder)),
             predictions_sha256=file_hash(outcome.predictions),
             per_image=str(outcome.per_image.relative_to(self.folder)),

@@ -222,6 +222,21 @@ class Memory(_Data):
         return self.peak - self.before
 
 
+class Energy(_Data):
+    """Joules per image, above what the chips take at rest, over the timed turns.
+
+    joules: over all turns, with an interval over these.
+    idle_watts: at rest, before the turns.
+    counters: what counted.
+    turns: joules per image of each.
+    """
+
+    joules: Interval
+    idle_watts: float
+    counters: tuple[str, ...]
+    turns: list[float]
+
+
 class Interference(_Data):
     """What the machine did beside the timed rounds, from their beginning to their end; None: can't be known here.
 
@@ -313,6 +328,7 @@ class Ok(_CellRecord):
     epochs: of the training that gave the weights; None where it isn't known.
     pretrained_on: the data that this training's start had learned from.
     predictions: what was timed and scored.
+    energy: None where nothing counts it.
     per_image: each image's own values and what it costs (roibench.metric.Result). Records of before schema 2 have
         no interference, those of before 6 no per_image.
     """
@@ -329,6 +345,7 @@ class Ok(_CellRecord):
     stages: list[Stage]
     memory: Memory
     cost: Cost
+    energy: Energy | None = None
     predictions: str
     predictions_sha256: str
     per_image: str | None

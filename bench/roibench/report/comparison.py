@@ -21,6 +21,7 @@ _MEASURED = (
     "parameters M",
     "Pareto front",
 )
+_JOULES, NOT_AVAILABLE = "J/image [95 % CI]", "not available"
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ def comparison_grid(table: Table, told: Runs | None = None) -> Grid:
     titles.append(f"{heading(table.name(table.primary), table.unit)} [95 % CI]")
     titles += [heading(table.name(key), value.unit) for key, value in table.shown.items()]
     titles += ["passes"] if wrapping else []
+    counted = any(row.energy for row in table.rows)
     rows = []
     for index, row in enumerate(table.rows):
         setting = [*([table.own(row.setting)] if several else []), *runs[index : index + 1]]
@@ -92,8 +94,11 @@ def comparison_grid(table: Table, told: Runs | None = None) -> Grid:
         passes = [short(row.passes)] if wrapping else []
         mark = f" {DOUBTFUL}" if row.warnings else ""
         training = (str(row.record.epochs or ""), row.record.pretrained_on or "") if trained else ()
-        rows.append((row.model + mark, row.record.family, *training, *setting, *scores, *passes, *_measured(row)))
-    return Grid((*titles, *_MEASURED), tuple(rows), left)
+        joules = [with_interval(row.energy) if row.energy else NOT_AVAILABLE] if counted else []
+        rows.append(
+            (row.model + mark, row.record.family, *training, *setting, *scores, *passes, *joules, *_measured(row))
+        )
+    return Grid((*titles, *([_JOULES] if counted else []), *_MEASURED), tuple(rows), left)
 
 
 def _measured(row: Row) -> list[str]:

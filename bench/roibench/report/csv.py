@@ -37,6 +37,7 @@ def line(table: Table, row: Row, told: Runs | None = None) -> dict[str, object]:
     known = {"noise_floor": row.noise_floor, "cpu_ms": latency.cpu, "memory_mib": row.memory}
     known |= {"epochs": record.epochs, "pretrained_on": record.pretrained_on}
     line |= {name: value for name, value in known.items() if value is not None}
+    line |= {} if row.energy is None else _interval("joules_per_image", row.energy)
     line |= {"unscored": record.unscored} if record.unscored else {}
     line |= {"passes": row.passes} if row.passes is not None else {}
     line |= {

@@ -101,6 +101,11 @@ class Row:
         return self.record.memory.taken if self.record.latency.turns else None
 
     @property
+    def energy(self) -> Interval | None:
+        """Joules per image; None where nothing counted them."""
+        return self.record.energy and self.record.energy.joules
+
+    @property
     def gflops(self) -> float | None:
         """Per image."""
         flops = self.record.cost.flops
@@ -194,7 +199,12 @@ class Table:
         apart = any(row.standing is Standing.APART for row in self.rows)
         unscored = [UNSCORED_NOTES[why] for why in dict.fromkeys(row.record.unscored for row in self.rows) if why]
         floor = self.noise_floor
-        return [APART_NOTE] * apart + unscored + ([] if floor is None else [noise_floor_note(floor)])
+        return [APART_NOTE] * apart + unscored + self._counted() + ([] if floor is None else [noise_floor_note(floor)])
+
+    def _counted(self) -> list[str]:
+        """Who counted energy, if anybody did."""
+        found = dict.fromkeys(name for row in self.rows if row.record.energy for name in row.record.energy.counters)
+        return [f"J: joules by {', '.join(found)}, above what the chips take at rest."] if found else []
 
     def own(self, setting: Setting) -> str:
         """What tells this setting from the table's others, in words: belongs beside the row."""
