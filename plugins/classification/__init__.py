@@ -45,7 +45,6 @@ CLASSIFIER_RECIPE = Recipe(
     augment=AUGMENT,
     average=0.999,
 )
-UNTRAINED = ("scouter_negative",)
 
 
 @hookimpl
@@ -80,7 +79,7 @@ def register_models(register):
                 config={"positive": positive},
                 warm_start=ICONS_BACKBONE,
                 recipe=replace(CLASSIFIER_RECIPE, epochs=epochs, learning_rate=1e-3),
-                weights={"icons": f"weights/{name}-icons.safetensors"} if name not in UNTRAINED else {},
+                weights={"icons": f"weights/{name}-icons.safetensors"},
             )
         )
     for name, paper in (("mobilenet", MOBILENET), ("efficientnet_lite", EFFICIENTNET)):

@@ -234,7 +234,7 @@ def test_the_number_of_threads_changes_no_bit(kind, threads, ops):
     [
         ((torch.rand(3, 5), torch.rand(3, 4)), ValueError, r"boxes1 must have the shape \[N, 4\], got \[3, 5\]"),
         ((torch.rand(3, 4), torch.rand(4)), ValueError, r"boxes2 must have the shape \[N, 4\], got \[4\]"),
-        ((torch.ones(3, 4).int(), torch.rand(3, 4)), TypeError, "boxes1 must be float32, .*, got Int"),
+        ((torch.ones(3, 4).bool(), torch.rand(3, 4)), TypeError, "boxes1 must be float32, .*, got Bool"),
         ((torch.rand(3, 4), torch.rand(3, 4), "siou"), ValueError, "kind must be 'iou', .*, got 'siou'"),
         ((torch.rand(3, 4), torch.rand(2, 4), "iou", True), ValueError, "as many boxes2 as boxes1, got 3 and 2"),
     ],
@@ -264,3 +264,28 @@ def test_compiles_as_one_graph(ops):
     (eager,) = torch.autograd.grad(loss(a, b), a)
     (compiled,) = torch.autograd.grad(torch.compile(loss, fullgraph=True, backend="aot_eager")(a, b), a)
     torch.testing.assert_close(compiled, eager)
+
+
+@pytest.mark.parametrize("fmt", ["xywh", "cxcywh"])
+@pytest.mark.parametrize("kind", ["iou", "ciou"])
+def test_boxes_in_other_formats(fmt, kind, ops):
+    first, second = random_boxes(7, 0), random_boxes(5, 1)
+    converted = (torchvision.ops.box_convert(boxes, "xyxy", fmt) for boxes in (first, second))
+    torch.testing.assert_close(ops.box_iou(*converted, kind, fmt=fmt), ops.box_iou(first, second, kind))
+    with pytest.raises(ValueError, match="fmt must be 'xyxy', 'xywh' or 'cxcywh', got 'yxyx'"):
+        ops.box_iou(first, second, fmt="yxyx")
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.int64])
+def test_boxes_of_integers(dtype, ops):
+    boxes = torch.tensor([[0, 0, 10, 10], [5, 5, 15, 20], [7, 7, 7, 9]], dtype=dtype)
+    found = ops.box_iou(boxes, boxes)
+    torch.testing.assert_close(found, torchvision.ops.box_iou(boxes.long(), boxes.long()).nan_to_num())
+    assert found.dtype == ops.box_iou(boxes, boxes.float()).dtype == torch.float32
+    assert ops.box_iou(boxes, boxes.double()).dtype == torch.float64
+
+
+def test_large_integers_are_not_rounded(ops):
+    far = 2**40
+    boxes = torch.tensor([[far, far, far + 2, far + 2], [far + 1, far, far + 3, far + 2]])
+    assert ops.box_iou(boxes, boxes)[0, 1].item() == pytest.approx(1 / 3)

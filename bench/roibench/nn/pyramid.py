@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from roibench import ops
 from roibench.nn.upconvolution import UpConvolution
+from roibench.ops.modules import pool_by_level
 from roibench.ops.roi import as_rois
 
 
@@ -87,15 +88,13 @@ class PyramidRoIs(nn.Module):
     def forward(self, pyramid: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
         """Maps [B, C, h, w] per level, xyxy boxes [K_i, 4] per image, in pixels -> [sum K_i, C, size, size]."""
         rois = as_rois(boxes)
-        levels = self._levels(rois[:, 1:])
-        order, parts = [], []
-        for level, (feature, stride) in enumerate(zip(pyramid, self.strides, strict=True)):
-            index = torch.where(levels == level)[0]
-            part = self.cut(feature, rois[index], 1 / stride)
-            order.append(index)
-            # Rows of channels-last maps are whole in memory: putting them back in order is then one fast copy.
-            parts.append(part.permute(0, 2, 3, 1))
-        return torch.cat(parts).index_select(0, torch.cat(order).argsort()).permute(0, 3, 1, 2)
+        if len(pyramid) != len(self.strides):
+            raise ValueError(f"want a map for each of {len(self.strides)} strides, got {len(pyramid)}")
+
+        def cut(level: int, rois: Tensor) -> Tensor:
+            return self.cut(pyramid[level], rois, 1 / self.strides[level])
+
+        return pool_by_level(cut, len(self.strides), rois, self._levels(rois[:, 1:]))
 
     def _levels(self, boxes: Tensor) -> Tensor:
         side = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).clamp(min=1e-6).sqrt()

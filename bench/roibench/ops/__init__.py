@@ -30,7 +30,22 @@ from roibench.ops import _fake  # noqa: F401 - registers itself
 from roibench.ops.accelerate import accelerate_torchvision
 from roibench.ops.boxes import batched_nms, box_iou, nms, soft_nms
 from roibench.ops.convolution import conv_transpose2d
-from roibench.ops.losses import sigmoid_focal_loss
+from roibench.ops.losses import (
+    complete_box_iou_loss,
+    distance_box_iou_loss,
+    generalized_box_iou_loss,
+    sigmoid_focal_loss,
+    softmax_focal_loss,
+)
+from roibench.ops.modules import (
+    MultiScaleRoIAlign,
+    PSRoIPool,
+    RoIAlign,
+    RoIPool,
+    RoISpatialPyramidPool,
+    SigmoidFocalLoss,
+    SpatialPyramidPool,
+)
 from roibench.ops.pyramid import roi_spatial_pyramid_pool, spatial_pyramid_pool
 from roibench.ops.roi import ps_roi_pool, roi_align, roi_pool
 from roibench.ops.unpooling import bed_of_nails, max_unpool, nearest_unpool
@@ -39,12 +54,22 @@ build_info = _C.build_info
 simd_level = _C.simd_level
 
 __all__ = [
+    "MultiScaleRoIAlign",
+    "PSRoIPool",
+    "RoIAlign",
+    "RoIPool",
+    "RoISpatialPyramidPool",
+    "SigmoidFocalLoss",
+    "SpatialPyramidPool",
     "accelerate_torchvision",
     "batched_nms",
     "bed_of_nails",
     "box_iou",
     "build_info",
+    "complete_box_iou_loss",
     "conv_transpose2d",
+    "distance_box_iou_loss",
+    "generalized_box_iou_loss",
     "max_unpool",
     "nearest_unpool",
     "nms",
@@ -55,5 +80,6 @@ __all__ = [
     "sigmoid_focal_loss",
     "simd_level",
     "soft_nms",
+    "softmax_focal_loss",
     "spatial_pyramid_pool",
 ]

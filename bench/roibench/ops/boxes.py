@@ -7,9 +7,12 @@ from torch import Tensor
 
 IouKind = Literal["iou", "giou", "diou", "ciou"]
 Decay = Literal["linear", "gaussian"]
+BoxFormat = Literal["xyxy", "xywh", "cxcywh"]
 
 
-def box_iou(boxes1: Tensor, boxes2: Tensor, kind: IouKind = "iou", elementwise: bool = False) -> Tensor:
+def box_iou(
+    boxes1: Tensor, boxes2: Tensor, kind: IouKind = "iou", elementwise: bool = False, fmt: BoxFormat = "xyxy"
+) -> Tensor:
     r"""How well boxes overlap: intersection over union, or one of its relatives.
 
     With I the area of the intersection, U that of the union, C and d area and diagonal of the enclosing box, r the
@@ -25,22 +28,39 @@ def box_iou(boxes1: Tensor, boxes2: Tensor, kind: IouKind = "iou", elementwise: 
     long for its dtype, every kind is 0, a constant: gradients are those without this box. No kind is ever NaN.
 
     Args:
-        boxes1: [N, 4], ``(x1, y1, x2, y2)``.
+        boxes1: [N, 4], of floating-point numbers or integers.
         boxes2: [M, 4].
         kind: which overlap.
         elementwise: compare ``boxes1[i]`` with ``boxes2[i]`` only; N must be M.
+        fmt: what both hold: ``(x1, y1, x2, y2)``, ``(x1, y1, width, height)`` or ``(centre x, centre y, width,
+            height)``.
 
     Returns:
-        [N, M], or [N] where elementwise. float64 where an argument is, else float32, as in torchvision.
+        [N, M], or [N] where elementwise. float64 where an argument is, else float32, as in torchvision. Of integers
+        beyond 2^24, which float32 doesn't have, it is computed in float64 first.
 
     Differentiable once by both sets. The weight v / (1 - IoU + v) of CIoU is differentiated too; torchvision holds it
     constant.
 
     Raises:
-        ValueError: a wrong shape, device or kind.
-        TypeError: boxes that are no floating-point numbers.
+        ValueError: a wrong shape, device, kind or fmt.
+        TypeError: boxes that are complex or boolean.
     """
-    return torch.ops.roibench.box_iou(boxes1, boxes2, kind, elementwise)
+    if fmt not in ("xyxy", "xywh", "cxcywh"):
+        raise ValueError(f"box_iou: fmt must be 'xyxy', 'xywh' or 'cxcywh', got {fmt!r}")
+    first, second = (_corners(boxes, fmt) for boxes in (boxes1, boxes2))
+    found = torch.ops.roibench.box_iou(first, second, kind, elementwise)
+    return found if torch.float64 in (boxes1.dtype, boxes2.dtype) else found.float()
+
+
+def _corners(boxes: Tensor, fmt: BoxFormat) -> Tensor:
+    """Floating-point xyxy; what isn't boxes stays as it is, for the operator to refuse."""
+    if boxes.dtype in (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64):
+        boxes = boxes.double()
+    if fmt == "xyxy" or boxes.dim() != 2:
+        return boxes
+    place, size = boxes[:, :2], boxes[:, 2:]
+    return torch.cat([place, place + size] if fmt == "xywh" else [place - size / 2, place + size / 2], 1)
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
