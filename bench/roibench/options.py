@@ -149,6 +149,16 @@ class Options(BaseModel):
         description="milliseconds per image: a model that is slower when it is warmed up, at its best, is left out and "
         "listed; none is if not given",
     )
+    executor: Literal["local", "ray"] = Field(
+        "local",
+        validation_alias="--executor",
+        description="`local`: this machine; `ray`: the machines of a Ray cluster (docs/measuring.md)",
+    )
+    address: str | None = Field(
+        None,
+        validation_alias="--address",
+        description="of the cluster, such as `ray://HOST:10001`; the one that this machine belongs to if not given",
+    )
     out: Path = Field(Path("results/runs"), validation_alias="--out", description="where each run gets its folder")
 
     def __init__(self, **chosen: Any) -> None:

@@ -38,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("benchmark_only", default=False):
         return
     write_any_text()
+    from roibench.measure.executors import executor
     from roibench.measure.plan import make_plan
     from roibench.measure.run import Run
     from roibench.registry import installed
@@ -45,7 +46,9 @@ def pytest_configure(config: pytest.Config) -> None:
     registry = installed()
     try:
         options = _options(config, registry)
-        config.stash[RUN] = Run(make_plan(options, registry), options.out, registry, debug=config.option.fulltrace)
+        where = executor(options.executor, options.address)
+        debug = config.option.fulltrace
+        config.stash[RUN] = Run(make_plan(options, registry), options.out, registry, debug, where)
     except (ValueError, LookupError, OSError) as error:
         if config.option.fulltrace:
             raise

@@ -13,8 +13,15 @@ import yaml
 
 from roibench.specs import ModelSpec
 
-# What a package that runs models from outside is an extra of; None: of nothing of ours.
-EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino", "transformers": "hf", "timm": "timm", "ultralytics": None}
+# What a package that models from outside or other machines need is an extra of; None: of nothing of ours.
+EXTRAS = {
+    "onnxruntime": "onnx",
+    "openvino": "openvino",
+    "transformers": "hf",
+    "timm": "timm",
+    "ultralytics": None,
+    "ray": "cluster",
+}
 CLASS_MAP = "class_map"  # the key of a model's config that holds what --class-map told
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from roibench.measure.cell import PlannedCell
+from roibench.measure.executors import Executor
 from roibench.measure.isolate import failed
 from roibench.measure.journal import MAX_STARTS, Journal
 from roibench.measure.plan import Plan
@@ -15,12 +16,15 @@ from roibench.registry import Registry
 class Run:
     """Runs cells and keeps their records; goes on where an interrupted run of the same plan stopped.
 
-    debug: a cell that fails shows its traceback. taken_over: the cells that an interrupted run had finished. too_slow:
-    why cells were left out, by their ids.
+    debug: a cell that fails shows its traceback. executor: measures the cells; on this machine unless given.
+    taken_over: the cells that an interrupted run had finished. too_slow: why cells were left out, by their ids.
     """
 
-    def __init__(self, plan: Plan, root: Path, registry: Registry, debug: bool = False) -> None:
+    def __init__(
+        self, plan: Plan, root: Path, registry: Registry, debug: bool = False, executor: Executor = measure_in_turns
+    ) -> None:
         self.plan = plan
+        self.executor = executor
         self.registry = registry
         self.debug = debug
         self.journal = Journal.open(root, plan.key)
@@ -62,7 +66,7 @@ class Run:
             yield self._keep(failed(cell.spec, error, self.registry))
         waiting = [cell for cell in missing if cell not in hopeless]
         turns = (self.folder, self.registry, self.journal, tell, self.debug, self.plan.max_ms)
-        for found in measure_in_turns(waiting, *turns):
+        for found in self.executor(waiting, *turns):
             if isinstance(found, TooSlow):
                 self.too_slow[found.cell_id] = found.reason
                 tell(f"{found.cell_id}: left out, {found.reason}")
