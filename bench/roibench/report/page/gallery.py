@@ -57,7 +57,7 @@ class Strip:
 @dataclass(frozen=True)
 class Gallery:
     """strips: none where predictions or dataset aren't there. mistakes: how many of each kind, None where the task
-    doesn't tell. notes: which models aren't shown, and why.
+    doesn't tell. notes: which models aren't shown, and why; none where no predictions were kept at all.
     """
 
     strips: tuple[Strip, ...] = ()
@@ -82,7 +82,7 @@ def gallery(table: Table, runs: Sequence[Path], registry: Registry) -> Gallery:
     """
     kept = [(row, run) for row in table.rows if (run := _run_of(row.record, runs)) is not None]
     if not kept:
-        return Gallery(notes=("no predictions were kept beside these records.",))
+        return Gallery()
     try:
         data = recorded_data(kept[0][0].record, registry, kept[0][1])
         known = GroundTruth.of(data, max(row.record.images for row, _ in kept))

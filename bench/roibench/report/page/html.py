@@ -90,6 +90,7 @@ def page(collections: Sequence[Collection], registry: Registry) -> str:
         legend=[NOTES, *passes_note(found), *better_lower_note(found)] if found else [],
         software=software(records),
         mistakes_note=MISTAKES,
+        has_pictures=any(section.gallery.strips or section.gallery.notes for section in sections),
         static_note=_STATIC if found and not live else "",
         specification=scatter.specification() if drawn else None,
         style=Markup(_text("page.css")),
@@ -162,4 +163,5 @@ def _template() -> Any:
     loader = FileSystemLoader(_HERE)
     made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     made.filters["milliseconds"] = lambda value: f"{short(value)} ms"
+    made.policies["json.dumps_kwargs"] = {"sort_keys": False, "allow_nan": False, "separators": (",", ":")}
     return made.get_template("page.html")

@@ -47,7 +47,8 @@
       count.value = `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows`;
       plot?.();
     };
-    form.addEventListener("input", show);
+    filter.addEventListener("input", show);
+    for (const one of form.elements) if (one !== filter) one.addEventListener("change", show);
     form.addEventListener("submit", (event) => event.preventDefault());
     show(); // a browser may have kept what was typed
   }
