@@ -16,7 +16,7 @@ from roibench.report.page import scatter
 from roibench.report.page.html import Collection, page, render
 from roibench.report.rows import Standing, tables
 
-VOID = ("meta", "br", "input", "img")
+VOID = ("meta", "br", "input", "img", "col")
 
 
 class Page(HTMLParser):
@@ -38,7 +38,7 @@ class Page(HTMLParser):
         if found.get("http-equiv") == "Content-Security-Policy":
             self.policy = found["content"]
         if tag == "script":
-            self.scripts.append([found["type"], ""])
+            self.scripts.append([found.get("type", "text/javascript"), ""])
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag

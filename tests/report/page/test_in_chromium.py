@@ -7,6 +7,7 @@ import pytest
 from paged import EVIL
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
@@ -107,6 +108,20 @@ def test_the_value_switches_axis_and_marks(opened):
     assert len(points(opened)) == 2, "those that have it"
 
 
+def test_a_mark_tells_its_conditions_by_tooltip_by_finger_and_by_keyboard(opened):
+    marks = opened.find_elements(By.CSS_SELECTOR, ".mark-symbol.role-mark path")
+    mark = next(one for one in marks if one.get_attribute("aria-label").startswith(EVIL))
+    ActionChains(opened).move_to_element(mark).perform()
+    tooltip = until(lambda: opened.find_element(By.ID, "vg-tooltip-element").text)
+    told = opened.find_element(By.CLASS_NAME, "told")
+    assert told.text == ""
+    mark.click()
+    for text in (tooltip, told.text):
+        assert text.startswith(EVIL) and "500 images, cpu, float32, batch 1, 2 threads" in text
+    mark.send_keys(Keys.SHIFT + Keys.TAB)
+    assert told.text.startswith("rcnn proposals=10")
+
+
 def test_time_is_logarithmic_or_not(opened):
     assert "log scale" in axes(opened)
     control(opened, "log").send_keys(Keys.SPACE)
@@ -167,9 +182,12 @@ def test_light_and_dark_follow_the_system_or_the_switch(opened):
     assert light != dark
     Select(opened.find_element(By.ID, "theme")).select_by_value("light")
     assert opened.execute_script(background) == light
+    label = "return getComputedStyle(document.querySelector('.role-axis-label text')).fill"
+    assert opened.execute_script(label) == "rgb(0, 0, 0)"
     show(opened, 1440)
     Select(opened.find_element(By.ID, "theme")).select_by_value("dark")
     assert opened.execute_script(background) == dark
+    assert opened.execute_script(label) == "rgb(255, 255, 255)", "the plot, too"
 
 
 def test_nothing_can_be_asked_for(browser, file):

@@ -6,7 +6,7 @@ import base64
 import io
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,17 +67,29 @@ class Gallery:
 
 @dataclass(frozen=True)
 class _Shown:
-    """A row whose predictions were kept: those of all its images, and what each costs, {} where that isn't known."""
+    """A row whose predictions were kept.
+
+    found: of all its images, filtered as for scoring. mistakes: in them, [] where the task doesn't tell.
+    costs: by image, how much worse it makes what ranks; {} where that isn't known.
+    """
 
     row: Row
-    predictions: list[Prediction]
+    label: str
+    found: list[Prediction]
+    mistakes: list[Mistakes]
     costs: dict[int, float]
+
+    def drawn(self, index: int) -> Prediction:
+        """What was predicted of an image, with what is wrong with it."""
+        if not self.mistakes:
+            return self.found[index]
+        return Prediction.of(self.found[index].known | {"mistakes": self.mistakes[index].objects})
 
 
 def gallery(table: Table, runs: Sequence[Path], registry: Registry) -> Gallery:
     """Of the table's rows whose predictions were kept in one of the runs' folders.
 
-    Images are the first ones, and those that cost the models most on average. What can't be shown is told, never
+    Images are those that cost the models most on average, and the first ones. What can't be shown is told, never
     raised: a table is worth a page without its pictures.
     """
     kept = [(row, run) for row in table.rows if (run := _run_of(row.record, runs)) is not None]
@@ -92,16 +104,15 @@ def gallery(table: Table, runs: Sequence[Path], registry: Registry) -> Gallery:
     shown, notes = [], []
     for row, run in kept:
         try:
-            shown.append(_shown(row, run, known, registry))
+            shown.append(_shown(row, table.label(row), run, task, known, registry))
         except (ValueError, OSError, KeyError) as error:
             notes.append(_line(error))
-    missing = [table.label(row) for row in table.rows if row not in [row for row, _ in kept]]
-    if missing:
+    with_any = {row.record.cell_id for row, _ in kept}
+    if missing := [table.label(row) for row in table.rows if row.record.cell_id not in with_any]:
         notes.append(f"not shown, as no predictions were kept: {', '.join(missing)}.")
     if not shown:
         return Gallery(notes=tuple(notes))
-    strips = tuple(_strips(table, task, shown, data, registry))
-    return Gallery(strips, _mistakes(table, task, shown, known), tuple(notes))
+    return Gallery(tuple(_strips(table, task, shown, data, registry)), _counts(shown), tuple(notes))
 
 
 def _run_of(record: Ok, runs: Sequence[Path]) -> Path | None:
@@ -112,10 +123,12 @@ def _line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _shown(row: Row, run: Path, known: GroundTruth, registry: Registry) -> _Shown:
-    record = row.record
-    predictions = recorded_predictions(record, run, range(record.images), known.frames[: record.images], registry)
-    return _Shown(row, predictions, _costs(row, run))
+def _shown(row: Row, label: str, run: Path, task: Task, known: GroundTruth, registry: Registry) -> _Shown:
+    images = row.record.images
+    predictions = recorded_predictions(row.record, run, range(images), known.frames[:images], registry)
+    found = list(map(task.filter, predictions))
+    told = [task.mistakes(one, target) for one, target in zip(found, known.targets[:images], strict=True)]
+    return _Shown(row, label, found, [one for one in told if one is not None], _costs(row, run))
 
 
 def _costs(row: Row, run: Path) -> dict[int, float]:
@@ -128,28 +141,26 @@ def _costs(row: Row, run: Path) -> dict[int, float]:
     return {index: cost for index, cost in enumerate(column) if math.isfinite(cost)}
 
 
-def _strips(table: Table, task: Task, shown: Sequence[_Shown], data: Dataset, registry: Registry) -> list[Strip]:
-    fewest = min(one.row.record.images for one in shown)  # a row of pictures has all models
-    costly = {index: _mean([one.costs.get(index, 0.0) for one in shown if one.costs]) for index in range(fewest)}
-    worst = [index for index in sorted(costly, key=lambda index: -costly[index])[:WORST] if costly[index] > 0]
-    name, unit = table.name(table.primary), table.unit
-    chosen = dict.fromkeys((*worst, *range(min(FIRST, fewest))))
+def _strips(table: Table, task: Task, shown: Sequence[_Shown], data: Dataset, registry: Registry) -> Iterator[Strip]:
+    fewest = min(one.row.record.images for one in shown)  # an image is shown of all models
+    costs = {index: _mean([one.costs.get(index, 0.0) for one in shown if one.costs]) for index in range(fewest)}
+    worst = [index for index in sorted(costs, key=lambda index: -costs[index])[:WORST] if costs[index] > 0]
     fields, classes = list(registry.fields.values()), data.info.classes
-    strips = []
-    for index in chosen:
+    for index in dict.fromkeys((*worst, *range(min(FIRST, fewest)))):
         sample = data[index]
+        why = f", one of those that cost the models most {table.name(table.primary)}" if index in worst else ""
+        columns = {"ground truth": (ground_truth([task], sample.target), "")}
+        columns |= {one.label: (one.drawn(index), _cost(one, index, table.unit)) for one in shown}
+        pictures = [
+            Picture(_data_uri(draw(sample.input.image, prediction, classes, fields, shown_at=WIDTH)), name, note)
+            for name, (prediction, note) in columns.items()
+        ]
+        yield Strip(f"Image {index}, {sample.input.id}{why}", tuple(pictures))
 
-        def picture(prediction: Prediction, label: str, note: str = "", image: object = sample.input.image) -> Picture:
-            return Picture(_data_uri(draw(image, prediction, classes, fields, shown_at=WIDTH)), label, note)
 
-        pictures = [picture(ground_truth([task], sample.target), "ground truth")]
-        for one in shown:
-            cost = one.costs.get(index)
-            note = "" if cost is None else f"costs {short(scale(unit) * cost)} {unit}".rstrip()
-            pictures.append(picture(one.predictions[index], table.label(one.row), note))
-        why = f", one of those that cost the models most {name}" if index in worst else ""
-        strips.append(Strip(f"Image {index}, {sample.input.id}{why}", tuple(pictures)))
-    return strips
+def _cost(one: _Shown, index: int, unit: str) -> str:
+    """In words; "" where it isn't known."""
+    return f"costs {short(scale(unit) * one.costs[index])} {unit}".rstrip() if index in one.costs else ""
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -163,27 +174,20 @@ def _data_uri(picture: Image.Image) -> str:
     return f"data:image/webp;base64,{base64.b64encode(data.getvalue()).decode()}"
 
 
-def _mistakes(table: Table, task: Task, shown: Sequence[_Shown], known: GroundTruth) -> Grid | None:
-    counts = {}
-    for one in shown:
-        found = (
-            (task.filter(prediction), target)
-            for prediction, target in zip(one.predictions, known.targets, strict=False)
-        )
-        told = [(prediction, task.mistakes(prediction, target)) for prediction, target in found]
-        if any(mistakes is None for _, mistakes in told):
-            return None
-        counts[table.label(one.row)] = (len(told), sum((_counted(*pair) for pair in told), Counter()))
-    kinds = list(dict.fromkeys(kind for _, counter in counts.values() for kind in sorted(counter) if kind != MISSED))
-    titles = ("model", "images", *kinds, MISSED)
+def _counts(shown: Sequence[_Shown]) -> Grid | None:
+    """How many mistakes of each kind each row makes; None where the task doesn't tell."""
+    if not all(one.mistakes for one in shown):
+        return None
+    counts = [sum(map(_counted, one.found, one.mistakes), Counter()) for one in shown]
+    kinds = [*sorted({kind for counter in counts for kind in counter} - {MISSED}), MISSED]
     rows = tuple(
-        (name, f"{images:,}", *(f"{counter[kind]:,}" for kind in (*kinds, MISSED)))
-        for name, (images, counter) in counts.items()
+        (one.label, f"{len(one.found):,}", *(f"{counter[kind]:,}" for kind in kinds))
+        for one, counter in zip(shown, counts, strict=True)
     )
-    return Grid(titles, rows, 1)
+    return Grid(("model", "images", *kinds), rows, 1)
 
 
-def _counted(prediction: Prediction, mistakes: Mistakes) -> Counter[str]:
-    scores = prediction.scores.tolist()
+def _counted(found: Prediction, mistakes: Mistakes) -> Counter[str]:
+    scores = found.scores.tolist()
     kinds = [kind for kind, score in zip(mistakes.objects, scores, strict=True) if kind and score >= SCORE_THRESHOLD]
-    return Counter({MISSED: sum(mistakes.missed)}) + Counter(kinds)
+    return Counter(kinds) + Counter({MISSED: sum(mistakes.missed)})

@@ -53,8 +53,12 @@ class Collection:
 
 @dataclass(frozen=True)
 class _Section:
-    """A table and all that is made of it. devices: those that rows differ in. numbers: what plot.js draws, None for
-    pictures instead.
+    """A table and all that is made of it.
+
+    devices: of each row. standing: of each row, its place in Standing.
+    numbers: what plot.js draws; None where there are pictures instead, or no accuracy is known.
+    plots: those pictures: what each shows, and its data URI. more: likewise, of curves and agreement.
+    stages: of each row that tells them: label, milliseconds, and each stage's name, share and number.
     """
 
     heading: str
@@ -64,7 +68,8 @@ class _Section:
     devices: Sequence[str]
     standing: Sequence[int]
     numbers: Mapping[str, Any] | None
-    pictures: Sequence[tuple[str, str]]
+    plots: Sequence[tuple[str, str]]
+    more: Sequence[tuple[str, str]]
     stages: Sequence[tuple[str, float, Sequence[tuple[str, float, int]]]]
     gallery: Gallery
 
@@ -80,9 +85,7 @@ def page(collections: Sequence[Collection], registry: Registry) -> str:
     records = [record for one in collections for record in one.records]
     found = [section.table for section in sections]
     drawn = live and any(section.numbers for section in sections)
-    scripts = [("text/javascript", _text("page.js"))]
-    if drawn:
-        scripts = [("text/javascript", scatter.libraries()), ("text/javascript", _text("plot.js")), *scripts]
+    scripts = [*([scatter.libraries(), _text("plot.js")] if drawn else []), _text("page.js")]
     return _template().render(
         sections=sections,
         remarks=[(title, what, _remarks(collections, remarks)) for title, what, remarks in _REMARKS],
@@ -94,8 +97,8 @@ def page(collections: Sequence[Collection], registry: Registry) -> str:
         static_note=_STATIC if found and not live else "",
         specification=scatter.specification() if drawn else None,
         style=Markup(_text("page.css")),
-        scripts=[(kind, Markup(text)) for kind, text in scripts],
-        hashes=" ".join(f"'sha256-{_hash(text)}'" for _, text in scripts),
+        scripts=list(map(Markup, scripts)),
+        hashes=" ".join(f"'sha256-{_hash(script)}'" for script in scripts),
     )
 
 
@@ -111,11 +114,9 @@ def _sections(collection: Collection, registry: Registry, live: bool) -> list[_S
 def _section(heading: str, table: Table, told: Runs, runs: Sequence[Path], registry: Registry, live: bool) -> _Section:
     several = len({row.setting.machine for row in table.rows}) > 1
     numbers = scatter.numbers(table) if live and scatter.plotted_values(table) else None
-    drawings = {
-        what: drawing
-        for what, drawing in drawings_of(table).items()
-        if what != STAGES and (numbers is None or what in (CURVES, AGREEMENT))
-    }
+    drawn = drawings_of(table)
+    more = [drawn[what] for what in (CURVES, AGREEMENT) if what in drawn]
+    plots = [one for what, one in drawn.items() if numbers is None and what not in (CURVES, AGREEMENT, STAGES)]
     order = list(Standing)
     return _Section(
         heading=heading,
@@ -125,14 +126,15 @@ def _section(heading: str, table: Table, told: Runs, runs: Sequence[Path], regis
         devices=[scatter.device_of(row, several) for row in table.rows],
         standing=[order.index(row.standing) for row in table.rows],
         numbers=numbers,
-        pictures=[(one.about, _data_uri(one.content("png"))) for one in drawings.values()],
+        plots=[(one.about, _data_uri(one.content("png"))) for one in plots],
+        more=[(one.about, _data_uri(one.content("png"))) for one in more],
         stages=_stages(table),
         gallery=gallery(table, runs, registry),
     )
 
 
 def _stages(table: Table) -> list[tuple[str, float, list[tuple[str, float, int]]]]:
-    """stage_shares, each stage with the number of its colour: one has the same in all bars."""
+    """stage_shares, each stage with its number, by which it has one colour in all bars."""
     bars = stage_shares(table)
     names = list(dict.fromkeys(name for _, _, parts in bars for name, _ in parts))
     return [

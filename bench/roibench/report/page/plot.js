@@ -67,12 +67,29 @@ window.roibenchPlot = (section, form, rows) => {
     }
   };
 
+  // What a mark's tooltip tells, below the plot: for a finger, and for the keyboard, by which marks can be reached.
+  const told = section.querySelector(".told");
+  const tell = ({ title, ...lines }) => {
+    const make = (tag, text) => Object.assign(document.createElement(tag), { textContent: text });
+    const list = make("dl", "");
+    for (const [name, text] of Object.entries(lines)) list.append(make("dt", name), make("dd", text));
+    told.replaceChildren(make("strong", title), list);
+  };
+  const makeReachable = () => {
+    for (const mark of place.querySelectorAll(".mark-symbol.role-mark path")) {
+      mark.tabIndex = 0;
+      mark.addEventListener("focus", () => tell(mark.__data__.datum.tooltip));
+    }
+  };
+
   const draw = async (number) => {
     if (number !== asked) return; // a newer one waits
     view?.finalize();
     const options = { ast: true, actions: false, renderer: "svg", tooltip: { theme: "custom" }, logLevel: 1 };
     ({ view } = await window.vegaEmbed(place, specification(values[value.value]), options));
     leaveOutCovered();
+    makeReachable();
+    told.replaceChildren();
   };
 
   const show = () => {
