@@ -23,13 +23,14 @@ from roibench.structures import Prediction
 
 @pytest.fixture
 def run(tmp_path, record, third_party):
-    """The folder of a run on `squares`: both models miss the eighth image, and one has no figures per image."""
+    """The folder of a run on `squares`: both models are wrong in two images, and unsure of one of these; one model has no
+    figures per image."""
     found = []
     for index in range(12):
         box = torch.tensor([[float(index), 8, index + 16, 24]])
         found.append(Prediction(box, torch.tensor([0.9]), torch.zeros(1, dtype=torch.int64)))
     found[7] = replace(found[7], boxes=found[7].boxes + 15)
-    found[8] = replace(found[8], scores=torch.tensor([0.1]))
+    found[8] = replace(found[8], boxes=found[8].boxes + 15, scores=torch.tensor([0.1]))
     journal = Journal.open(tmp_path / "runs", "key")
     predictions, figures = journal.folder / "predictions" / "all.npz", journal.folder / "per_image" / "first.csv"
     save_predictions(predictions, [f"square-{i}" for i in range(12)], found)
@@ -70,7 +71,9 @@ def test_pictures_are_what_was_predicted(run, third_party):
 def test_kinds_of_mistakes_are_counted_over_all_images(run, third_party):
     found = made(run, third_party).mistakes
     assert found.titles == ("model", "images", "background", "missed")
-    assert found.rows == (("first", "12", "1", "1"), ("second", "12", "1", "1"))
+    assert found.rows == (("first", "12", "1", "2"), ("second", "12", "1", "2")), (
+        "only what is drawn, but all that is missed"
+    )
 
 
 def test_what_cant_be_shown_is_told(run, third_party):
