@@ -23,8 +23,8 @@ from roibench.structures import Prediction
 
 @pytest.fixture
 def run(tmp_path, record, third_party):
-    """The folder of a run on `squares`: both models are wrong in two images, and unsure of one of these; one model has no
-    figures per image."""
+    """The folder of a run on `squares`: both models are wrong in two images, and unsure in one of these; one model
+    has no figures per image."""
     found = []
     for index in range(12):
         box = torch.tensor([[float(index), 8, index + 16, 24]])

@@ -32,7 +32,8 @@
     const form = section.querySelector(".controls");
     const table = section.querySelector(".sortable");
     const rows = [...table.tBodies[0].rows];
-    const texts = new Map(rows.map((row) => [row, [...row.cells].map((cell) => cell.textContent).join(" ").toLowerCase()]));
+    const textOf = (row) => [...row.cells].map((cell) => cell.textContent).join(" ").toLowerCase();
+    const texts = new Map(rows.map((row) => [row, textOf(row)]));
     const { filter, device, count } = form.elements;
     for (const header of table.tHead.rows[0].cells) {
       header.firstElementChild.addEventListener("click", () => sort(table, header));

@@ -17,8 +17,10 @@ window.roibenchPlot = (section, form, rows) => {
     .map((i) => {
       const { name, tooltip } = models[i];
       const standing = chosen.standing[i];
-      const told = { title: name, [`${chosen.title} [95 % CI]`]: chosen.text[i], "Pareto front": words[standing], ...tooltip };
-      const label = `${name}: ${chosen.title} ${chosen.text[i]}, ${tooltip["time ms [95 % CI]"]} ms, ${words[standing]}`;
+      const score = { [`${chosen.title} [95 % CI]`]: chosen.text[i], "Pareto front": words[standing] };
+      const told = { title: name, ...score, ...tooltip };
+      const time = `${tooltip["time ms [95 % CI]"]} ms`;
+      const label = `${name}: ${chosen.title} ${chosen.text[i]}, ${time}, ${words[standing]}`;
       return { ...models[i], y: chosen.y[i], low: chosen.low[i], high: chosen.high[i], standing, tooltip: told, label };
     });
 

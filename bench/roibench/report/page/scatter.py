@@ -149,6 +149,14 @@ def specification() -> Mapping[str, Any]:
         .encode(x=x, y=y, color=family, detail="curve:N", order="place:Q"),
         here.mark_rule().encode(x=alt.X("x_low:Q"), x2="x_high:Q", y=y, color=family, opacity=opacity),
         here.mark_rule().encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=family, opacity=opacity),
+        here.mark_text(
+            align=alt.ExprRef(f"{to_the_left} ? 'right' : 'left'"),
+            dx=alt.ExprRef(f"{to_the_left} ? -9 : 9"),
+            dy=-9,
+            color="CanvasText",
+        )
+        .transform_filter(alt.FieldEqualPredicate(field="standing", equal=front))
+        .encode(x=x, y=y, text="short:N"),
         here.mark_point(size=90, filled=False, strokeWidth=2, tooltip=alt.ExprRef("datum.tooltip")).encode(
             x=x,
             y=y,
@@ -160,14 +168,6 @@ def specification() -> Mapping[str, Any]:
             opacity=opacity,
             description="label:N",
         ),
-        here.mark_text(
-            align=alt.ExprRef(f"{to_the_left} ? 'right' : 'left'"),
-            dx=alt.ExprRef(f"{to_the_left} ? -9 : 9"),
-            dy=-9,
-            color="CanvasText",
-        )
-        .transform_filter(alt.FieldEqualPredicate(field="standing", equal=front))
-        .encode(x=x, y=y, text="short:N"),
     ]
     text = {"labelColor": "CanvasText", "titleColor": "CanvasText", "labelFontSize": 12, "titleFontSize": 12}
     lines = dict.fromkeys(("gridColor", "domainColor", "tickColor"), "CanvasText")
