@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 from datetime import timedelta
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -86,29 +85,6 @@ def test_latex_compiles(tmp_path):
     text = "\\documentclass{article}\n\\usepackage[T1]{fontenc}\n\\usepackage{booktabs,graphicx}\n"
     (tmp_path / "page.tex").write_text(f"{text}\\begin{{document}}\n{body}\\end{{document}}\n")
     subprocess.run(["pdflatex", "-halt-on-error", "page.tex"], cwd=tmp_path, check=True, capture_output=True)
-
-
-class Page(HTMLParser):
-    """Which tags are open, and what would be loaded from elsewhere."""
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.loaded = [], []
-
-    def handle_starttag(self, tag, attrs):
-        if tag not in ("meta", "br"):
-            self.open.append(tag)
-        self.loaded += [value for name, value in attrs if name in ("src", "href")]
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-
-def test_html_is_whole_escaped_and_loads_nothing(several):
-    text, page = told(several, "html"), Page()
-    page.feed(text)
-    assert page.open == [] and page.loaded == []
-    assert "a &lt;b&gt; &amp; 50 %" in text and "<b>" not in text
 
 
 def test_merged_records_are_a_dataset_that_reads_as_what_went_in(several, tmp_path):

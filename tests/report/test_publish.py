@@ -147,6 +147,17 @@ def test_the_command_writes_and_checks(checkout, monkeypatch):
     assert (result.exit_code, result.output) == (0, "")
 
 
+def test_the_page_is_written_where_it_is_asked_for(checkout, monkeypatch):
+    monkeypatch.chdir(checkout("options"))
+    runner, path = CliRunner(), Path("results/index.html")
+    assert "index.html" not in runner.invoke(cli.app, ["publish"]).output and not path.exists()
+    assert f"wrote {path}" in runner.invoke(cli.app, ["publish", "--page"]).output
+    assert "mine: Detection on scenes" in path.read_text() and "results/runs" not in path.read_text()
+    assert runner.invoke(cli.app, ["publish", "--check"]).exit_code == 0
+    both = runner.invoke(cli.app, ["publish", "--check", "--page"])
+    assert isinstance(both.exception, ValueError) and "want one of them" in str(both.exception)
+
+
 def test_without_anything_to_publish_it_says_what_is_missing(tmp_path, registry):
     with pytest.raises(PublishError, match=r"results has no folder with records\.jsonl: want a checkout"):
         publish(tmp_path, registry)

@@ -28,9 +28,9 @@ def report(
     names = words(formats)
     if out is None and (merge or len(names) != 1):
         raise ValueError("--out: want a folder where --merge or several formats are to be written into")
-    found = {(one.cell_id, one.started): one for run in runs for one in read_record_set(run).records}
-    records = list(found.values())
-    files = reports(records, names, installed())
+    sets = [read_record_set(run) for run in runs]
+    records = list({(one.cell_id, one.started): one for found in sets for one in found.records}.values())
+    files = reports(records, names, installed(), [folder for found in sets for folder in found.runs])
     if out is None:
         typer.echo(*files.values(), nl=False)
         return
@@ -40,15 +40,24 @@ def report(
 
 
 @app.command()
-def publish(check: Annotated[bool, typer.Option("--check", help="write nothing, fail if something differs")] = False):
+def publish(
+    check: Annotated[bool, typer.Option("--check", help="write nothing, fail if something differs")] = False,
+    page: Annotated[
+        bool, typer.Option("--page", help="write results/index.html too: all records, interactive; git ignores it")
+    ] = False,
+) -> None:
     """In a checkout: make results/, and the tables, plots and claims in README.md and docs/, anew from records."""
     from roibench.registry import installed
-    from roibench.report.publish import differing
+    from roibench.report.publish import differing, publish_page
     from roibench.report.publish import publish as write
 
+    if check and page:
+        raise ValueError("--page writes results/index.html, --check writes nothing: want one of them")
     if not check:
         for path in write(Path(), installed()):
             typer.echo(f"wrote {path}")
+        if page:
+            typer.echo(f"wrote {publish_page(Path(), installed())}")
     elif stale := differing(Path(), installed()):
         for one in stale:
             typer.echo(f"{one.path} differs from the records: run `roibench publish`", err=True)

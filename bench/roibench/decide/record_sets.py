@@ -39,6 +39,11 @@ class RecordSet:
         return [record for records in self.files.values() for record in records]
 
     @property
+    def runs(self) -> list[Path]:
+        """The folders that its files lie in, where predictions may lie beside them; none of a git commit."""
+        return [] if self.folder is None else [self.folder / Path(name).parent for name in self.files]
+
+    @property
     def ran(self) -> list[Ok]:
         return [record for record in self.records if isinstance(record, Ok)]
 

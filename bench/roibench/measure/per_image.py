@@ -19,3 +19,11 @@ def save_per_image(path: Path, ids: Sequence[str], columns: Mapping[str, Tensor]
     for id, *numbers in zip(ids, *(column.tolist() for column in columns.values()), strict=True):
         writer.writerow([id, *("" if math.isnan(number) else number for number in numbers)])
     write_atomically(path, text.getvalue().encode())
+
+
+def load_per_image(path: Path) -> dict[str, list[float]]:
+    """What save_per_image wrote, without the ids: by column, a number per image, NaN for a blank."""
+    with path.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    names = [name for name in (lines[0] if lines else {}) if name != "id"]
+    return {name: [float(line[name] or "nan") for line in lines] for name in names}

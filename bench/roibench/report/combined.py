@@ -2,18 +2,20 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from roibench.measure.record import RECORD, Record
 from roibench.measure.record_files import written_records
 from roibench.registry import Registry
-from roibench.report import csv, html, latex, markdown
+from roibench.report import csv, latex, markdown
 from roibench.report.comparison import Runs, comparison_grid, published_grid
+from roibench.report.page import html
 from roibench.report.rows import failures, headings, tables
 
 MERGED = "records.jsonl"
 
 
-def _markdown(records: Sequence[Record], registry: Registry) -> str:
+def _markdown(records: Sequence[Record], registry: Registry, _: Sequence[Path]) -> str:
     found = tables(records)
     text = markdown.render(records, told=Runs(records))
     if (published := published_grid(found, registry)) is not None:
@@ -21,7 +23,7 @@ def _markdown(records: Sequence[Record], registry: Registry) -> str:
     return text
 
 
-def _json(records: Sequence[Record], registry: Registry) -> str:
+def _json(records: Sequence[Record], registry: Registry, _: Sequence[Path]) -> str:
     """The texts of the tables and the numbers of the CSV, by table."""
     told, found = Runs(records), tables(records)
     parts = []
@@ -53,21 +55,24 @@ def _json(records: Sequence[Record], registry: Registry) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-FORMATS: Mapping[str, Callable[[Sequence[Record], Registry], str]] = {
+FORMATS: Mapping[str, Callable[[Sequence[Record], Registry, Sequence[Path]], str]] = {
     "md": _markdown,
-    "csv": lambda records, _: csv.render(records, Runs(records)),
-    "tex": latex.render,
+    "csv": lambda records, *_: csv.render(records, Runs(records)),
+    "tex": lambda records, registry, _: latex.render(records, registry),
     "html": html.render,
     "json": _json,
 }
 
 
-def reports(records: Sequence[Record], formats: Sequence[str], registry: Registry) -> dict[str, str]:
-    """By file name: table.md, table.csv ... Raises ValueError for a format that isn't one of FORMATS."""
+def reports(
+    records: Sequence[Record], formats: Sequence[str], registry: Registry, runs: Sequence[Path] = ()
+) -> dict[str, str]:
+    """By file name: table.md, table.csv ... runs: the folders of those that may have predictions beside their records,
+    which the HTML draws. Raises ValueError for a format that isn't one of FORMATS."""
     for one in formats:
         if one not in FORMATS:
             raise ValueError(f"--format {one!r}: want {', '.join(FORMATS)}")
-    return {f"table.{one}": FORMATS[one](records, registry) for one in dict.fromkeys(formats)}
+    return {f"table.{one}": FORMATS[one](records, registry, runs) for one in dict.fromkeys(formats)}
 
 
 def merged(records: Sequence[Record]) -> dict[str, bytes]:

@@ -40,7 +40,7 @@ class Runs:
         ran = [record for record in records if isinstance(record, Ok)]
         keys = list(dict.fromkeys(map(self._key, ran)))
         self._numbers = {key: str(number) for number, key in enumerate(keys, 1)}
-        self._told = {self._key(record): self._in_words(record) for record in reversed(ran)}
+        self._told = {self._key(record): in_words(record) for record in reversed(ran)}
 
     def of(self, table: Table) -> list[str]:
         """Of each row the number of its run; [] where all are of one."""
@@ -66,11 +66,12 @@ class Runs:
         turns, made = record.latency.turns, record.provenance
         return turns.run if turns else f"{made.cpu} {made.commit} {record.started.date()}"
 
-    @staticmethod
-    def _in_words(record: Ok) -> str:
-        made = record.provenance
-        commit = f"commit {(made.commit or 'unknown')[:10]}{', modified' if made.dirty else ''}"
-        return f"{commit}, {record.started.date()}"
+
+def in_words(record: Ok) -> str:
+    """What it was measured with and when: `commit 0123456789, modified, 2026-01-02`."""
+    made = record.provenance
+    commit = f"commit {(made.commit or 'unknown')[:10]}{', modified' if made.dirty else ''}"
+    return f"{commit}, {record.started.date()}"
 
 
 def comparison_grid(table: Table, told: Runs | None = None) -> Grid:

@@ -44,7 +44,7 @@ def speed_accuracy(table: Table) -> Figure | None:
     markers = {setting: _MARKERS[i % len(_MARKERS)] for i, setting in enumerate(settings)}
     for row in rows:
         _point(axes, row, colours[row.record.family], markers[row.setting])
-    curves = _curves(rows)
+    curves = knob_curves(rows)
     for _, curve in curves:
         points = [(row.p50.value, _span(row)[0]) for row in curve]
         axes.plot(*zip(*points, strict=True), color=colours[curve[0].record.family], linewidth=0.8, zorder=2)
@@ -70,7 +70,7 @@ def speed_accuracy(table: Table) -> Figure | None:
     return figure
 
 
-def _curves(rows: list[Row]) -> list[tuple[str, list[Row]]]:
+def knob_curves(rows: list[Row]) -> list[tuple[str, list[Row]]]:
     """Rows that differ in one knob alone, in the order of its values, and its name. Of several knobs it is the first
     that was varied, and there is a curve for each combination of the others.
     """

@@ -23,10 +23,12 @@ from roibench.measure.record import Ok, Record
 from roibench.registry import Registry, unknown
 from roibench.report import csv, markdown
 from roibench.report.agreement import LEAST, VALUES, agreements
+from roibench.report.page.html import Collection, page
 from roibench.report.rows import Table, tables
 from roibench.report.write import SOURCE, SPEED_ACCURACY, Drawing, drawings
 
 RESULTS = Path("results")
+PAGE = "index.html"
 RUNS = options.Options().out  # where runs write: nothing there is published
 MARKERS = (
     "table FOLDER TASK",
@@ -86,6 +88,18 @@ def publish(root: Path, registry: Registry) -> list[Path]:
     return [write_atomically(one.path, one.content) for one in differing(root, registry)]
 
 
+def publish_page(root: Path, registry: Registry) -> Path:
+    """Writes results/index.html of all published records, a folder's tables apart from the others'; returns its path.
+
+    Git ignores it, as its JavaScript is larger than the records that it shows. Raises PublishError for no checkout.
+    """
+    folders = _Results(root, registry).folders
+    collections = [
+        Collection(str(folder.relative_to(RESULTS)), records, [root / folder]) for folder, records in folders.items()
+    ]
+    return write_atomically(root / RESULTS / PAGE, page(collections, registry).encode())
+
+
 def differing(root: Path, registry: Registry) -> list[Text | Plot]:
     """What isn't as records have it."""
     return [one for one in published(root, registry) if one.differs]
@@ -94,9 +108,7 @@ def differing(root: Path, registry: Registry) -> list[Text | Plot]:
 def published(root: Path, registry: Registry) -> Iterator[Text | Plot]:
     """Every file that is made of records, wholly or in part."""
     results = _Results(root, registry)
-    if not results.records:
-        raise PublishError(f"{root / RESULTS} has no folder with {FILE}: want a checkout, with what it publishes")
-    for folder, records in results.records.items():
+    for folder, records in results.folders.items():
         yield Text(root / folder / "table.md", markdown.render(records))
         yield Text(root / folder / "table.csv", csv.render(records))
         for name, drawing in drawings(records).items():
@@ -143,6 +155,15 @@ class _Results:
         files = sorted((self.root / RESULTS).rglob(FILE))
         folders = [file.parent.relative_to(self.root) for file in files]
         return {folder: read_records(self.root / folder) for folder in folders if not folder.is_relative_to(RUNS)}
+
+    @property
+    def folders(self) -> dict[Path, list[Record]]:
+        """records, of which there are some. Raises PublishError else."""
+        if not self.records:
+            raise PublishError(
+                f"{self.root / RESULTS} has no folder with {FILE}: want a checkout, with what it publishes"
+            )
+        return self.records
 
     def part(self, words: list[str], place: Path) -> str:
         """What belongs behind a marker on a page in the folder `place`."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SOURCE = "Source"  # the key of a PNG's text that holds Drawing.source
-SPEED_ACCURACY = "speed_accuracy"
+SPEED_ACCURACY, CURVES, AGREEMENT, STAGES = "speed_accuracy", "curves", "agreement", "stages"
 
 
 @dataclass(frozen=True)
@@ -89,24 +89,29 @@ def drawings(records: Sequence[Record]) -> dict[str, Drawing]:
     """
     named: dict[str, Drawing] = {}
     for table in tables(records):
-        found = {SPEED_ACCURACY: table}
-        found |= {table.name(key): table.by(key) for key, value in table.values.items() if value.plotted}
-        drawn = {
-            what: Drawing(one, f"{one.name(one.primary)} against time", speed_accuracy, points)
-            for what, one in found.items()
-            if any(row.score is not None for row in one.rows)
-        }
-        if curve_points(table):
-            drawn["curves"] = Drawing(table, " and ".join(curve_points(table)), value_curves, curve_points)
-        if agreements(table):
-            about = "how far values agree on the order of models"
-            drawn["agreement"] = Drawing(table, about, agreement_matrices, agreements)
-        if len(stage_shares(table)) > 1:
-            drawn["stages"] = Drawing(table, "where the time goes", stage_bars, stage_shares)
-        for what, drawing in drawn.items():
+        for what, drawing in drawings_of(table).items():
             name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{what}-{table.task}-{table.dataset}")
             named[f"{name}-{table.dataset_hash[:8]}" if name in named else name] = drawing
     return named
+
+
+def drawings_of(table: Table) -> dict[str, Drawing]:
+    """What there is to draw of a table, by what it shows: as drawings."""
+    found = {SPEED_ACCURACY: table}
+    found |= {table.name(key): table.by(key) for key, value in table.values.items() if value.plotted}
+    drawn = {
+        what: Drawing(one, f"{one.name(one.primary)} against time", speed_accuracy, points)
+        for what, one in found.items()
+        if any(row.score is not None for row in one.rows)
+    }
+    if curve_points(table):
+        drawn[CURVES] = Drawing(table, " and ".join(curve_points(table)), value_curves, curve_points)
+    if agreements(table):
+        about = "how far values agree on the order of models"
+        drawn[AGREEMENT] = Drawing(table, about, agreement_matrices, agreements)
+    if len(stage_shares(table)) > 1:
+        drawn[STAGES] = Drawing(table, "where the time goes", stage_bars, stage_shares)
+    return drawn
 
 
 def picture(figure: Figure, kind: str, told: Mapping[str, str] = MappingProxyType({})) -> bytes:
