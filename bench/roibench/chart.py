@@ -1,8 +1,7 @@
 """What a metric hands over to be looked at as a table or a plot, beside its numbers: Result.artefacts may hold these.
 
-Plain data that knows nothing of how it is drawn. A row, column or line is named by a string, or by the label of a class,
-which becomes the class's name where it is drawn. `about` says in a sentence or two what is shown, and what must be
-known to read it.
+Plain data that knows nothing of how it is drawn. A row, column or line is named by a string, or by a class's label,
+which becomes the class's name where it is drawn. `about` tells what is shown, and what must be known to read it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,8 +29,8 @@ class Listing:
 class Curves:
     """Lines in one plane.
 
-    x, y: what the axes are, each from 0 to 1 unless `span` says otherwise of x.
-    lines: points (x, y) of each, in order.
+    x, y: what the axes are. span: what of x is shown; of y it is 0 to 1.
+    lines: points (x, y) of each, in order; where there are too many to be told apart, the first ones are.
     marks: a point to be marked on a line, by its name.
     """
 

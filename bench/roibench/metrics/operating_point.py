@@ -1,4 +1,4 @@
-"""What a detector is at a score threshold: F1, precision and recall, class by class, and which class is taken for which."""
+"""What a detector is worth at a score threshold: F1, precision and recall by class, and what is taken for what."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -50,7 +50,8 @@ def operating_point(predictions: Sequence[Prediction], targets: Sequence[Target]
     if not values:
         return Result({}, artefacts={"classes": classes})
     everything = best_point(*_outcomes(matching), steps)
-    drawn = {label: point for label, point in best.items() if point is not None}
+    found = [(label, point) for label, point in best.items() if point is not None]
+    drawn = dict(sorted(found, key=lambda one: one[1].f1))
     return Result(
         values,
         artefacts={
@@ -137,21 +138,23 @@ def _classes(matching: Matching, labels: Integers, best: dict[int, Point | None]
         if point is not None:
             ap50 = float(scores.precision[at[label], _level(matching), 0])
             recall = float(scores.recall[at[label], -1].mean())
-            found = None if np.isnan(point.precision) else point.precision
-            threshold = None if found is None else point.threshold  # without detections any one is as good
-            numbers = (_plain(ap[str(label)]), ap50, recall, threshold, point.f1, found, point.recall)
+            # Where no detection is right, one threshold is as good as another.
+            chosen = (point.threshold, point.f1, point.precision) if point.f1 > 0 else (None, 0.0, None)
+            numbers = (_with_interval(matching, label, ap[str(label)]), ap50, recall, *chosen, point.recall)
         rows[label] = (objects, len(score), *numbers)
     units = {"objects": "", "detections": ""} | dict.fromkeys(("AP", "AP50", "AR100"), "%") | {"best threshold": ""}
     units |= dict.fromkeys(("F1", "precision", "recall"), "%")
     about = (
         "AP, AP50 and AR100 are COCO's; F1, precision and recall those of IoU 0.5 at the score threshold with the "
-        f"class's highest F1. {OPTIMISTIC}"
+        f"class's highest F1. {OPTIMISTIC} An interval of few images is rough, and of one image there is none."
     )
     return Listing(about, units, rows)
 
 
-def _plain(estimate: Estimate) -> Estimate:
-    return replace(estimate, resampled=())
+def _with_interval(matching: Matching, label: int, ap: Estimate) -> Estimate | float:
+    """Resamples of a class that is on one image alone hold what that one has, or nothing: they tell of no spread."""
+    images = np.unique(matching.true_image[matching.required[0] & (matching.true_label == label)])
+    return replace(ap, resampled=()) if len(images) > 1 else ap.value
 
 
 def _precision_and_recall(matching: Matching, best: dict[int, Point]) -> Curves:
@@ -169,7 +172,7 @@ def _precision_and_recall(matching: Matching, best: dict[int, Point]) -> Curves:
             for recall, place in zip(recalls, reached, strict=True)
         ]
     marks = {label: (point.recall, point.precision) for label, point in best.items() if not np.isnan(point.precision)}
-    about = f"At IoU 0.5; precision is interpolated. Marked: the threshold with the highest F1. {OPTIMISTIC}"
+    about = f"At IoU 0.5; precision is interpolated. Marked: the highest F1, by which classes stand. {OPTIMISTIC}"
     return Curves(about, "recall", "precision", lines, marks)
 
 
@@ -179,7 +182,7 @@ def _f1_curves(matching: Matching, best: dict[int, Point], steps: Floats) -> Cur
         found = [*points_at(*_outcomes(matching, label), steps), point]
         lines[label] = sorted((one.threshold, one.f1) for one in found)
     marks = {label: (point.threshold, point.f1) for label, point in best.items() if point.f1 > 0}
-    about = f"At IoU 0.5. Marked: each class's best threshold. {OPTIMISTIC}"
+    about = f"At IoU 0.5. Marked: each class's best threshold, the lowest F1 first. {OPTIMISTIC}"
     return Curves(about, "score threshold", "F1", lines, marks, (float(steps[0]), float(steps[-1])))
 
 

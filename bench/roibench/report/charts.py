@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLOURED = 10  # lines that can be told apart
-_LOWEST = 5  # of more lines, those that are named
+_COLOURED = 20  # lines that can be told apart: ten colours, whole and dashed
+_FIRST = 10  # of more lines, those that are named
 _WRITTEN = 25  # classes of a heat map whose counts can be read
 _LETTERS = 14  # to the inch
 _PALE = "0.8"
@@ -68,11 +68,12 @@ def _curves(figure: Figure, chart: Curves, classes: Sequence[str]) -> None:
             axes.plot(*zip(*line, strict=True), color=_PALE, linewidth=0.7, zorder=1)
     for index, name in enumerate(coloured):
         style = {"color": f"C{index % 10}", "zorder": 2 + index}
-        axes.plot(*zip(*chart.lines[name], strict=True), linewidth=1.4, label=named(name, classes), **style)
+        dashes = "--" if index >= 10 else "-"
+        axes.plot(*zip(*chart.lines[name], strict=True), dashes, linewidth=1.4, label=named(name, classes), **style)
         if name in chart.marks:
             axes.plot(*chart.marks[name], "o", markersize=5, markeredgecolor="white", clip_on=False, **style)
     if others := len(chart.lines) - len(coloured):
-        axes.plot([], [], color=_PALE, label=f"{others} others; named: the lowest")
+        axes.plot([], [], color=_PALE, label=f"{others} others")
     axes.set_xlim(*chart.span)
     axes.set_ylim(0, 1.01)
     axes.set_xlabel(chart.x)
@@ -83,10 +84,8 @@ def _curves(figure: Figure, chart: Curves, classes: Sequence[str]) -> None:
 
 
 def _told_apart(chart: Curves) -> list[Name]:
-    """The lines that have a colour: all of a few, the lowest of many."""
-    if len(chart.lines) <= _COLOURED:
-        return list(chart.lines)
-    return sorted(chart.lines, key=lambda name: np.mean([y for _, y in chart.lines[name]]))[:_LOWEST]
+    """The lines that have a colour: all of a few, the first of many."""
+    return list(chart.lines)[: _COLOURED if len(chart.lines) <= _COLOURED else _FIRST]
 
 
 def _heatmap_size(chart: object) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What goes wrong in the cells of a run: their values beside each other, paired, and what their metrics show of them."""
+"""What goes wrong in the cells of a run: values beside each other, paired, and what metrics show beside them."""
 
 from __future__ import annotations
 
@@ -155,12 +155,11 @@ def values_grid(found: Analysis) -> tuple[list[str], list[list[str]]]:
 
 def notes(found: Analysis) -> list[str]:
     """What to know of values_grid."""
-    count = sum(map(len, found.compared.values()))
     told = ["[95 % confidence interval] over resamples of the images."]
-    if count:
+    if any(found.compared.values()):
         told.append(
-            f"Differences are paired, resample by resample; * marks those whose interval leaves out 0, which of {count} "
-            f"differences about {max(1, round(count / 20))} would by chance alone."
+            "Differences are paired, resample by resample; * marks those whose interval leaves out 0, as 1 in 20 "
+            "does where models don't differ."
         )
     return told
 
