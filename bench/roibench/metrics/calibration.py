@@ -72,7 +72,7 @@ def _calibration(
         given = f"from {confidence.min():.3g} to {confidence.max():.3g}"
         return Result({}, warnings=(f"scores {given} are no probabilities, and have no calibration error",))
     confidence = confidence.clip(0, 1)
-    which = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    which = np.searchsorted(np.arange(1, BINS) / BINS, confidence)
     count, confident, correct = (np.zeros((images, BINS)) for _ in range(3))
     for table, of_each in ((count, 1.0), (confident, confidence), (correct, right)):
         np.add.at(table, (image, which), of_each)
