@@ -86,8 +86,9 @@ def test_without_detections_or_probabilities_there_is_none():
     nothing = detected(([], [(0, 0)]))
     assert nothing.values == {} and nothing.artefacts == {} and nothing.warnings == ()
     margins = classified([[3.5, -1], [0.2, 0.1]], [0, 1])
-    assert margins.values == {}
-    assert margins.warnings == ("scores from 0.2 to 3.5 are no probabilities, and have no calibration error",)
+    assert margins.values == {} and margins.warnings == (), "which don't put its accuracy in doubt"
+    why = "Scores from 0.2 to 3.5 are no probabilities, and have no calibration error."
+    assert margins.artefacts["reliability"].about == why
 
 
 def test_rounding_beyond_1_is_forgiven():

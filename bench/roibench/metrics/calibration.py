@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from roibench.chart import Bin, Reliability
+from roibench.chart import Bin, Listing, Reliability
 from roibench.metric import Result
 from roibench.metrics.bootstrap import Weights, bootstrap, fraction
 from roibench.metrics.classification import ranking
@@ -25,7 +25,8 @@ def classification_calibration(
     class, its score, lies from the share of images on which it is right: the mean over bins of the absolute difference,
     by how many images each holds. Bins hold (low, high], the first one 0 too.
 
-    Scores that leave [0, 1] are no probabilities: a warning, and no value. artefacts["reliability"]: the bins.
+    Scores that leave [0, 1] are no probabilities, and have no value. artefacts["reliability"]: the bins, or why there
+    are none.
     """
     confidence, right = [], []
     for owner, prediction, true_owner, target in by_image(predictions, targets):
@@ -40,7 +41,7 @@ def classification_calibration(
 
 
 def detection_calibration(predictions: Sequence[Prediction], targets: Sequence[Target], probe: None = None) -> Result:
-    """D_ECE: the same of detections (Kueppers et al. 2020, arXiv 2004.13546, equation 4, of the confidence alone): a
+    """D_ECE: the same of detections (Küppers et al. 2020, arXiv 2004.13546, equation 4, of the confidence alone): a
     detection is right if it has found an object as for AP50, at IoU 0.5. One on a crowd or an ignored object doesn't
     count.
 
@@ -70,7 +71,8 @@ def _calibration(
         return Result({})
     if confidence.min() < -_ROUNDING or confidence.max() > 1 + _ROUNDING:
         given = f"from {confidence.min():.3g} to {confidence.max():.3g}"
-        return Result({}, warnings=(f"scores {given} are no probabilities, and have no calibration error",))
+        why = f"Scores {given} are no probabilities, and have no calibration error."
+        return Result({}, artefacts={"reliability": Listing(why, {}, {})})
     confidence = confidence.clip(0, 1)
     which = np.searchsorted(np.arange(1, BINS) / BINS, confidence)
     count, confident, correct = (np.zeros((images, BINS)) for _ in range(3))

@@ -172,7 +172,7 @@ def _precision_and_recall(matching: Matching, best: dict[int, Point]) -> Curves:
             for recall, place in zip(recalls, reached, strict=True)
         ]
     marks = {label: (point.recall, point.precision) for label, point in best.items() if not np.isnan(point.precision)}
-    about = f"At IoU 0.5; precision is interpolated. Marked: the highest F1, by which classes stand. {OPTIMISTIC}"
+    about = f"At IoU 0.5; precision is interpolated. Marked: each class's highest F1, by which they stand. {OPTIMISTIC}"
     return Curves(about, "recall", "precision", lines, marks)
 
 
@@ -182,7 +182,7 @@ def _f1_curves(matching: Matching, best: dict[int, Point], steps: Floats) -> Cur
         found = [*points_at(*_outcomes(matching, label), steps), point]
         lines[label] = sorted((one.threshold, one.f1) for one in found)
     marks = {label: (point.threshold, point.f1) for label, point in best.items() if point.f1 > 0}
-    about = f"At IoU 0.5. Marked: each class's best threshold, the lowest F1 first. {OPTIMISTIC}"
+    about = f"At IoU 0.5. Marked: each class's best threshold; classes stand by its F1. {OPTIMISTIC}"
     return Curves(about, "score threshold", "F1", lines, marks, (float(steps[0]), float(steps[-1])))
 
 

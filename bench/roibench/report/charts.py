@@ -159,7 +159,9 @@ def intervals(
     )
     panels = figure.subplots(1, 1 + bool(differences), sharey=True, squeeze=False)[0]
     colours = {name: f"C{index % 10}" for index, name in enumerate(models)}
-    for axes, found, what in zip(panels, (models, differences), (unit, f"difference ({unit})"), strict=False):
+    for axes, found, what in zip(
+        panels, (models, differences), (unit, f"difference ({'points' if unit == '%' else unit})"), strict=False
+    ):
         for index, (of, values) in enumerate(found.items()):
             rows = [row for row, name in enumerate(names) if name in values]
             chosen = [values[names[row]] for row in rows]

@@ -131,7 +131,7 @@ def write_analysis(found: Analysis, folder: Path) -> list[Path]:
             title = f"{cell.name}: {key.partition(': ')[2]}"
             if isinstance(chart, Listing):
                 titles, rows = listed(chart, found.classes)
-                parts += [f"### {title}", chart.about, grid(titles, rows, left=1)]
+                parts += [f"### {title}", chart.about, *([grid(titles, rows, left=1)] if rows else [])]
             elif isinstance(chart, CHARTS):
                 figure = drawn(chart, f"{title} ({found.heading})", found.classes)
                 parts += [f"### {title}", shown(f"{cell.record.cell_id} {key}", figure)]
