@@ -79,6 +79,14 @@ def test_classes_have_their_own_threshold():
     assert "was chosen on the images that it is scored on" in scored(*MIXED).artefacts["classes"].about
 
 
+def test_the_best_threshold_has_the_highest_f1_and_is_the_higher_of_equals():
+    images = [image([(0, 0, 0.9), (50, 0, 0.8), (30, 0, 0.5), (60, 0, 0.4), (70, 0, 0.3)], [(0, 0), (50, 0), (70, 0)])]
+    row = scored(*images).artefacts["classes"].rows[0]
+    assert row[5] == 0.8 and row[6] == pytest.approx(0.8), "not the one with the highest recall"
+    equals = [image([(0, 0, 0.9), (30, 0, 0.8), (60, 0, 0.7), (50, 0, 0.6)], [(0, 0), (50, 0)])]
+    assert scored(*equals).artefacts["classes"].rows[0][5] == 0.9, "2/3 as at 0.6"
+
+
 def test_means_over_classes_are_cocos():
     rows = scored(*MIXED).artefacts["classes"].rows
     values = coco_ap(*zip(*MIXED, strict=True)).values
