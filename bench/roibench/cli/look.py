@@ -1,4 +1,4 @@
-"""What is there, and what models predicted: `roibench list`, `doctor`, `predict`, `gallery`, `inspect`."""
+"""What is there, and what models predicted: `roibench list`, `doctor`, `predict`, `gallery`, `inspect`, `errors`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -161,3 +161,32 @@ def inspect_(
     around = [name.strip() for name in beside.split(",")] if beside else []
     path = write_inspection(found, out or folder / f"worst-{found.record.cell_id}.png", registry, around)
     typer.echo(f"wrote {path}")
+
+
+@app.command()
+def errors(
+    run: Annotated[Path, typer.Argument(help="folder of a run, such as results/runs/20260101-120000")],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="which of its models, by their names in tables, with wildcards, separated by commas; others are "
+            "compared with the first one"
+        ),
+    ] = "*",
+    out: Annotated[Path | None, typer.Option(help="a folder (default: errors in the run's folder)")] = None,
+) -> None:
+    """Tell what goes wrong: every value beside another model's, paired, and a page of tables and plots. Of a detector:
+    what each kind of error costs (TIDE), classes, curves of precision, recall and F1, a confusion matrix, calibration.
+    """
+    from roibench.console import console, named
+    from roibench.registry import installed
+    from roibench.report.errors import FOLDER, analyse_run, notes, values_grid, write_analysis
+
+    found = analyse_run(run, installed(), [pattern.strip() for pattern in model.split(",")])
+    titles, rows = values_grid(found)
+    console().print(named(titles, rows, title=found.heading), crop=False)
+    for line in notes(found):
+        typer.echo(line)
+    folder = run if run.is_dir() else run.parent
+    typer.echo(f"wrote {write_analysis(found, out or folder / FOLDER)[0]}")
+    show_failed(run)

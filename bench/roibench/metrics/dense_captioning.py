@@ -180,13 +180,15 @@ def _matching(images: Sequence[_Compared]) -> Matching:
     if not images:
         raise ValueError("there is no image to match")
     counts, regions = [len(one.scores) for one in images], [len(one.required) for one in images]
-    order = np.argsort(-np.concatenate([one.scores for one in images]), kind="stable")
+    scores = np.concatenate([one.scores for one in images])
+    order = np.argsort(-scores, kind="stable")
     return Matching(
         images=len(images),
         areas=("all",),
         thresholds=np.arange(_PAIRS, dtype=np.float64),
         image=np.repeat(np.arange(len(images)), counts)[order],
         label=np.zeros(len(order), np.int64),
+        score=scores[order],
         rank=np.concatenate([np.arange(count) for count in counts])[order],
         hit=np.concatenate([one.hit for one in images], 1)[None][..., order],
         miss=np.concatenate([one.miss for one in images], 1)[None][..., order],

@@ -1,15 +1,34 @@
 """What is wrong with a detection: TIDE's kinds of errors (Bolya et al. 2020, arXiv 2008.08115), image by image."""
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from roibench.metrics.detection import pair_boxes
 from roibench.metrics.fields import Owner
-from roibench.metrics.matching import best_free_object
+from roibench.metrics.matching import Booleans, Integers, Pairing, best_free_object
 from roibench.structures import Prediction, Target
 from roibench.task import Mistakes
 
 FOREGROUND, BACKGROUND = 0.5, 0.1  # of IoU
 KINDS = ("location", "class", "duplicate", "background", "both")
+MISSED = "missed"
+
+
+class Errors(NamedTuple):
+    """What is wrong with the D detections of an image that has G objects.
+
+    found: [D], the object that each has found as for AP50, -1 for none.
+    kinds: [D], of KINDS; "" where an object was found.
+    about: [D], of an error of location or class the object that it is about; -1 otherwise.
+    missed: [G], what no detection has found, and none would but for its location or its class.
+    """
+
+    found: Integers
+    kinds: NDArray[np.str_]
+    about: Integers
+    missed: Booleans
 
 
 def detection_errors(prediction: Prediction, target: Target) -> Mistakes:
@@ -28,7 +47,12 @@ def detection_errors(prediction: Prediction, target: Target) -> Mistakes:
 
     Raises ImageError for a prediction or a target that makes no sense.
     """
-    pairing = pair_boxes(Owner(0, "prediction"), prediction, Owner(0, "target"), target)
+    errors = pairing_errors(pair_boxes(Owner(0, "prediction"), prediction, Owner(0, "target"), target))
+    return Mistakes(tuple(str(kind) or None for kind in errors.kinds), tuple(errors.missed.tolist()))
+
+
+def pairing_errors(pairing: Pairing) -> Errors:
+    """The same of an image whose detections and objects are compared already, whatever by."""
     needless = pairing.crowd | pairing.ignored
     alike = pairing.labels[:, None] == pairing.true_labels
     order = np.argsort(-pairing.scores, kind="stable")
@@ -46,11 +70,12 @@ def detection_errors(prediction: Prediction, target: Target) -> Mistakes:
         best_own >= FOREGROUND,
         np.maximum(best_own, best_other) <= BACKGROUND,
     )
-    kinds = np.select(fits, KINDS[:-1], KINDS[-1])
+    kinds = np.where(wrong, np.select(fits, KINDS[:-1], KINDS[-1]), "")
+    about = np.full(len(order), -1)
     missed = ~needless
     missed[found[~wrong]] = False
     if len(missed):
         for kind, overlaps in (("location", own), ("class", other)):
-            missed[overlaps.argmax(1)[wrong & (kinds == kind)]] = False
-    objects = tuple(str(kind) if is_wrong else None for kind, is_wrong in zip(kinds, wrong, strict=True))
-    return Mistakes(objects, tuple(missed.tolist()))
+            about[kinds == kind] = overlaps.argmax(1)[kinds == kind]
+        missed[about[about >= 0]] = False
+    return Errors(found, kinds, about, missed)

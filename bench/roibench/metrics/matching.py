@@ -62,6 +62,7 @@ class Matching:
     thresholds: [T].
     image: [D], by index.
     label: [D].
+    score: [D].
     rank: [D], place among the detections of that class on that image, from 0.
     hit: [A, T, D], found an object that counts.
     miss: [A, T, D], found nothing and counts against the model; one that is neither is left out.
@@ -75,6 +76,7 @@ class Matching:
     thresholds: Floats
     image: Integers
     label: Integers
+    score: Floats
     rank: Integers
     hit: Booleans
     miss: Booleans
@@ -127,6 +129,7 @@ def match(
         thresholds=thresholds,
         image=np.concatenate(image)[order],
         label=label[order],
+        score=score[order],
         rank=np.concatenate(rank)[order],
         hit=np.concatenate(hit, 2)[..., order],
         miss=np.concatenate(miss, 2)[..., order],

@@ -41,7 +41,7 @@ def write_gallery(
     """
     if columns < 1:
         raise ValueError(f"--columns {columns}: want 1 or more")
-    records, _ = _chosen(run, models)
+    records, _ = chosen_cells(run, models)
     first = records[0]
     fields = registry.fields.values()
     tasks = [registry.tasks[name] for name in dict.fromkeys(name for record in records for name in record.scores)]
@@ -73,10 +73,10 @@ def left_out(run: Path, models: Sequence[str] = ALL) -> list[str]:
     """The cells of these models that a gallery doesn't show: those of other datasets than the first one's; where no
     model is named, of other tasks, too.
     """
-    return [record.cell_id for record in _chosen(run, models)[1]]
+    return [record.cell_id for record in chosen_cells(run, models)[1]]
 
 
-def _chosen(run: Path, models: Sequence[str]) -> tuple[list[Ok], list[Ok]]:
+def chosen_cells(run: Path, models: Sequence[str]) -> tuple[list[Ok], list[Ok]]:
     """What is shown, and what isn't."""
     cells = recorded_cells(run)
     names = list(dict.fromkeys(record.cell.label for record in cells))

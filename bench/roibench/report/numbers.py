@@ -23,6 +23,11 @@ def plain(score: Interval | None, unit: str = "") -> str:
     return MISSING if score is None else _written(unit, score.value)[0]
 
 
+def number(value: float, unit: str = "") -> str:
+    """`48.3` of a fraction in per cent; whole numbers stay whole: `12`."""
+    return f"{value:,}" if isinstance(value, int) else _written(unit, value)[0]
+
+
 def with_interval(score: Interval | Estimate | None, unit: str = "") -> str:
     """`48.3 [46.1, 50.4]`, all with the decimals of the value."""
     if score is None:

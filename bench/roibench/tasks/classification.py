@@ -95,5 +95,11 @@ class Classification(Task):
             "roibench.metrics.classification:top_k_accuracy",
             (Value("top1", ranks=True), Value("top5", shown=True)),
         ),
+        MetricSpec(
+            "calibration",
+            name,
+            "roibench.metrics.calibration:classification_calibration",
+            (Value("ECE", higher_is_better=False),),
+        ),
     )
     contract = ClassifierContract

@@ -8,6 +8,7 @@ from roibench.assemble import build_model
 from roibench.contract import NetworkContract
 from roibench.dataset import DatasetInfo
 from roibench.metrics.detection_errors import detection_errors
+from roibench.metrics.error_costs import FIXED
 from roibench.model import TrainableModel
 from roibench.specs import MetricSpec, ModelSpec, Value
 from roibench.structures import Input, Prediction, Target
@@ -85,6 +86,19 @@ class Detection(ObjectTask):
             (Value("near"), Value("apart")),
         ),
         MetricSpec("voc_ap", name, "roibench.metrics.detection:voc_ap", (Value("VOC07_AP50"), Value("VOC_AP50"))),
+        MetricSpec(
+            "tide",
+            name,
+            "roibench.metrics.error_costs:tide",
+            tuple(Value(f"dAP_{kind}", higher_is_better=False) for kind in FIXED),
+        ),
+        MetricSpec("operating_point", name, "roibench.metrics.operating_point:operating_point", (Value("F1"),)),
+        MetricSpec(
+            "box_calibration",
+            name,
+            "roibench.metrics.calibration:detection_calibration",
+            (Value("D_ECE", higher_is_better=False),),
+        ),
     )
     contract = DetectorContract
 
