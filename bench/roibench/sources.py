@@ -13,7 +13,7 @@ import yaml
 
 from roibench.specs import ModelSpec
 
-# What a package that models from outside or other machines need is an extra of; None: of nothing of ours.
+# What a package that not everybody needs is an extra of; None: of nothing of ours.
 EXTRAS = {
     "onnxruntime": "onnx",
     "openvino": "openvino",
@@ -21,6 +21,8 @@ EXTRAS = {
     "timm": "timm",
     "ultralytics": None,
     "ray": "cluster",
+    "altair": "page",
+    "pynvml": "energy",
 }
 CLASS_MAP = "class_map"  # the key of a model's config that holds what --class-map told
 

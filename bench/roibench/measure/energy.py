@@ -15,6 +15,7 @@ import torch
 
 from roibench.measure.record import Energy
 from roibench.measure.steady import median_interval
+from roibench.sources import how_to_install
 
 POWERCAP = Path("/sys/class/powercap")
 REST_S = 2.0
@@ -79,7 +80,7 @@ def nvml(device: torch.device) -> Counter:
     try:
         import pynvml
     except ImportError as error:
-        raise NoEnergyError("NVML needs the package nvidia-ml-py: pip install 'roibench[energy]'") from error
+        raise NoEnergyError(f"NVML needs the package nvidia-ml-py: {how_to_install('pynvml')}") from error
     try:
         pynvml.nvmlInit()
         gpu = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
