@@ -13,8 +13,16 @@ import yaml
 
 from roibench.specs import ModelSpec
 
-# What a package that runs models from outside is an extra of; None: of nothing of ours.
-EXTRAS = {"onnxruntime": "onnx", "openvino": "openvino", "transformers": "hf", "timm": "timm", "ultralytics": None}
+# What a package that runs models from outside, or exports them, is an extra of; None: of nothing of ours.
+EXTRAS = {
+    "onnxruntime": "onnx",
+    "openvino": "openvino",
+    "onnx": "export",
+    "onnxscript": "export",
+    "transformers": "hf",
+    "timm": "timm",
+    "ultralytics": None,
+}
 CLASS_MAP = "class_map"  # the key of a model's config that holds what --class-map told
 
 

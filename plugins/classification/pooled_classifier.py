@@ -32,6 +32,7 @@ class Config(BackboneConfig):
 
 class PooledClassifier(TrainableModel):
     stages = ("preprocess", "backbone", "head")
+    networks = ("network",)
 
     def __init__(self, classes: int, config: Config) -> None:
         super().__init__()
@@ -45,10 +46,10 @@ class PooledClassifier(TrainableModel):
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         with stage("preprocess"):
             batch = self.batch(inputs)
-        with stage("backbone"):
-            features = self.features(batch)
+            padding = batch.padding(self.stride)
+        logits = self.network(batch.pixels, padding)
         with stage("head"):
-            return class_predictions(self.logits(features))
+            return class_predictions(logits)
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
         return {"class": F.cross_entropy(self.class_scores(self.batch(inputs)), image_labels(targets, self.device))}
@@ -65,12 +66,24 @@ class PooledClassifier(TrainableModel):
     def class_scores(self, batch: ImageBatch) -> Tensor:
         return self.logits(self.features(batch))
 
-    def features(self, batch: ImageBatch) -> Tensor:
-        """The last maps [B, D, H / stride, W / stride], 0 in the padding, and larger for it: their mean is the
-        image's own.
+    def network(self, pixels: Tensor, padding: Tensor) -> Tensor:
+        """Normalised pixels [B, 3, H, W], and which locations of the last maps are padding, bool
+        [B, H / stride, W / stride] -> logits, float32 [B, classes].
         """
-        maps = self.backbone(batch.pixels)[-1]
-        inside = (~batch.padding(self.stride))[:, None].to(maps.dtype)
+        with stage("backbone"):
+            features = self.weighted_maps(pixels, padding)
+        with stage("head"):
+            return self.logits(features)
+
+    def features(self, batch: ImageBatch) -> Tensor:
+        return self.weighted_maps(batch.pixels, batch.padding(self.stride))
+
+    def weighted_maps(self, pixels: Tensor, padding: Tensor) -> Tensor:
+        """The last maps [B, D, H / stride, W / stride], 0 in the padding, and larger for it: their mean is the
+        image's own. As in `network`.
+        """
+        maps = self.backbone(pixels)[-1]
+        inside = (~padding)[:, None].to(maps.dtype)
         return self.last(maps * (inside / inside.mean((2, 3), keepdim=True)))
 
     def logits(self, features: Tensor) -> Tensor:

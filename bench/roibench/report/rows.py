@@ -15,6 +15,7 @@ from roibench.datasets.reference import DatasetRef
 from roibench.measure.pairs import is_better, is_faster, latency_ratio, lie_apart, noise_floor
 from roibench.measure.record import Failed, Interval, Ok, Record, ScoreValue, Stage
 from roibench.measure.setting import Setting, own_parts, shared_parts
+from roibench.report.backends import backend_notes, lost_against_torch
 from roibench.report.numbers import noise_floor_note, short_name, with_interval
 
 DOUBTFUL = "(!)"  # beside a model whose predictions are doubtful
@@ -45,6 +46,7 @@ class Row:
     setting: what it was measured with.
     primary: METRIC/VALUE of what ranks.
     score: the value that ranks, None where it is undefined.
+    lost: of a cell of another backend, how much it is worse than in torch (roibench.report.backends); else None.
     fastest: how many times as long it takes as the fastest row of a setting like its own, None where they took no turns
         together.
     standing: among the rows of a setting like its own.
@@ -55,6 +57,7 @@ class Row:
     setting: Setting
     primary: str
     score: ScoreValue | None
+    lost: Interval | None = None
     fastest: Interval | None = None
     standing: Standing = Standing.BEATEN
 
@@ -92,8 +95,11 @@ class Row:
 
     @property
     def memory(self) -> float | None:
-        """MiB that the model and its predictions take; None where the record doesn't tell them from the process's."""
-        return self.record.memory.taken if self.record.latency.turns else None
+        """MiB that the model and its predictions take; None where the record doesn't tell them from the process's, or
+        from what another backend took to make it ready.
+        """
+        record = self.record
+        return record.memory.taken if record.latency.turns and record.backend is None else None
 
     @property
     def gflops(self) -> float | None:
@@ -138,6 +144,11 @@ class Table:
     @property
     def title(self) -> str:
         return f"{self.task.replace('_', ' ')} on {self.dataset}"
+
+    @property
+    def compares_backends(self) -> bool:
+        """Whether a row says what its backend loses against torch."""
+        return any(row.lost is not None for row in self.rows)
 
     @property
     def heading(self) -> str:
@@ -189,7 +200,8 @@ class Table:
         apart = any(row.standing is Standing.APART for row in self.rows)
         random = any(not row.record.is_scored for row in self.rows)
         floor = self.noise_floor
-        return [APART_NOTE] * apart + [RANDOM_NOTE] * random + ([] if floor is None else [noise_floor_note(floor)])
+        noise = [] if floor is None else [noise_floor_note(floor)]
+        return [APART_NOTE] * apart + [RANDOM_NOTE] * random + backend_notes(row.record for row in self.rows) + noise
 
     def own(self, setting: Setting) -> str:
         """What tells this setting from the table's others, in words: belongs beside the row."""
@@ -242,7 +254,7 @@ def tables(records: Sequence[Record]) -> list[Table]:
         for task in record.scores:
             key = (_dataset(record), record.cell.dataset_hash, task)
             groups.setdefault(key, []).append(_row(record, task))
-    return [Table(*key, rows[0].primary, _ranked(rows)) for key, rows in groups.items()]
+    return [Table(*key, rows[0].primary, _ranked(_against_torch(rows))) for key, rows in groups.items()]
 
 
 def headings(found: Sequence[Table]) -> list[str]:
@@ -333,6 +345,12 @@ def _placed(row: Row, rivals: list[Row]) -> Row:
     else:
         standing = Standing.FRONT
     return replace(row, fastest=latency_ratio(row.record, fastest.record), standing=standing)
+
+
+def _against_torch(rows: list[Row]) -> list[Row]:
+    """Those of other backends with what they lose."""
+    records = [row.record for row in rows]
+    return [replace(row, lost=lost_against_torch(row.record, records, row.task)) for row in rows]
 
 
 def _shared_images(one: Row, other: Row) -> int | None:
