@@ -17,10 +17,9 @@ from roibench.measure.networks import (
     Place,
     Precision,
     Recorder,
-    in_torch,
     places_of,
     record,
-    stage_of,
+    with_torchs,
 )
 from roibench.measure.record import BackendRun, Calibration
 from roibench.model import Exportable, Model, Wrapper, listening
@@ -59,7 +58,7 @@ class HandedOver:
 
     def in_torch(self) -> AbstractContextManager[None]:
         """With torch's networks back: what they cost is counted by torch alone."""
-        return in_torch(self.places)
+        return with_torchs(self.places)
 
 
 def hand_over(
@@ -94,10 +93,12 @@ def hand_over(
                 f"{name} gives others than in torch: by {difference:.2g} of the largest magnitude, want {tolerance:.2g}"
             )
         furthest = max(furthest, difference)
-    declared = _watched(model, images, precision)
+    in_torch = _watched(model, images, precision)
     for name, recorder in recorders.items():
         vars(recorder.place.owner)[recorder.place.attribute] = InPlace(runs[name], recorder)
-    _mark(model, list(recorders), declared - _watched(model, images, precision))
+    marked = _watched(model, images, precision)
+    # A network in a backend is a stage, in place of those that it marked in torch; what wasn't marked at all stays.
+    vars(model)["stages"] = (*marked, *(one for one in model.stages if one not in {*marked, *in_torch}))
     backend.settle()
     found = BackendRun(
         version=backend.version,
@@ -134,28 +135,20 @@ def _share(one: Tensor, other: Tensor) -> float:
 
 
 class _Marked:
-    """The stages that are marked."""
+    """The stages that are marked, in the order in which they begin."""
 
     def __init__(self) -> None:
-        self.names: set[str] = set()
+        self.names: dict[str, None] = {}
 
     def enter(self, name: str) -> None:
-        self.names.add(name)
+        self.names[name] = None
 
     def exit(self, name: str) -> None: ...
 
 
-def _watched(model: Model, batches: Batches, precision: Precision) -> set[str]:
+def _watched(model: Model, batches: Batches, precision: Precision) -> list[str]:
     marked = _Marked()
     with listening(marked), precision():
         for batch in batches:
             model.predict(batch)
-    return marked.names
-
-
-def _mark(model: Model, networks: Sequence[str], gone: set[str]) -> None:
-    """A network in a backend is a stage, in place of those that it marked in torch."""
-    new = [name for name in dict.fromkeys(map(stage_of, networks)) if name not in model.stages]
-    first = next((index for index, name in enumerate(model.stages) if name in gone), len(model.stages))
-    rest = [name for name in model.stages if name not in gone]
-    vars(model)["stages"] = (*rest[:first], *new, *rest[first:])
+    return list(marked.names)

@@ -120,7 +120,7 @@ class InPlace:
     def __init__(self, run: Run, recorder: Recorder) -> None:
         self.run, self.name = run, recorder.name
         self.inputs, self.outputs = recorder.inputs, recorder.outputs
-        self.stage = stage_of(recorder.name)
+        self.stage = recorder.name.rpartition(".")[2]
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         with stage(self.stage):
@@ -131,10 +131,6 @@ class InPlace:
                 )
             with listening(None):  # a network that torch itself runs, such as a compiled one, marks stages of its own
                 return tree_unflatten(self.run(tensors), self.outputs)
-
-
-def stage_of(network: str) -> str:
-    return network.rpartition(".")[2]
 
 
 def places_of(model: Model) -> dict[str, Place]:
@@ -185,7 +181,7 @@ class Calls:
 
 
 @contextmanager
-def in_torch(places: Iterable[Place]) -> Iterator[None]:
+def with_torchs(places: Iterable[Place]) -> Iterator[None]:
     """With torch's networks in their places, for what torch alone can tell."""
     with ExitStack() as stack:
         for place in places:
