@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from roibench.backend import Network, Run
+from roibench.backend import BackendError, Network, Run
 from roibench.dataset import DatasetInfo
 from roibench.hookspecs import hookimpl
 from roibench.model import TrainableModel, stage
@@ -30,7 +30,7 @@ def register_models(register):
 
 @hookimpl
 def register_backends(register):
-    register(BackendSpec("by_hand", "backends_plugin:ByHand", "torch again, and it counts what it calibrates with"))
+    register(BackendSpec("by_hand", "backends_plugin:ByHand", "torch again, of what has a graph"))
 
 
 class Lamps:
@@ -134,6 +134,10 @@ class ByHand:
 
     def take(self, network: Network, device: torch.device) -> Run:
         self.calibrated += (len(list(network.calibration)),)
+        try:
+            torch.export.export(network.module, tuple(network.examples[0]))
+        except Exception as error:
+            raise BackendError(f"{network.name} has no graph") from error
         return lambda tensors: [one + self.off for one in network.module(*tensors)]
 
     def settle(self) -> None:
