@@ -32,7 +32,7 @@ class Config(BackboneConfig):
 
 class PooledClassifier(TrainableModel):
     stages = ("preprocess", "backbone", "head")
-    networks = ("network",)
+    networks = ("weighted_maps", "logits")
 
     def __init__(self, classes: int, config: Config) -> None:
         super().__init__()
@@ -46,10 +46,10 @@ class PooledClassifier(TrainableModel):
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         with stage("preprocess"):
             batch = self.batch(inputs)
-            padding = batch.padding(self.stride)
-        logits = self.network(batch.pixels, padding)
+        with stage("backbone"):
+            features = self.features(batch)
         with stage("head"):
-            return class_predictions(logits)
+            return class_predictions(self.logits(features))
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
         return {"class": F.cross_entropy(self.class_scores(self.batch(inputs)), image_labels(targets, self.device))}
@@ -66,21 +66,12 @@ class PooledClassifier(TrainableModel):
     def class_scores(self, batch: ImageBatch) -> Tensor:
         return self.logits(self.features(batch))
 
-    def network(self, pixels: Tensor, padding: Tensor) -> Tensor:
-        """Normalised pixels [B, 3, H, W], and which locations of the last maps are padding, bool
-        [B, H / stride, W / stride] -> logits, float32 [B, classes].
-        """
-        with stage("backbone"):
-            features = self.weighted_maps(pixels, padding)
-        with stage("head"):
-            return self.logits(features)
-
     def features(self, batch: ImageBatch) -> Tensor:
         return self.weighted_maps(batch.pixels, batch.padding(self.stride))
 
     def weighted_maps(self, pixels: Tensor, padding: Tensor) -> Tensor:
-        """The last maps [B, D, H / stride, W / stride], 0 in the padding, and larger for it: their mean is the
-        image's own. As in `network`.
+        """Normalised pixels [B, 3, H, W], and which locations are padding, bool [B, H / stride, W / stride] -> the last
+        maps [B, D, H / stride, W / stride], 0 in the padding, and larger for it: their mean is the image's own.
         """
         maps = self.backbone(pixels)[-1]
         inside = (~padding)[:, None].to(maps.dtype)
