@@ -127,7 +127,7 @@ def test_wildcards_select_and_misses_say_what_comes_close():
 
 def test_every_hook_says_in_a_sentence_what_to_do():
     hooks = [value for name, value in vars(hookspecs).items() if name.startswith("register_")]
-    assert len(hooks) == 7
+    assert len(hooks) == 8
     assert all(hook.__doc__.startswith("Call register(") and hook.__doc__.endswith(".") for hook in hooks)
 
 

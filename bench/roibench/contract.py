@@ -9,6 +9,7 @@ class TestMine(DetectorContract):
 import dataclasses
 import pickle
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ import torch
 from roibench.assemble import build_model
 from roibench.dataset import DatasetInfo
 from roibench.measure.checks import check_count, check_predictions
+from roibench.measure.networks import places_of, record
 from roibench.measure.predictions import same_predictions
-from roibench.model import Model, TrainableModel, listening
+from roibench.model import Exportable, Model, TrainableModel, listening
 from roibench.registry import AT, installed, resolve
 from roibench.specs import ModelSpec
 from roibench.structures import Input, Sample, Target
@@ -109,6 +111,11 @@ class ModelContract:
 
     def test_only_declared_stages_are_marked(self, built: Model) -> None:
         assert set(self.marked(built)) <= set(built.stages)
+
+    def test_its_networks_are_called_with_tensors_and_give_some(self, built: Model) -> None:
+        """Other backends can then try to run them (roibench.model.Exportable)."""
+        if isinstance(built, Exportable):
+            assert record(built, places_of(built), [self.noise((128, 128)), self.noise((96, 160))], nullcontext)
 
     def test_a_tiny_image_is_no_accident(self, built: Model) -> None:
         assert len(built.predict(self.noise((1, 1), (3, 200)))) == 2

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from roibench.specs import ClaimSpec, CommandSpec, DatasetSpec, MetricSpec, ModelSpec, SourceSpec
+from roibench.specs import BackendSpec, ClaimSpec, CommandSpec, DatasetSpec, MetricSpec, ModelSpec, SourceSpec
 
 if TYPE_CHECKING:
     from roibench.task import Task  # which imports torch
@@ -22,6 +22,11 @@ def register_models(register: Callable[[ModelSpec], None]) -> None:
 @hookspec
 def register_sources(register: Callable[[SourceSpec], None]) -> None:
     """Call register(SourceSpec) once for every scheme by which a person names models from outside."""
+
+
+@hookspec
+def register_backends(register: Callable[[BackendSpec], None]) -> None:
+    """Call register(BackendSpec) once for everything that this plugin lets run networks in torch's place."""
 
 
 @hookspec

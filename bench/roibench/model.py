@@ -62,6 +62,18 @@ class HasArtefacts(Protocol):
 
 
 @runtime_checkable
+class Exportable(Protocol):
+    """A model whose networks another backend may run in torch's place.
+
+    networks: names of its methods and submodules, such as `network` or `network.roi_heads.box_head`. predict calls each
+        by that name, with tensors, alone or in lists, tuples and dicts, and gets such back; the rest of predict is
+        Python's in every backend. Neither contains the other.
+    """
+
+    networks: tuple[str, ...]
+
+
+@runtime_checkable
 class Placeable(Protocol):
     """A model that knows itself how it gets to a device, because torch doesn't run it, or not all of it.
 

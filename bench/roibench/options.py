@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from roibench.datasets.bad_data import OnBadData
+from roibench.specs import TORCH
 
 GROUP = "What is measured (lists are separated by commas)"
 
@@ -87,6 +88,13 @@ class Options(BaseModel):
     )
     precisions: Listed[Precision] = Field(
         ("float32",), min_length=1, validation_alias="--precision", description="others than float32: under autocast"
+    )
+    backends: Listed[str] = Field(
+        (TORCH,),
+        min_length=1,
+        validation_alias="--backend",
+        description="what runs a model's networks: `torch`, `compile`, `onnx`, `openvino`, `int8`, or a plugin's. What "
+        "can't run a model is listed, with the reason (docs/backends.md)",
     )
     batch_sizes: Listed[Count] = Field(
         (1,), min_length=1, validation_alias="--batch-size", description="images per call"

@@ -21,12 +21,22 @@ import pluggy
 from roibench import hookspecs
 from roibench.sources import Source
 from roibench.spec_checks import spec_problem
-from roibench.specs import ClaimSpec, CommandSpec, DatasetSpec, MetricSpec, ModelSpec, SourceSpec, Value
+from roibench.specs import (
+    TORCH,
+    BackendSpec,
+    ClaimSpec,
+    CommandSpec,
+    DatasetSpec,
+    MetricSpec,
+    ModelSpec,
+    SourceSpec,
+    Value,
+)
 from roibench.structures import Target
 from roibench.task import Field, TargetField, Task
 
 GROUP = "roibench"
-Spec = ModelSpec | SourceSpec | DatasetSpec | MetricSpec | ClaimSpec | CommandSpec | Task
+Spec = ModelSpec | SourceSpec | BackendSpec | DatasetSpec | MetricSpec | ClaimSpec | CommandSpec | Task
 AT = "@"  # WRAPPER@MODEL
 
 
@@ -56,7 +66,7 @@ class Failure:
 class Registry:
     """What is registered, by name, and what failed.
 
-    models, sources, datasets, metrics, tasks, claims, commands: name -> what was registered.
+    models, sources, backends, datasets, metrics, tasks, claims, commands: name -> what was registered.
     failures: plugins that could not be used, whole or in part.
     origin: (kind, name) -> plugin.
     modules: plugin -> module.
@@ -65,6 +75,7 @@ class Registry:
 
     models: dict[str, ModelSpec] = field(default_factory=dict)
     sources: dict[str, SourceSpec] = field(default_factory=dict)
+    backends: dict[str, BackendSpec] = field(default_factory=dict)
     datasets: dict[str, DatasetSpec] = field(default_factory=dict)
     metrics: dict[str, MetricSpec] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
@@ -179,6 +190,8 @@ class Registry:
             problem = problem or self._values_problem(spec)
         if isinstance(spec, ModelSpec):
             problem = problem or _knobs_problem(spec)
+        if isinstance(spec, BackendSpec) and spec.name == TORCH:
+            problem = f"name: {TORCH!r} is what backends are compared with, and no backend's"
         if problem:
             raise RegistrationError(f"plugin {plugin!r}, {kind.__name__} {spec.name!r}: {problem}")
         if spec.name in shelf:
@@ -232,7 +245,7 @@ class Registry:
 
     def _shelf(self, kind: type[Spec]) -> dict[str, Any]:
         shelves = {ModelSpec: self.models, SourceSpec: self.sources, DatasetSpec: self.datasets}
-        shelves |= {MetricSpec: self.metrics, Task: self.tasks}
+        shelves |= {BackendSpec: self.backends, MetricSpec: self.metrics, Task: self.tasks}
         return (shelves | {ClaimSpec: self.claims, CommandSpec: self.commands})[kind]
 
     def _task_problem(self, task: Task) -> str | None:
@@ -327,6 +340,7 @@ _HOOKS: tuple[tuple[str, type[Spec]], ...] = (
     ("register_tasks", Task),
     ("register_models", ModelSpec),
     ("register_sources", SourceSpec),
+    ("register_backends", BackendSpec),
     ("register_datasets", DatasetSpec),
     ("register_metrics", MetricSpec),
     ("register_claims", ClaimSpec),

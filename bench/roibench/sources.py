@@ -17,6 +17,8 @@ from roibench.specs import ModelSpec
 EXTRAS = {
     "onnxruntime": "onnx",
     "openvino": "openvino",
+    "onnx": "export",
+    "onnxscript": "export",
     "transformers": "hf",
     "timm": "timm",
     "ultralytics": None,

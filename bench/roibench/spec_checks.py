@@ -7,12 +7,14 @@ from typing import Any, get_args, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from roibench.specs import ClaimSpec, CommandSpec, DatasetSpec, MetricSpec, ModelSpec, SourceSpec
+from roibench.specs import BackendSpec, ClaimSpec, CommandSpec, DatasetSpec, MetricSpec, ModelSpec, SourceSpec
 
 _PARTS = {"values": "a Value", "knobs": "a Knob"}  # attributes that hold several, and what each is
 
 
-def spec_problem(spec: ModelSpec | SourceSpec | DatasetSpec | MetricSpec | ClaimSpec | CommandSpec) -> str | None:
+def spec_problem(
+    spec: ModelSpec | SourceSpec | BackendSpec | DatasetSpec | MetricSpec | ClaimSpec | CommandSpec,
+) -> str | None:
     """The first thing that is wrong with a spec by itself: which attribute, what it wants and what it got."""
     try:
         _adapter(type(spec)).validate_python(spec)

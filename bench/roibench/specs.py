@@ -18,6 +18,8 @@ Sentence = Annotated[str, Field(pattern=r"\.$", description="a sentence, with it
 Scheme = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*$", description="lower-case letters and digits")]
 WeightsFile = Annotated[str, Field(pattern=r"\.safetensors$", description="a .safetensors file")]
 
+TORCH = "torch"  # the backend that runs everything, unless another one runs a model's networks
+
 _CHECKED = ConfigDict(strict=True, revalidate_instances="always")
 
 
@@ -220,6 +222,22 @@ class SourceSpec:
     @property
     def name(self) -> str:
         return self.scheme
+
+
+@dataclass(frozen=True)
+class BackendSpec:
+    """What can run a model's networks in torch's place: `roibench run --backend NAME`.
+
+    name: unique among backends; `torch` is the one that all are compared with.
+    open: called as open() -> roibench.backend.Backend. Raises ValueError: one line that says what isn't installed.
+    description: in a few words.
+    """
+
+    __pydantic_config__ = _CHECKED
+
+    name: Name
+    open: CodePath
+    description: str
 
 
 @dataclass(frozen=True)

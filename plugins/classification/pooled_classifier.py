@@ -32,6 +32,7 @@ class Config(BackboneConfig):
 
 class PooledClassifier(TrainableModel):
     stages = ("preprocess", "backbone", "head")
+    networks = ("weighted_maps", "logits")
 
     def __init__(self, classes: int, config: Config) -> None:
         super().__init__()
@@ -66,11 +67,14 @@ class PooledClassifier(TrainableModel):
         return self.logits(self.features(batch))
 
     def features(self, batch: ImageBatch) -> Tensor:
-        """The last maps [B, D, H / stride, W / stride], 0 in the padding, and larger for it: their mean is the
-        image's own.
+        return self.weighted_maps(batch.pixels, batch.padding(self.stride))
+
+    def weighted_maps(self, pixels: Tensor, padding: Tensor) -> Tensor:
+        """Normalised pixels [B, 3, H, W], and which locations are padding, bool [B, H / stride, W / stride] -> the last
+        maps [B, D, H / stride, W / stride], 0 in the padding, and larger for it: their mean is the image's own.
         """
-        maps = self.backbone(batch.pixels)[-1]
-        inside = (~batch.padding(self.stride))[:, None].to(maps.dtype)
+        maps = self.backbone(pixels)[-1]
+        inside = (~padding)[:, None].to(maps.dtype)
         return self.last(maps * (inside / inside.mean((2, 3), keepdim=True)))
 
     def logits(self, features: Tensor) -> Tensor:

@@ -48,6 +48,7 @@ class Config(pooled_classifier.Config):
 
 class Localizer(pooled_classifier.PooledClassifier):
     stages = ("preprocess", "backbone", "head")
+    networks = ("weighted_maps", "logits", "box_head")
 
     def __init__(self, classes: int, config: Config) -> None:
         super().__init__(classes, config)

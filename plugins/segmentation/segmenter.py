@@ -81,6 +81,7 @@ class Segmenter(PixelClassifier):
     """
 
     stages = ("preprocess", "backbone", "decoder", "postprocess")
+    networks = ("scores",)
     config: SegmenterConfig
 
     def __init__(self, config: SegmenterConfig, backbone: Backbone | None = None) -> None:

@@ -51,6 +51,7 @@ class Output(NamedTuple):
 
 class CenterNet(SingleStageDetector):
     stages = ("preprocess", "backbone", "head", "postprocess")
+    networks = ("network",)
 
     def __init__(self, classes: int, config: Config) -> None:
         super().__init__(config)
@@ -64,12 +65,16 @@ class CenterNet(SingleStageDetector):
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         with stage("preprocess"):
             batch = self.batch(inputs)
-        with stage("backbone"):
-            features = self.neck(self.backbone(batch.pixels))
-        with stage("head"):
-            output = self._heads(features)
+        output = self.network(batch.pixels)
         with stage("postprocess"):
             return self._detect(output, batch)
+
+    def network(self, pixels: Tensor) -> Output:
+        """Of normalised pixels [B, 3, H, W]."""
+        with stage("backbone"):
+            features = self.neck(self.backbone(pixels))
+        with stage("head"):
+            return self._heads(features)
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
         batch = self.batch(inputs)

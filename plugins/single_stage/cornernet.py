@@ -91,6 +91,7 @@ class CornerModule(nn.Module):
 
 class CornerNet(SingleStageDetector):
     stages = ("preprocess", "backbone", "head", "postprocess")
+    networks = ("network",)
 
     def __init__(self, classes: int, config: Config) -> None:
         super().__init__(config)
@@ -103,12 +104,16 @@ class CornerNet(SingleStageDetector):
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         with stage("preprocess"):
             batch = self.batch(inputs)
-        with stage("backbone"):
-            [features] = self.pyramid(self.backbone(batch.pixels))
-        with stage("head"):
-            corners = self.top_left(features), self.bottom_right(features)
+        corners = self.network(batch.pixels)
         with stage("postprocess"):
             return self._detect(*corners, batch)
+
+    def network(self, pixels: Tensor) -> tuple[Output, Output]:
+        """Normalised pixels [B, 3, H, W] -> both kinds of corners."""
+        with stage("backbone"):
+            [features] = self.pyramid(self.backbone(pixels))
+        with stage("head"):
+            return self.top_left(features), self.bottom_right(features)
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
         batch = self.batch(inputs)

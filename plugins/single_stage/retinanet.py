@@ -77,6 +77,7 @@ class Subnet(nn.Module):
 
 class RetinaNet(SingleStageDetector):
     stages = ("preprocess", "backbone", "head", "postprocess")
+    networks = ("network",)
 
     def __init__(self, classes: int, config: Config) -> None:
         super().__init__(config)
@@ -96,12 +97,18 @@ class RetinaNet(SingleStageDetector):
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         with stage("preprocess"):
             batch = self.batch(inputs)
-        with stage("backbone"):
-            pyramid = self.pyramid(self.backbone(batch.pixels))
-        with stage("head"):
-            logits, deltas = self.class_subnet(pyramid), self.box_subnet(pyramid)
+        logits, deltas = self.network(batch.pixels)
         with stage("postprocess"):
-            return self._detect(self.anchors(pyramid), logits, deltas, batch)
+            height, width = batch.pixels.shape[2:]
+            anchors = self.anchors.on([(height // stride, width // stride) for stride in self.config.strides])
+            return self._detect(anchors, logits, deltas, batch)
+
+    def network(self, pixels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Normalised pixels [B, 3, H, W] -> per level, class logits and box deltas of the anchors, as Subnet."""
+        with stage("backbone"):
+            pyramid = self.pyramid(self.backbone(pixels))
+        with stage("head"):
+            return self.class_subnet(pyramid), self.box_subnet(pyramid)
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
         """Section 4.1: focal loss over all anchors, smooth L1 over the positive ones, both per positive anchor."""

@@ -46,6 +46,7 @@ class Config(DetectorConfig):
 
 class SSD(SingleStageDetector):
     stages = ("preprocess", "backbone", "head", "postprocess")
+    networks = ("network",)
 
     def __init__(self, classes: int, config: Config) -> None:
         super().__init__(config)
@@ -75,12 +76,16 @@ class SSD(SingleStageDetector):
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         with stage("preprocess"):
             batch = self.batch(inputs)
-        with stage("backbone"):
-            maps = self._maps(batch.pixels)
-        with stage("head"):
-            logits, deltas = self._heads(maps)
+        maps, logits, deltas = self.network(batch.pixels)
         with stage("postprocess"):
             return self._detect(torch.cat(self.default_boxes(maps)), logits, deltas, batch)
+
+    def network(self, pixels: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Normalised pixels [B, 3, H, W] -> the maps, and what the heads say of them."""
+        with stage("backbone"):
+            maps = self._maps(pixels)
+        with stage("head"):
+            return maps, *self._heads(maps)
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
         batch = self.batch(inputs)

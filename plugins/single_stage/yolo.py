@@ -67,6 +67,7 @@ class Owned(NamedTuple):
 
 class YOLO(SingleStageDetector):
     stages = ("preprocess", "backbone", "head", "postprocess")
+    networks = ("network",)
 
     def __init__(self, classes: int, config: Config) -> None:
         super().__init__(config)
@@ -86,12 +87,16 @@ class YOLO(SingleStageDetector):
     def predict(self, inputs: Sequence[Input]) -> list[Prediction]:
         with stage("preprocess"):
             batch = self.batch(inputs)
-        with stage("backbone"):
-            features = self.backbone(batch.pixels)[-1]
-        with stage("head"):
-            tensor = self.head(features)
+        tensor = self.network(batch.pixels)
         with stage("postprocess"):
             return self._detect(self._split(tensor), batch)
+
+    def network(self, pixels: Tensor) -> Tensor:
+        """Normalised pixels [N, 3, H, W] -> [N, 5 B + C, S, S]."""
+        with stage("backbone"):
+            features = self.backbone(pixels)[-1]
+        with stage("head"):
+            return self.head(features)
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
         batch = self.batch(inputs)

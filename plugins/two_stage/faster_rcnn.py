@@ -119,6 +119,8 @@ class Learned(NamedTuple):
 class ProposingDetector(TrainableModel):
     """A detector that finds its regions itself, by an RPN on the maps that its second stage looks at."""
 
+    networks: tuple[str, ...] = ("network",)
+
     def __init__(self, config: ProposingConfig) -> None:
         super().__init__()
         self.config = config
@@ -167,12 +169,16 @@ class ProposingDetector(TrainableModel):
 
     def first_stage(self, batch: ImageBatch, before_nms: int, count: int) -> tuple[list[Tensor], list[Proposed]]:
         """The pyramid, and what the RPN proposes for each image."""
-        with stage("backbone"):
-            pyramid = self.pyramid(self.backbone(batch.pixels))
-        with stage("rpn"):
-            logits, deltas = self.rpn(pyramid)
+        pyramid, logits, deltas = self.network(batch.pixels)
         with stage("proposals"):
             return pyramid, self.ranked(self.anchors(pyramid), logits, deltas, batch, before_nms, count)
+
+    def network(self, pixels: Tensor) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """Normalised pixels [B, 3, H, W] -> per level, its map [B, C, h, w], and the RPN's logits and deltas."""
+        with stage("backbone"):
+            pyramid = self.pyramid(self.backbone(pixels))
+        with stage("rpn"):
+            return pyramid, *self.rpn(pyramid)
 
     def losses(self, inputs: Sequence[Input], targets: Sequence[Target]) -> dict[str, Tensor]:
         """Faster R-CNN's four: objectness and box of the RPN, class and box of the second stage."""
@@ -258,6 +264,7 @@ class ProposingDetector(TrainableModel):
 
 
 class FasterRCNN(ProposingDetector):
+    networks = ("network", "classify")
     # Parameters' former names, which files of weights may have (roibench.weights).
     renamed_parameters: ClassVar = {"rpn.offsets": "rpn.deltas", "box_head.offsets": "box_head.deltas"}
 
@@ -271,8 +278,12 @@ class FasterRCNN(ProposingDetector):
         with stage(self.config.pooling):
             pooled = self.pool(pyramid, boxes)
         with stage("box_head"):
-            features = self.box_head.hidden(pooled)
-            return Classified(*self.box_head.outputs(features), features)
+            return self.classify(pooled)
+
+    def classify(self, pooled: Tensor) -> Classified:
+        """What was cut out of the maps, [K, C, roi_size, roi_size]."""
+        features = self.box_head.hidden(pooled)
+        return Classified(*self.box_head.outputs(features), features)
 
 
 def strongest(values: Tensor, regions: Sequence[Tensor]) -> Tensor:

@@ -92,6 +92,7 @@ class MaskRCNN(FasterRCNN):
         self.pool_finer = POOLS[config.pooling](config.region_size, config.strides, config.canonical_size)
         self.mask_branch = MaskBranch(config.channels, config, classes)
         self.joint_branch = JointBranch(config.channels, config, joints) if joints else None
+        self.networks = (*self.networks, "mask_branch", *["joint_branch"] * bool(joints))
         self.register_buffer("jointed", torch.zeros(classes))
 
     @torch.inference_mode()

@@ -24,6 +24,14 @@ def published(folder: str) -> list[dict]:
     return lines_of(next(path for path in PUBLISHED if path.parent.name == folder))
 
 
+def test_what_was_measured_before_there_were_backends_ran_in_torch():
+    old = json.loads(SCHEMA_4.read_text())
+    for line in (old, published("bccd")[0]):
+        assert "backend" not in line and "backend" not in line["cell"] and line["schema_version"] < 11
+        record = read_record(line)
+        assert record.cell.backend == "torch" and record.backend is None and "backend" not in record.cell.label
+
+
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.parent.name)
 def test_published_records_are_read_and_rendered(path):
     records = read_records(path.parent)

@@ -58,3 +58,12 @@ def test_an_up_convolution_is_torchs_layer_on_our_operator(arguments, called):
     x = torch.randn(2, 4, 5, 7)
     assert torch.allclose(layer(x), reference(x), atol=1e-5)
     assert called == [(2, 4, 5, 7)]
+
+
+def test_an_exported_layer_is_torchs_operator():
+    """What reads exported graphs knows that one."""
+    layer, x = UpConvolution(3, 2, 4, stride=2, padding=1), torch.randn(1, 3, 5, 6)
+    program = torch.export.export(layer, (x,))
+    called = {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
+    assert any("conv_transpose2d" in name for name in called) and not any("roibench" in name for name in called)
+    assert torch.allclose(program.module()(x), layer(x), atol=1e-6)

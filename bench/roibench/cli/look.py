@@ -11,11 +11,12 @@ from roibench.cli.show import show_failed
 
 @app.command("list")
 def list_() -> None:
-    """List the registered models, their knobs, datasets, tasks, metrics and claims, and the plugins that failed."""
+    """List the registered models, knobs, backends, datasets, tasks, metrics and claims, and the plugins that failed."""
     from rich.text import Text
 
     from roibench.console import console, named
     from roibench.registry import installed
+    from roibench.specs import TORCH
 
     registry = installed()
     models = [
@@ -37,6 +38,7 @@ def list_() -> None:
         for task in registry.tasks.values()
     ]
     sources = [(f"{spec.scheme}:", spec.description, spec.example) for spec in registry.sources.values()]
+    backends = [(TORCH, "torch itself"), *((spec.name, spec.description) for spec in registry.backends.values())]
     datasets = [(spec.name, spec.description, ", ".join(spec.fields)) for spec in registry.datasets.values()]
     metrics = [
         (spec.name, spec.task, ", ".join(value.name for value in spec.values)) for spec in registry.metrics.values()
@@ -58,6 +60,7 @@ def list_() -> None:
         named(("model", "family", "tasks", "weights for", "paper"), models, title="Models"),
         named(("model", "knob", "default", "range", "what it is"), knobs, title="Knobs: roibench run --set"),
         named(("source", "description", "example"), sources, title="Models from outside: --model SCHEME:REST"),
+        named(("backend", "description"), backends, title="Backends: roibench run --backend"),
         named(("dataset", "description", "targets"), datasets, title="Datasets"),
         named(("task", "ground truth", "prediction"), tasks, title="Tasks"),
         named(("metric", "task", "values"), metrics, title="Metrics"),

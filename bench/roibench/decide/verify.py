@@ -134,6 +134,7 @@ def _plan(record: Ok, dataset: str, near: Path, registry: Registry) -> Plan:
         threads=(cell.threads,),
         images=record.images,
         rounds=cell.rounds,
+        backends=(cell.backend,),
         knobs={name: (value,) for name, value in cell.knobs.items()},
         weights=weights,
         on_bad_data=cell.on_bad_data,

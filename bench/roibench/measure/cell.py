@@ -5,7 +5,7 @@ was timed.
 import gc
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -15,10 +15,13 @@ from typing import Any, NamedTuple
 import torch
 
 from roibench.assemble import ready_model
+from roibench.backend import Backend
 from roibench.dataset import Dataset
 from roibench.datasets.reference import open_dataset
 from roibench.files import file_hash
 from roibench.measure.artefacts import save_artefacts
+from roibench.measure.backend import TOLERANCE, HandedOver, hand_over, open_backend
+from roibench.measure.calibration import calibration_inputs
 from roibench.measure.checks import check_predictions
 from roibench.measure.cost import count_cost, memory_now, peak_memory
 from roibench.measure.energy import EnergyMeter
@@ -43,6 +46,7 @@ TURNS = 25  # blocks of the images, each timed in a turn of its own
 LEAST_TURNS = 10
 WARMUP_CALLS = 8
 MEMORY_IMAGES = 8
+EXAMPLE_IMAGES = 8  # on which a backend is compared with torch, or two batches of them
 STAGE_IMAGES = 64  # or an eighth of those that were timed, where that is less
 COST_IMAGES = 8
 ARTEFACT_IMAGES = 8
@@ -76,7 +80,9 @@ class PlannedCell:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is there before the clock starts. precision: a context in which the model computes as specified."""
+    """What is there before the clock starts. precision: a context in which the model computes as specified. backend:
+    what runs the model's networks; None: torch.
+    """
 
     cell: PlannedCell
     data: Dataset
@@ -84,6 +90,7 @@ class Prepared:
     device: torch.device
     precision: Callable[[], AbstractContextManager]
     inputs: Inputs
+    backend: HandedOver | None = None
 
     def batches(self, images: int | None = None) -> Batches:
         """Of the first images; None: of all."""
@@ -213,6 +220,7 @@ class Measurement:
             artefacts=save_artefacts(
                 outcome.artefacts | observed.artefacts, self.folder / "artefacts" / spec.id, self.folder
             ),
+            backend=self.prepared.backend and self.prepared.backend.record,
             provenance=provenance(self.registry),
         )
 
@@ -269,9 +277,24 @@ def prepare(cell: PlannedCell, registry: Registry, on_progress: Progress) -> tup
     with peak_memory(device) as memory:
         model = ready_model(cell.model, data.info, cell.weights, device)
         prepared = Prepared(cell, data, model, device, _precision(spec), inputs)
+        if (backend := open_backend(spec.backend, registry)) is not None:
+            on_progress(f"handing its networks to {spec.backend}")
+            prepared = replace(prepared, backend=_handed_over(prepared, backend, registry))
         on_progress("warming up")
         time_predictions(model, prepared.batches(MEMORY_IMAGES), prepared.precision)
     return prepared, memory.found
+
+
+def _handed_over(prepared: Prepared, backend: Backend, registry: Registry) -> HandedOver:
+    cell, spec = prepared.cell, prepared.cell.spec
+    calibration = None
+    if backend.calibrates:
+        inputs, told = calibration_inputs(spec, prepared.data, cell.tasks, registry)
+        calibration = Batches(inputs, spec.batch_size), told
+    examples = prepared.batches(max(EXAMPLE_IMAGES, 2 * spec.batch_size))
+    coarsest = 8 * torch.finfo(getattr(torch, spec.precision)).eps
+    tolerance = max(TOLERANCE, coarsest)
+    return hand_over(prepared.model, backend, examples, prepared.precision, prepared.device, tolerance, calibration)
 
 
 def observe(prepared: Prepared, images: int, on_progress: Progress) -> Observed:
@@ -283,7 +306,8 @@ def observe(prepared: Prepared, images: int, on_progress: Progress) -> Observed:
     on_progress("stage times")
     stages = time_stages(model, prepared.batches(images), precision, prepared.device)
     on_progress("counting FLOPs")
-    with precision():
+    in_torch = nullcontext() if prepared.backend is None else prepared.backend.in_torch()
+    with in_torch, precision():
         cost = count_cost(model, list(prepared.batches(COST_IMAGES)))
     if not isinstance(model, HasArtefacts):
         return Observed(stages, cost, {})

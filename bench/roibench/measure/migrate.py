@@ -4,7 +4,8 @@ Schema 2 added `disturbance`, 3 `artefacts`, 4 `explains` and `passes`; 5 `plugi
 its `score_threshold`, `max_detections` and `warnings`, and calls `interference` what was `disturbance`. 6 keys values
 by metric and tells what was declared of each, calls a model around another one NAME@MODEL, adds `per_image`, and leaves
 out what a record's status doesn't have. 7 adds turns, processor time, resamples, and what a model was trained with, 8
-prefixes, 9 resamples of what tables show, 10 models from outside, 11 energy: all of them may be missing.
+prefixes, 9 resamples of what tables show, 10 models from outside, 11 backends, before which torch ran everything, and
+energy: all of them may be missing.
 """
 
 from collections.abc import Mapping

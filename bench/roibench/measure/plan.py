@@ -3,17 +3,19 @@
 import hashlib
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
 from roibench.assemble import NoWeightsError, build_model, find_weights, usable_device
+from roibench.backend import Backend
 from roibench.dataset import Dataset
 from roibench.datasets.ground_truth import any_counts
 from roibench.datasets.reference import DatasetRef, open_dataset
 from roibench.files import file_hash
+from roibench.measure.backend import open_backend, refusal
 from roibench.measure.cell import PlannedCell
 from roibench.measure.outside import check_class_map, classes_of, from_outside, outside_hashes, remarks
 from roibench.measure.plugin_state import plugins_hash
@@ -83,6 +85,7 @@ def make_plan(options: Options, registry: Registry) -> Plan:
     """
     for device in options.devices:
         usable_device(device)
+    backends = {name: open_backend(name, registry) for name in options.backends}
     table = {} if options.class_map is None else read_class_map(options.class_map)
     models = [with_class_map(model, table) for model in registry.select_models(options.models)]
     # Of each that was named: why it doesn't run, by dataset.
@@ -115,9 +118,14 @@ def make_plan(options: Options, registry: Registry) -> Plan:
             raise PlanError("; ".join(missing) or f"no model has weights for dataset {source!r}")
         skipped += [line for candidate in candidates for line in candidate.unscored] + missing
         told += [line for candidate in candidates for line in candidate.remarks if line not in told]
-        tuned = [(candidate, knobs) for candidate in candidates for knobs in tunings[candidate.model.name]]
-        axes = (tuned, options.devices, options.precisions, options.batch_sizes, options.threads or (_cores(),))
-        for (candidate, knobs), device, precision, batch_size, threads in itertools.product(*axes):
+        chosen = [
+            (candidate, place)
+            for candidate in candidates
+            for place in _runnable(candidate, source, data, backends, options, skipped)
+        ]
+        tuned = [(*one, knobs) for one in chosen for knobs in tunings[one[0].model.name]]
+        axes = (tuned, options.batch_sizes, options.threads or (_cores(),))
+        for (candidate, (backend, device, precision), knobs), batch_size, threads in itertools.product(*axes):
             spec = CellSpec(
                 model=candidate.model.name,
                 dataset=source,
@@ -134,6 +142,7 @@ def make_plan(options: Options, registry: Registry) -> Plan:
                 on_bad_data=options.on_bad_data,
                 knobs=knobs,
                 outside=candidate.outside,
+                backend=backend,
                 budget_s=options.budget_s,
                 timeout_s=options.timeout_s,
             )
@@ -214,6 +223,33 @@ def _from_outside(
     return Candidate(
         model, tasks, None, pinned if hashes else state_hash(state), left_out, from_outside(model, classes), told
     )
+
+
+def _runnable(
+    candidate: Candidate,
+    source: str,
+    data: Dataset,
+    backends: Mapping[str, Backend | None],
+    options: Options,
+    skipped: list[str],
+) -> Iterator[tuple[str, str, str]]:
+    """Backend, device and precision, of each combination in which the model can be tried. skipped: is told the others,
+    and why.
+    """
+    spec = candidate.model
+    others = any(backend is not None for backend in backends.values())
+    model = _built(spec, source, data) if others else None
+    for name, backend in backends.items():
+        reason = None if backend is None else refusal(backend, model)
+        if reason is not None:
+            skipped.append(f"model {spec.name!r}, dataset {source!r}, backend {name}: {reason}")
+            continue
+        for device, precision in itertools.product(options.devices, options.precisions):
+            reason = None if backend is None else backend.refusal(torch.device(device), precision)
+            if reason is None:
+                yield name, device, precision
+            elif (line := f"backend {name}: it {reason}") not in skipped:
+                skipped.append(line)
 
 
 def _names(task: Task) -> set[str]:

@@ -12,7 +12,7 @@ from roibench.datasets.bad_data import OnBadData
 from roibench.datasets.reference import DatasetRef
 from roibench.measure.migrate import SCHEMA_VERSION, migrated
 from roibench.options import Precision
-from roibench.specs import Point
+from roibench.specs import TORCH, Point
 
 
 class _Data(BaseModel):
@@ -46,7 +46,7 @@ class FromOutside(_Data):
 
 
 class CellSpec(_Data):
-    """One cell: model x dataset x device x precision x batch size x threads, and how it is measured.
+    """One cell: model x backend x dataset x device x precision x batch size x threads, and how it is measured.
 
     dataset: a source such as `scenes` or `voc:PATH@test`.
     dataset_hash: pins its content.
@@ -57,6 +57,7 @@ class CellSpec(_Data):
     rounds: timed passes over the images, at least.
     outside: of a model from outside, what it is; None for a registered one.
     knobs: what was set of the model's, by name, in the order in which it declares them.
+    backend: what runs the model's networks.
     budget_s: seconds that the timed rounds may take; a slower model is run on the first images alone.
     timeout_s: seconds after which the cell is given up.
     """
@@ -76,6 +77,7 @@ class CellSpec(_Data):
     on_bad_data: OnBadData = "fail"
     knobs: dict[str, int | float] = {}
     outside: FromOutside | None = None
+    backend: str = TORCH
     seed: int = 0
     budget_s: float = 120.0
     timeout_s: float = 900.0
@@ -83,18 +85,26 @@ class CellSpec(_Data):
     @property
     def id(self) -> str:
         """Short, stable name of the cell: what it is, and a digest of everything that it depends on."""
-        # Cells of before there were knobs, or models from outside, keep their names.
+        # Cells of before there were knobs, models from outside, or backends, keep their names.
         unset = {name for name in ("knobs", "outside") if not getattr(self, name)}
+        unset |= {"backend"} if self.backend == TORCH else set()
         digest = hashlib.sha256(self.model_dump_json(exclude=unset).encode()).hexdigest()[:8]
         name = DatasetRef.parse(self.dataset).name
         knobs = "".join(f"-{knob}{value}" for knob, value in self.knobs.items())
         model = re.sub(r"[^\w.@-]+", "-", self.model)
-        return f"{model}{knobs}-{name}-{self.device.replace(':', '')}-{self.precision}-{digest}"
+        backend = "" if self.backend == TORCH else f"-{self.backend}"
+        return f"{model}{knobs}{backend}-{name}-{self.device.replace(':', '')}-{self.precision}-{digest}"
 
     @property
     def label(self) -> str:
-        """The model and what was set of it, as reports and claims name it: `faster_rcnn proposals=50`."""
-        return " ".join([self.model, *(f"{name}={value}" for name, value in self.knobs.items())])
+        """The model and what was set of it, as reports and claims name it: `faster_rcnn proposals=50 backend=onnx`."""
+        backend = [] if self.backend == TORCH else [f"backend={self.backend}"]
+        return " ".join([self.model, *(f"{name}={value}" for name, value in self.knobs.items()), *backend])
+
+    @property
+    def is_plain(self) -> bool:
+        """The model as it is registered, run by torch."""
+        return not self.knobs and self.backend == TORCH
 
     @property
     def typed_model(self) -> str:
@@ -210,7 +220,8 @@ class Memory(_Data):
     Pages of the libraries' code are left out: how many come with one model depends on what ran before it.
 
     before: when the dataset was open and the model not yet there; before schema 7, when the timed rounds began.
-    peak: of a pass of its own, before anything was timed; before schema 7, of the timed rounds.
+    peak: of a pass of its own, before anything was timed; before schema 7, of the timed rounds. Of another backend than
+        torch it holds what exporting and compiling took.
     """
 
     before: float
@@ -309,6 +320,34 @@ class Provenance(_Data):
     plugins: tuple[Plugin, ...] = ()
 
 
+class Calibration(_Data):
+    """Images that a backend was calibrated with, none of them scored: the first ones of another split."""
+
+    dataset: str
+    split: str
+    images: int
+
+
+class BackendRun(_Data):
+    """What ran a model's networks in torch's place.
+
+    version: of what ran them, such as `onnxruntime 1.32.0`.
+    networks: which ones, by the model's names; all else is torch's and Python's.
+    seconds: that it took to export, compile and calibrate, before anything was timed.
+    difference: the largest between its outputs and torch's on the first images, as a share of the output's largest
+        magnitude.
+    tolerance: how large it might be; None where it isn't to be torch's result (int8).
+    calibration: None for what needs none.
+    """
+
+    version: str
+    networks: tuple[str, ...]
+    seconds: float
+    difference: float
+    tolerance: float | None
+    calibration: Calibration | None = None
+
+
 class _CellRecord(_Data):
     """What every record holds of its cell."""
 
@@ -331,6 +370,7 @@ class Ok(_CellRecord):
     energy: None where nothing counts it.
     per_image: each image's own values and what it costs (roibench.metric.Result). Records of before schema 2 have
         no interference, those of before 6 no per_image.
+    backend: None where torch ran everything, as in records of before schema 11.
     """
 
     status: Literal["ok"] = "ok"
@@ -351,6 +391,7 @@ class Ok(_CellRecord):
     per_image: str | None
     per_image_sha256: str | None
     artefacts: list[Artefact]
+    backend: BackendRun | None = None
 
     @property
     def unscored(self) -> str | None:

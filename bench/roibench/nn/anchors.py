@@ -26,11 +26,15 @@ class BoxGrid(nn.Module):
 
     def forward(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
         """Feature maps [B, C, h, w] -> per level, float32 xyxy anchors [h * w * per_location, 4], row by row."""
+        return self.on([(feature.shape[2], feature.shape[3]) for feature in pyramid])
+
+    def on(self, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
+        """The same from the maps' (height, width)."""
         anchors = []
-        for feature, stride, name in zip(pyramid, self.strides, self._base_names, strict=True):
+        for (height, width), stride, name in zip(sizes, self.strides, self._base_names, strict=True):
             base = getattr(self, name)
-            y = (torch.arange(feature.shape[2], device=base.device) + 0.5) * stride
-            x = (torch.arange(feature.shape[3], device=base.device) + 0.5) * stride
+            y = (torch.arange(height, device=base.device) + 0.5) * stride
+            x = (torch.arange(width, device=base.device) + 0.5) * stride
             centre_y, centre_x = torch.meshgrid(y, x, indexing="ij")
             centres = torch.stack([centre_x, centre_y, centre_x, centre_y], dim=-1).reshape(-1, 1, 4)
             anchors.append((centres + base).reshape(-1, 4))

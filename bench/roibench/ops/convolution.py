@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from roibench.ops.roi import pair
@@ -52,6 +53,8 @@ def conv_transpose2d(
         ValueError: a wrong shape, size or device; a parameter of 2^31 or more.
         TypeError: input that is no floating-point numbers, or weight or bias of another dtype.
     """
+    if torch.compiler.is_exporting():  # runtimes have torch's operator, and none has this one
+        return F.conv_transpose2d(input, weight, bias, stride, padding, output_padding, groups, dilation)
     if input.dim() == 3:
         return conv_transpose2d(input[None], weight, bias, stride, padding, output_padding, groups, dilation)[0]
     return torch.ops.roibench.conv_transpose2d(

@@ -83,6 +83,7 @@ class TimmClassifier(nn.Module):
     """transform: as timm evaluates the weights, on Pillow's images."""
 
     stages = ("preprocess", "network", "postprocess")
+    networks = ("network",)
 
     def __init__(self, network: nn.Module, transform: Any, table: Sequence[int], classes: int) -> None:
         super().__init__()

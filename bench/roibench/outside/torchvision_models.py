@@ -34,6 +34,18 @@ KINDS = {  # the module that a builder is of -> its tasks
     "": ("classification",),
 }
 ACCELERATED = Knob("accelerated", 0, 0, 1, "1: with our operators in place of torchvision's")
+# What a detector hands its tensors to, of those that it has; other tasks' models are exported whole.
+DETECTORS_NETWORKS = (
+    "network.backbone",
+    "network.rpn.head",
+    "network.head",
+    "network.roi_heads.box_head",
+    "network.roi_heads.box_predictor",
+    "network.roi_heads.mask_head",
+    "network.roi_heads.mask_predictor",
+    "network.roi_heads.keypoint_head",
+    "network.roi_heads.keypoint_predictor",
+)
 PARTS = ("transform", "backbone", "rpn", "roi_heads", "head", "classifier")  # stages of what has them
 
 
@@ -126,6 +138,7 @@ class Network(nn.Module):
     def __init__(self, network: nn.Module, table: Sequence[int], info: DatasetInfo) -> None:
         super().__init__()
         self.network, self.table, self.info = network, table, info
+        self.networks: tuple[str, ...] = ("network",)
         self.stages = ("preprocess", *self._watched(), "network", "postprocess")
 
     def _watched(self) -> tuple[str, ...]:
@@ -143,6 +156,14 @@ class Network(nn.Module):
         raise TypeError("torchvision's models have the weights of others; they learn nothing here")
 
 
+def _has(module: nn.Module, dotted: str) -> bool:
+    owner, _, name = dotted.rpartition(".")
+    try:
+        return getattr(module.get_submodule(owner), name, None) is not None
+    except AttributeError:
+        return False
+
+
 def _as_stage(module: nn.Module, name: str) -> None:
     running: list[stage] = []
     module.register_forward_pre_hook(lambda *_: running.append(stage(name).__enter__()))
@@ -154,6 +175,7 @@ class Detector(Network):
 
     def __init__(self, network: nn.Module, table: Sequence[int], info: DatasetInfo, accelerated: bool) -> None:
         super().__init__(network, table, info)
+        self.networks = tuple(name for name in DETECTORS_NETWORKS if _has(self, name))
         self.accelerated = accelerated
 
     @torch.inference_mode()

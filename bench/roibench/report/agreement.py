@@ -78,7 +78,7 @@ def agreements(table: Table) -> list[Agreement]:
     """
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in table.rows:
-        if not row.record.cell.knobs:
+        if row.record.cell.is_plain:
             inner = row.record.cell.model.partition(AT)[2]
             setting = row.setting
             groups.setdefault((inner, setting.images, setting.device, setting.precision), []).append(row)

@@ -84,6 +84,7 @@ def comparison_grid(table: Table, told: Runs | None = None) -> Grid:
     titles += [*(["setting"] if several else []), *(["run"] if runs else [])]
     left = len(titles)
     titles.append(f"{heading(table.name(table.primary), table.unit)} [95 % CI]")
+    titles += [f"lost against torch {table.unit} [95 % CI]"] if table.compares_backends else []
     titles += [heading(table.name(key), value.unit) for key, value in table.shown.items()]
     titles += ["passes"] if wrapping else []
     counted = any(row.energy for row in table.rows)
@@ -91,6 +92,7 @@ def comparison_grid(table: Table, told: Runs | None = None) -> Grid:
     for index, row in enumerate(table.rows):
         setting = [*([table.own(row.setting)] if several else []), *runs[index : index + 1]]
         scores = [row.accuracy(table.unit)]
+        scores += [with_interval(row.lost, table.unit)] if table.compares_backends else []
         scores += [plain(row.scores.get(key), value.unit) for key, value in table.shown.items()]
         passes = [short(row.passes)] if wrapping else []
         mark = f" {DOUBTFUL}" if row.warnings else ""
@@ -116,7 +118,7 @@ def published_grid(found: Sequence[Table], registry: Registry) -> Grid | None:
     measured: dict[str, list[str]] = {}
     for table in found:
         for row in table.rows:
-            if row.score is not None and not row.record.cell.knobs:
+            if row.score is not None and row.record.cell.is_plain:
                 name = heading(f"{table.name(table.primary)} {plain(row.score, table.unit)}", table.unit)
                 measured.setdefault(row.record.cell.model, []).append(f"{name} ({table.title})")
     rows = []

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from roibench.measure.record import Interval, Record
 from roibench.report.comparison import Runs
 from roibench.report.rows import Row, Table, tables
+from roibench.specs import TORCH
 
 
 def render(records: Sequence[Record], told: Runs | None = None) -> str:
@@ -28,12 +29,14 @@ def line(table: Table, row: Row, told: Runs | None = None) -> dict[str, object]:
     line |= told.columns(row) if told else {}
     cell = row.record.cell
     line |= {"model": cell.model} | {f"knob_{name}": value for name, value in cell.knobs.items()}
+    line |= {} if cell.backend == TORCH else {"backend": cell.backend}
     line |= {"family": row.record.family, "cell_id": row.record.cell_id} | row.setting._asdict()
     line |= _interval("p50_ms", row.p50)
     latency, record = row.record.latency, row.record
     line |= {"p90_ms": latency.p90, "p99_ms": latency.p99, "images_per_s": latency.throughput}
     if row.fastest:  # computed here: the last bits are the machine's
         line |= {name: float(f"{value:.9g}") for name, value in _interval("times_the_fastest", row.fastest).items()}
+    line |= _interval("lost_against_torch", row.lost) if row.lost else {}
     known = {"noise_floor": row.noise_floor, "cpu_ms": latency.cpu, "memory_mib": row.memory}
     known |= {"epochs": record.epochs, "pretrained_on": record.pretrained_on}
     line |= {name: value for name, value in known.items() if value is not None}

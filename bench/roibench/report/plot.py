@@ -77,7 +77,7 @@ def knob_curves(rows: list[Row]) -> list[tuple[str, list[Row]]]:
     models: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
         cell = row.record.cell
-        models.setdefault((cell.model, cell.weights_hash, row.setting, tuple(cell.knobs)), []).append(row)
+        models.setdefault((cell.model, cell.backend, cell.weights_hash, row.setting, tuple(cell.knobs)), []).append(row)
     curves = []
     for (*_, knobs), found in models.items():
         varied = (knob for knob in knobs if len({row.record.cell.knobs[knob] for row in found}) > 1)

@@ -15,6 +15,7 @@ from roibench.datasets.reference import DatasetRef
 from roibench.measure.pairs import is_better, is_faster, latency_ratio, lie_apart, noise_floor
 from roibench.measure.record import Failed, Interval, Ok, Record, ScoreValue, Stage
 from roibench.measure.setting import Setting, own_parts, shared_parts
+from roibench.report.backends import backend_notes, lost_against_torch
 from roibench.report.numbers import noise_floor_note, short_name, with_interval
 
 DOUBTFUL = "(!)"  # beside a model whose predictions are doubtful
@@ -50,6 +51,7 @@ class Row:
     setting: what it was measured with.
     primary: METRIC/VALUE of what ranks.
     score: the value that ranks, None where it is undefined.
+    lost: of a cell of another backend, how much it is worse than in torch (roibench.report.backends); else None.
     fastest: how many times as long it takes as the fastest row of a setting like its own, None where they took no turns
         together.
     standing: among the rows of a setting like its own.
@@ -60,6 +62,7 @@ class Row:
     setting: Setting
     primary: str
     score: ScoreValue | None
+    lost: Interval | None = None
     fastest: Interval | None = None
     standing: Standing = Standing.BEATEN
 
@@ -97,8 +100,11 @@ class Row:
 
     @property
     def memory(self) -> float | None:
-        """MiB that the model and its predictions take; None where the record doesn't tell them from the process's."""
-        return self.record.memory.taken if self.record.latency.turns else None
+        """MiB that the model and its predictions take; None where the record doesn't tell them from the process's, or
+        from what another backend took to make it ready.
+        """
+        record = self.record
+        return record.memory.taken if record.latency.turns and record.backend is None else None
 
     @property
     def energy(self) -> Interval | None:
@@ -150,6 +156,11 @@ class Table:
         return f"{self.task.replace('_', ' ')} on {self.dataset}"
 
     @property
+    def compares_backends(self) -> bool:
+        """Whether a row says what its backend loses against torch."""
+        return any(row.lost is not None for row in self.rows)
+
+    @property
     def heading(self) -> str:
         """The title as it begins a line."""
         return self.title[0].upper() + self.title[1:]
@@ -199,7 +210,9 @@ class Table:
         apart = any(row.standing is Standing.APART for row in self.rows)
         unscored = [UNSCORED_NOTES[why] for why in dict.fromkeys(row.record.unscored for row in self.rows) if why]
         floor = self.noise_floor
-        return [APART_NOTE] * apart + unscored + self._counted() + ([] if floor is None else [noise_floor_note(floor)])
+        noise = [] if floor is None else [noise_floor_note(floor)]
+        ran = backend_notes(row.record for row in self.rows)
+        return [APART_NOTE] * apart + unscored + ran + self._counted() + noise
 
     def _counted(self) -> list[str]:
         """Who counted energy, if anybody did."""
@@ -257,7 +270,7 @@ def tables(records: Sequence[Record]) -> list[Table]:
         for task in record.scores:
             key = (_dataset(record), record.cell.dataset_hash, task)
             groups.setdefault(key, []).append(_row(record, task))
-    return [Table(*key, rows[0].primary, _ranked(rows)) for key, rows in groups.items()]
+    return [Table(*key, rows[0].primary, _ranked(_against_torch(rows))) for key, rows in groups.items()]
 
 
 def headings(found: Sequence[Table]) -> list[str]:
@@ -348,6 +361,12 @@ def _placed(row: Row, rivals: list[Row]) -> Row:
     else:
         standing = Standing.FRONT
     return replace(row, fastest=latency_ratio(row.record, fastest.record), standing=standing)
+
+
+def _against_torch(rows: list[Row]) -> list[Row]:
+    """Those of other backends with what they lose."""
+    records = [row.record for row in rows]
+    return [replace(row, lost=lost_against_torch(row.record, records, row.task)) for row in rows]
 
 
 def _shared_images(one: Row, other: Row) -> int | None:

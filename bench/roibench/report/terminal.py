@@ -76,15 +76,17 @@ def _comparison(table: Table) -> list[RenderableType]:
     # A unit stands once where it is the same.
     units = {key: "" if value.unit == table.unit else value.unit for key, value in second.items()}
     scores = [heading(table.name(key), unit) for key, unit in ({table.primary: table.unit} | units).items()]
-    for column in (*scores, *_MEASURED):
+    lost = ["lost [95 % CI]"] if table.compares_backends else []
+    for column in (*scores[:1], *lost, *scores[1:], *_MEASURED):
         grid.add_column(column, justify="right", no_wrap=True)
     for row, after in zip(table.rows, (*table.rows[1:], None), strict=True):
         mark = (row.standing.value or " ") + labels.get(row.setting, "")
+        lost = [with_interval(row.lost, table.unit)] if table.compares_backends else []
         beside = [plain(row.scores.get(key), value.unit) for key, value in second.items()]
         # Accuracies of different numbers of images are no ranking: a line parts them.
         parted = after is not None and after.setting.images != row.setting.images
         name = f"{row.model} {DOUBTFUL}" if row.warnings else row.model
-        grid.add_row(mark, name, row.accuracy(table.unit), *beside, *_measured(row), end_section=parted)
+        grid.add_row(mark, name, row.accuracy(table.unit), *lost, *beside, *_measured(row), end_section=parted)
     settings = [f"{label}: {table.own(setting)}" for setting, label in labels.items()]
     return [grid, Text("\n".join([table.shared, *settings, *table.notes]) + "\n")]
 

@@ -1,0 +1,1 @@
+"""What runs networks in torch's place: torch.compile, ONNX Runtime, OpenVINO, and int8."""
