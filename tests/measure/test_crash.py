@@ -16,7 +16,7 @@ import pytest
 from planned_cells import planned_cell
 
 from roibench.files import BusyError, UnwritableError, hold, write_atomically
-from roibench.measure import run as run_module
+from roibench.measure.executors import Executor
 from roibench.measure.isolate import failed
 from roibench.measure.journal import FILE, Journal, read_lines, read_records
 from roibench.measure.plan import Plan
@@ -50,8 +50,8 @@ def whole(line: bytes) -> bool:
     return True
 
 
-def whole_plan(plan: Plan, root: Path) -> None:
-    run = Run(plan, root, installed())
+def whole_plan(plan: Plan, root: Path, executor: Executor) -> None:
+    run = Run(plan, root, installed(), executor=executor)
     for _ in run.measure(plan.cells, print):
         pass
     run.finish()
@@ -73,7 +73,7 @@ def process(work: Callable[[], None]) -> Iterator[int]:
 
 
 @pytest.mark.usefixtures("third_party")
-def test_a_run_killed_at_ten_random_moments_loses_and_repeats_nothing(tmp_path, monkeypatch):
+def test_a_run_killed_at_ten_random_moments_loses_and_repeats_nothing(tmp_path):
     """The cells' own processes are left out (they have the next test), so that 200 of them take moments."""
     plan = Plan([planned_cell("works", seed=i) for i in range(CELLS)])
     rng = random.Random(0)
@@ -85,10 +85,9 @@ def test_a_run_killed_at_ten_random_moments_loses_and_repeats_nothing(tmp_path, 
             write_atomically(folder / "predictions" / f"{cell.id}.npz", b"x" * 1000)
             yield failed(cell.spec, "padding: " + "x" * random.randrange(20_000), registry)
 
-    monkeypatch.setattr(run_module, "measure_in_turns", quickly)
     before: list[bytes] = []
     for enough in sorted(rng.sample(range(5, CELLS - 20), 10)):
-        with process(lambda: whole_plan(plan, tmp_path)):
+        with process(lambda: whole_plan(plan, tmp_path, quickly)):
             wait_for(lambda enough=enough: len(lines_of(tmp_path, "record")) >= enough, step_s=0.0005)
             time.sleep(rng.random() * 0.01)
         after = lines_of(tmp_path, "record")
@@ -97,7 +96,7 @@ def test_a_run_killed_at_ten_random_moments_loses_and_repeats_nothing(tmp_path, 
         if rng.random() < 0.7:  # power that fails in the midst of a write leaves a part of a line
             with next(tmp_path.glob(f"*/{FILE}")).open("ab") as file:
                 file.write(before[-1][: rng.randrange(1, len(before[-1]))])
-    whole_plan(plan, tmp_path)
+    whole_plan(plan, tmp_path, quickly)
 
     [folder] = tmp_path.iterdir()
     lines = read_lines(folder / FILE)
@@ -143,8 +142,18 @@ def test_a_killed_run_is_completed_by_the_next_one(tmp_path, roibench):
     arguments = (*RUN, "--model", "works", "--batch-size", "1,2")
     root = tmp_path / "runs"
     running = roibench(*arguments)
-    # In the midst of the turns, and while a cell is active: between two of them nobody is to blame.
-    wait_for(lambda: len(started := lines_of(root, "started")) >= 20 and len(started) > len(lines_of(root, "paused")))
+
+    def stops_while_a_cell_is_active() -> bool:
+        """In the midst of the turns; between two of them nobody is to blame."""
+        running.send_signal(signal.SIGSTOP)
+        wait_for(lambda: psutil.Process(running.pid).status() == psutil.STATUS_STOPPED)
+        started = len(lines_of(root, "started"))
+        if started >= 20 and started > len(lines_of(root, "paused")):
+            return True
+        running.send_signal(signal.SIGCONT)
+        return False
+
+    wait_for(stops_while_a_cell_is_active)
     running.kill()
     running.communicate()
     before = lines_of(root, "record")
@@ -190,10 +199,10 @@ def test_ctrl_c_ends_a_training_in_a_line_and_it_goes_on(tmp_path, roibench):
 
 @pytest.fixture
 def small_disk(tmp_path) -> Iterator[Path]:
-    """A file system of 128 KiB."""
+    """A file system of 256 KiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
     try:
         subprocess.run(mount, check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
@@ -204,7 +213,7 @@ def small_disk(tmp_path) -> Iterator[Path]:
 
 def test_a_full_disk_ends_a_run_in_a_line_and_what_was_finished_is_safe(small_disk, roibench):
     # Leaves space for one cell's record, and for the files of the two that are scored side by side.
-    (small_disk / "filler").write_bytes(bytes((128 - 88) * 1024))
+    (small_disk / "filler").write_bytes(bytes((256 - 152) * 1024))
     arguments = ("run", "--dataset", "squares", "--model", "works", "--batch-size", "1,2,3", "--out", str(small_disk))
     running = roibench(*arguments)
     output, errors = running.communicate(timeout=PATIENCE_S)
@@ -218,7 +227,7 @@ def test_a_full_disk_ends_a_run_in_a_line_and_what_was_finished_is_safe(small_di
 
 def test_a_journal_that_filled_the_disk_goes_on_when_there_is_room(small_disk):
     filler = small_disk / "filler"
-    filler.write_bytes(bytes(104 * 1024))
+    filler.write_bytes(bytes(232 * 1024))
     journal = Journal.open(small_disk, "k")
     started = 0
     with pytest.raises(UnwritableError, match="No space left on device"):
@@ -236,7 +245,7 @@ def test_a_journal_that_filled_the_disk_goes_on_when_there_is_room(small_disk):
 def test_a_file_that_can_not_be_written_stays_as_it_was(small_disk):
     path = write_atomically(small_disk / "file", b"old")
     with pytest.raises(UnwritableError, match=r"can't write .*file: No space left on device"):
-        write_atomically(path, bytes(200_000))
+        write_atomically(path, bytes(400_000))
     assert path.read_bytes() == b"old" and [one.name for one in small_disk.iterdir()] == ["file"]
 
 
