@@ -52,7 +52,7 @@ SCORE_CAM = Paper(
 SAMPLES = Knob("samples", 0, 0, 200, "SmoothGrad: copies of the image with noise; 0: the image itself")
 SIGMA = Knob("sigma", 0.15, 0.0, 1.0, "SmoothGrad: of the noise, over the range of the image's values")
 PATCH = Knob("patch", 24, 2, 512, "side of the patch, in pixels of what the network sees")
-STEP = Knob("step", 12, 1, 512, "pixels that the patch is moved by")
+STEP = Knob("step", 12, 4, 512, "pixels that the patch is moved by")
 
 EXPLAINERS = {
     "cam": ("cam:build", CAM, ()),
