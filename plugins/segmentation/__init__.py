@@ -49,7 +49,7 @@ VGG = {
     "config": BASE_NETWORKS["small_vgg"],
     "warm_start": WarmStart(model="small_vgg_classifier", dataset="icons"),
 }
-UNTRAINED = ("fcn_full_resolution_wide",)  # it has a recipe alone: an epoch takes hours
+UNTRAINED = ("fcn_full_resolution_wide",)  # it has a recipe alone, and is timed as it is initialised
 WIDE = 146  # channels of each of six layers: as many parameters as FCN has
 MOBILENET = {"backbone": "mobilenet_v2", "strides": (8, 16, 32)}
 

@@ -1,10 +1,10 @@
-"""What comes from outside. Models: ONNX files, torchvision's, transformers' and timm's, ultralytics' checkpoints, any
-Python callable, and registered ones before they are trained; each is an ordinary model behind the hooks, opened from
-SCHEME:REST. And backends, which run any model's networks.
+"""Models from outside: ONNX files, torchvision's, transformers' and timm's models, ultralytics' checkpoints, any Python
+callable; and registered ones before they are trained. Each is an ordinary model behind the hooks, opened from
+SCHEME:REST.
 """
 
 from roibench.hookspecs import hookimpl
-from roibench.specs import BackendSpec, SourceSpec
+from roibench.specs import SourceSpec
 
 
 @hookimpl
@@ -20,14 +20,3 @@ def register_sources(register):
         ("python", "callables:open_source", "a callable of a module or file", "python:detector.py:detect"),
     ):
         register(SourceSpec(scheme, f"roibench.outside.{module}", description, example))
-
-
-@hookimpl
-def register_backends(register):
-    for name, path, description in (
-        ("compile", "compiled:Compiled", "torch.compile with Inductor"),
-        ("onnx", "runtimes:open_onnx", "exported to ONNX, by ONNX Runtime"),
-        ("openvino", "runtimes:open_openvino", "exported to ONNX, by OpenVINO"),
-        ("int8", "int8:Int8", "exported to ONNX, quantized by ONNX Runtime's tools, by OpenVINO"),
-    ):
-        register(BackendSpec(name, f"roibench.backends.{path}", description))

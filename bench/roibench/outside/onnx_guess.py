@@ -134,7 +134,7 @@ def _layout(
         told["scores"] = sidecar.scores or ("none" if shares else "softmax")
     told |= {"background": background or "none", "scores": told.get("scores") or sidecar.scores or "none"}
     if names is None:
-        # torchvision's labels leave room for what COCO left out; RT-DETR's, which have a batch axis, don't.
+        # torchvision's labels keep numbers for what COCO left out; RT-DETR's, which have a batch axis, don't.
         flat = layout == "torchvision" and sample[outputs["boxes"]].ndim == 2
         names = COCO_91 if flat else COCO_80 if layout in ("torchvision", "yolo-nms") else WELL_KNOWN.get(count)
     if names is None:

@@ -21,6 +21,7 @@ _FIRST = 10  # of more lines, those that are named
 _WRITTEN = 25  # classes of a heat map whose counts can be read
 _LETTERS = 14  # to the inch
 _PALE = "0.8"
+MINUS = " \N{MINUS SIGN} "  # between the names of two models that are compared
 
 
 def listed(chart: Listing, classes: Sequence[str]) -> tuple[list[str], list[list[str]]]:
@@ -182,6 +183,3 @@ def intervals(
     handles, told = panels[0].get_legend_handles_labels()
     figure.legend(handles, told, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     return figure
-
-
-MINUS = " \N{MINUS SIGN} "

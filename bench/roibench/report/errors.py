@@ -94,7 +94,7 @@ def analyse_run(run: Path, registry: Registry, models: Sequence[str] = ALL) -> A
     """
     records = [one for one in chosen_cells(run, models)[0] if one.is_scored]
     if not records:
-        raise ValueError(f"{run}: its models have random weights: nothing was scored")
+        raise ValueError(f"{run}: its models were measured for their speed alone: nothing was scored")
     task = registry.tasks[next(iter(records[0].scores))]
     records = [one for one in records if task.name in one.scores]
     records.sort(key=lambda one: next(i for i, pattern in enumerate(models) if fnmatchcase(one.cell.label, pattern)))
