@@ -31,8 +31,8 @@ def tide(predictions: Sequence[Prediction], targets: Sequence[Target], probe: No
     Kinds don't add up: each is repaired alone. AP50 is COCO's, a mean over the classes that have ground truth, where
     the authors' code counts a predicted class without any as 0; it also lifts a dAP to 0 that the steps of interpolated
     precision make negative. The interval is that of a paired difference over resamples of the images
-    (metrics.bootstrap.interval); how often it holds the true value is not known yet. Without ground truth nothing is defined, and
-    without detections that of missed isn't. artefacts["errors"]: how many there are.
+    (metrics.bootstrap.interval); how often it holds the true value is not known yet. Without ground truth nothing is
+    defined, and without detections that of missed isn't. artefacts["errors"]: how many there are.
     """
     pairings = [pair_boxes(*image) for image in by_image(predictions, targets)]
     if not pairings:
