@@ -51,6 +51,8 @@ class Recipe:
     seed: of everything random.
     """
 
+    __pydantic_config__ = _CHECKED
+
     epochs: int
     batch_size: int = 1
     learning_rate: float | None = None

@@ -14,6 +14,7 @@ from torch._dynamo.utils import counters
 
 from roibench import sources
 from roibench.backend import BackendError
+from roibench.backends.onnx_export import OLDEST_TORCH
 from roibench.measure.backend import hand_over, open_backend, refusal
 from roibench.measure.calibration import calibration_inputs
 from roibench.measure.cost import count_cost
@@ -28,6 +29,8 @@ from roibench.registry import UnknownNameError, installed
 
 CPU = torch.device("cpu")
 
+exports = pytest.mark.skipif(torch.__version__ < OLDEST_TORCH, reason=f"torch exports from {OLDEST_TORCH} on")
+
 
 def batches(images: int = 12, size: int = 1, split: str = "test") -> Batches:
     return Batches(Inputs(Lamps(None, split), images, ()), size)
@@ -41,6 +44,7 @@ def answers(model) -> torch.Tensor:
     return torch.stack([one.class_scores for batch in batches() for one in model.predict(batch)])
 
 
+@exports
 @pytest.mark.parametrize("name", ["onnx", "openvino"])
 def test_a_backend_gives_what_torch_gives_on_images_of_any_size(name):
     model, expected = Lamp().eval(), answers(Lamp().eval())
@@ -73,6 +77,7 @@ def test_what_is_compiled_is_what_was_seen_before_the_clock_started():
         torch.compiler.set_stance("default")  # which is the process's
 
 
+@exports
 def test_int8_is_measured_and_not_checked():
     model, expected = Lamp().eval(), answers(Lamp().eval())
     told = Calibration(dataset="lamps", split="train", images=8)
@@ -92,6 +97,7 @@ def test_a_network_is_a_stage_and_costs_what_torch_counts():
         assert count_cost(model, list(batches(2))) == count_cost(plain, list(batches(2)))
 
 
+@exports
 def test_a_network_without_a_graph_is_told_in_a_line():
     with pytest.raises(BackendError) as caught:
         handed(ForkingLamp(), open_backend("onnx", installed()))

@@ -11,6 +11,9 @@ from roibench.backend import BackendError, Network, Run, Tensors
 from roibench.outside.onnx_file import Session
 from roibench.sources import need
 
+# The exporter of 2.9 can't take networks of any number of tensors; none between was tried.
+OLDEST_TORCH = "2.14"
+
 
 def need_exporter(what: str) -> None:
     """Raises MissingExtraError where a package that exports isn't installed. what: needs it."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from roibench.backend import BackendError, Network, Run
-from roibench.backends.onnx_export import export, need_exporter, runner
+from roibench.backends.onnx_export import OLDEST_TORCH, export, need_exporter, runner
 from roibench.outside.onnx_file import open_session
 from roibench.sources import need
 
@@ -24,6 +24,8 @@ class Runtime:
         self.runtime, self.version = runtime, f"{runtime} {need(runtime, what)}"
 
     def refusal(self, device: torch.device, precision: str) -> str | None:
+        if torch.__version__ < OLDEST_TORCH:
+            return f"needs torch {OLDEST_TORCH} or later to export, not {torch.__version__}"
         if device.type != "cpu":
             return f"runs on the CPU, not on {device}"
         return None if precision == "float32" else f"computes in float32, not in {precision}"

@@ -59,7 +59,9 @@ def _load(file: Path) -> Any:
     """A file as a module of its own, whose neighbours it can import."""
     if not file.is_file():
         raise FileNotFoundError(f"no file {file}")
-    name = f"roibench_outside_{file.stem}_{sha256(str(file.resolve()).encode()).hexdigest()[:8]}"
+    content = file.read_bytes()
+    pinned = sha256(str(file.resolve()).encode() + content).hexdigest()[:8]
+    name = f"roibench_outside_{file.stem}_{pinned}"
     if name not in sys.modules:
         if str(file.parent.resolve()) not in sys.path:
             sys.path.insert(0, str(file.parent.resolve()))
@@ -67,7 +69,8 @@ def _load(file: Path) -> Any:
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         try:
-            spec.loader.exec_module(module)
+            # Not by the loader, whose bytecode of a file that was changed within a second may be an older one's.
+            exec(compile(content, str(file), "exec"), vars(module))
         except BaseException:
             del sys.modules[name]
             raise
